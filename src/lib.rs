@@ -1,0 +1,8 @@
+//! flatnet trains small dense neural networks on ordinary CPUs.
+#![deny(unsafe_code)]
+
+pub mod error;
+pub mod nn;
+pub mod train;
+
+pub use error::{Error, Result};

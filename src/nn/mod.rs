@@ -1,0 +1,3 @@
+//! Layers and losses.
+mod spec;
+pub use spec::{LayerSpec, LayerSpecs};

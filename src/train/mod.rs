@@ -1,0 +1,3 @@
+//! Training.
+mod history;
+pub use history::{BatchRecord, Best, EpochRecord, History};
