@@ -3,6 +3,9 @@
 
 pub mod error;
 pub mod nn;
+pub mod run;
 pub mod train;
+
+mod whole_file;
 
 pub use error::{Error, Result};
