@@ -57,11 +57,7 @@ impl History {
         let mut best: Option<Best> = None;
         for (index, record) in self.epochs.iter().enumerate() {
             if best.is_none_or(|best| record.val_loss < best.val_loss) {
-                best = Some(Best {
-                    epoch: index + 1,
-                    val_loss: record.val_loss,
-                    val_accuracy: record.val_accuracy,
-                });
+                best = Some(Best { epoch: index + 1, val_loss: record.val_loss, val_accuracy: record.val_accuracy });
             }
         }
         best
@@ -95,10 +91,7 @@ mod tests {
 
     #[test]
     fn best_is_the_first_epoch_of_the_lowest_validation_loss() {
-        let history = History {
-            epochs: vec![epoch(0.4), epoch(0.3), epoch(0.3), epoch(0.5)],
-            ..History::default()
-        };
+        let history = History { epochs: vec![epoch(0.4), epoch(0.3), epoch(0.3), epoch(0.5)], ..History::default() };
         let best = history.best().unwrap();
         assert_eq!((best.epoch, best.val_loss), (2, 0.3));
         assert_eq!(history.train_seconds(), 4.0);
