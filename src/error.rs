@@ -38,6 +38,11 @@ pub enum Error {
     )]
     NonFinite { epoch: usize, batch: usize, layer: String },
 
+    // --- data sets as folders ---
+    /// A data folder, or a file that it should hold, is not there.
+    #[error("{}: {problem}", path.display())]
+    DataFolder { path: PathBuf, problem: String },
+    // --- end of data sets as folders ---
     /// Threads could not be started.
     #[error("cannot start {threads} threads: {problem}")]
     Threads { threads: usize, problem: String },
@@ -47,8 +52,81 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdxFault {
-    #[error("placeholder")]
-    Placeholder,
+    /// The first two bytes are neither IDX's nor gzip's.
+    #[error(
+        "not an IDX file: it starts with bytes {:02x} {:02x}, expected 00 00 (or 1f 8b if it is gzipped)",
+        found[0],
+        found[1]
+    )]
+    BadMagic { found: [u8; 2] },
+
+    /// The type byte names something else than unsigned bytes.
+    #[error("element type 0x{found:02x}, expected 0x08 (unsigned bytes); store the values as unsigned bytes, 0 to 255")]
+    NotBytes { found: u8 },
+
+    /// The header names no dimension, or more than three.
+    #[error("{found} dimensions, expected 1 to 3")]
+    DimensionCount { found: usize },
+
+    /// A dimension has size 0. Dimensions count from 1.
+    #[error("dimension {dimension} has size 0, expected at least 1")]
+    EmptyDimension { dimension: usize },
+
+    /// The sizes in the header promise more than is ever read.
+    #[error("the sizes promise {promised} bytes, expected at most {limit}; is the header damaged?")]
+    TooLarge { promised: u128, limit: u64 },
+
+    /// The sizes in the header promise more than a gzip of this length can hold.
+    #[error(
+        "the sizes promise {promised} bytes, but a gzip of {packed} bytes holds at most {limit}; \
+         the file is cut short or its header is damaged: copy or download it again"
+    )]
+    TooLargeForGzip { promised: u64, packed: u64, limit: u64 },
+
+    /// The (unpacked) file ends before the header or the data it promises.
+    #[error("cut short: expected {expected} bytes, the file ends after {found}; copy or download it again")]
+    CutShort { expected: u64, found: u64 },
+
+    /// The (unpacked) file goes on after the data that its header promises.
+    #[error("more bytes follow, expected the end after {expected} bytes; the header or the data is wrong")]
+    TrailingBytes { expected: u64 },
+
+    /// The gzip stream breaks its format, or its checksum does not fit its contents.
+    #[error("corrupt gzip ({detail}); copy or download it again")]
+    CorruptGzip { detail: String },
+
+    /// The gzip stream has no end: the packed file was cut short.
+    #[error("the gzip stream is cut short after {packed} packed bytes; copy or download it again")]
+    GzipCutShort { packed: u64 },
+
+    /// Packed bytes follow the end of the gzip stream: garbage, or a second stream.
+    #[error(
+        "more bytes follow the end of the gzip stream, which lies after {packed} packed bytes; \
+         unpack the file and pack it again as one stream"
+    )]
+    GzipTrailingBytes { packed: u64 },
+
+    /// A file that should hold images does not have three dimensions.
+    #[error(
+        "{found} dimension(s), expected 3 (images, rows, columns); {}",
+        if *found == 1 { "this looks like a label file in place of an image file" } else { "it holds no images" }
+    )]
+    NotImages { found: usize },
+
+    /// A file that should hold labels does not have one dimension.
+    #[error(
+        "{found} dimensions, expected 1 (labels); {}",
+        if *found == 3 { "this looks like an image file in place of a label file" } else { "it holds no labels" }
+    )]
+    NotLabels { found: usize },
+
+    /// A label file and its image file differ in length.
+    #[error("{labels} labels, but {} holds {images} images; the two files belong to different sets", image_file.display())]
+    CountMismatch { labels: usize, images: usize, image_file: PathBuf },
+
+    /// A label is no class number.
+    #[error("label {label}, but the set has {classes} classes")]
+    LabelRange { label: u8, classes: usize },
 }
 
 /// The result of anything in this crate that can fail.

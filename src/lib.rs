@@ -1,8 +1,10 @@
 //! flatnet trains small dense neural networks on ordinary CPUs.
 #![deny(unsafe_code)]
 
+pub mod data;
 pub mod error;
 pub mod nn;
+pub mod rng;
 pub mod train;
 
 pub use error::{Error, Result};

@@ -1,0 +1,189 @@
+//! The IDX format of unsigned bytes, 1 to 3 dimensions, raw or gzip: a strict reader and a writer.
+//! It must not know what the bytes mean.
+//!
+//! A file is `00 00`, a type byte (`08`: unsigned bytes), the number of dimensions, the dimensions as big-endian u32,
+//! then the values, the last dimension running fastest.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufWriter, Write};
+use std::path::Path;
+
+use byteorder::{BigEndian, ByteOrder, WriteBytesExt};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::unpack::{Extent, Unpacked};
+use crate::error::{Error, IdxFault, Result};
+
+/// Most bytes of values that are read: 16 GiB. The largest MNIST variant, 8.1 million images, has 6.4 GB.
+pub const MAX_BYTES: u64 = 16 << 30;
+
+const MAX_DIMENSIONS: usize = 3;
+const MAGIC_BYTES: usize = 4;
+const UNSIGNED_BYTE: u8 = 0x08;
+
+/// What an IDX file holds: `bytes` of shape `dims`, row-major.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdxArray {
+    /// 1 to 3 sizes, none of them 0.
+    pub dims: Vec<usize>,
+    /// As many as the product of `dims`.
+    pub bytes: Vec<u8>,
+}
+
+/// Reads the IDX file at `path`, raw or gzip; the first two bytes decide.
+///
+/// The header is checked before anything is allocated: for a raw file its sizes must give the file's exact length, for
+/// gzip they must be possible for a file of that length, and never may they exceed [`MAX_BYTES`].
+///
+/// # Errors
+/// [`Error::Io`] from the operating system, [`Error::Idx`] with one [`IdxFault`] per way to break the format.
+pub fn read(path: &Path) -> Result<IdxArray> {
+    decode(path, Unpacked::open(path)?)
+}
+
+/// Reads IDX from memory: `bytes` are those of a whole file, raw or gzip. Errors name `path_for_errors`.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(path_for_errors: &Path, bytes: &[u8]) -> Result<IdxArray> {
+    decode(path_for_errors, Unpacked::new(path_for_errors, bytes, bytes.len() as u64)?)
+}
+
+/// Writes `array` to a new raw file at `path`. What it writes, [`read`] gives back.
+///
+/// # Errors
+/// [`Error::Io`] if `path` exists already or cannot be written, [`Error::Idx`] if `array` breaks its own rules.
+/// A file that could not be written to its end is removed.
+pub fn write(path: &Path, array: &IdxArray) -> Result<()> {
+    create(path, array, |file| {
+        encode(file, array)?;
+        file.flush()
+    })
+}
+
+/// As [`write`], packed with gzip.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_gz(path: &Path, array: &IdxArray) -> Result<()> {
+    create(path, array, |file| {
+        let mut packer = GzEncoder::new(file, Compression::default());
+        encode(&mut packer, array)?;
+        packer.finish()?.flush()
+    })
+}
+
+fn decode<R: BufRead>(path: &Path, mut source: Unpacked<'_, R>) -> Result<IdxArray> {
+    let fail = |offset, fault| Err(Error::Idx { path: path.to_path_buf(), offset, fault });
+    let cut_short = |expected, found| fail(found, IdxFault::CutShort { expected, found });
+
+    let mut header = [0; MAGIC_BYTES + 4 * MAX_DIMENSIONS];
+    let found = source.fill(&mut header[..MAGIC_BYTES])?;
+    if found < MAGIC_BYTES {
+        return cut_short(MAGIC_BYTES as u64, found as u64);
+    }
+    let [zero_0, zero_1, element_type, dimensions] = [header[0], header[1], header[2], header[3]];
+    if [zero_0, zero_1] != [0, 0] {
+        return fail(0, IdxFault::BadMagic { found: [zero_0, zero_1] });
+    }
+    if element_type != UNSIGNED_BYTE {
+        return fail(2, IdxFault::NotBytes { found: element_type });
+    }
+    let dimensions = usize::from(dimensions);
+    if !(1..=MAX_DIMENSIONS).contains(&dimensions) {
+        return fail(3, IdxFault::DimensionCount { found: dimensions });
+    }
+    let header_bytes = header_len(dimensions);
+    let sizes = &mut header[MAGIC_BYTES..header_bytes as usize];
+    let found = (MAGIC_BYTES + source.fill(sizes)?) as u64;
+    if found < header_bytes {
+        return cut_short(header_bytes, found);
+    }
+    let dims: Vec<usize> = sizes.chunks_exact(4).map(|size| BigEndian::read_u32(size) as usize).collect();
+
+    let value_bytes = value_count(path, &dims)?;
+    let expected = header_bytes + value_bytes as u64;
+    match source.extent() {
+        Extent::Exactly(found) if found < expected => return cut_short(expected, found),
+        Extent::Exactly(found) if found > expected => return fail(expected, IdxFault::TrailingBytes { expected }),
+        Extent::AtMost { limit, packed } if limit < expected => {
+            return fail(MAGIC_BYTES as u64, IdxFault::TooLargeForGzip { promised: expected, packed, limit });
+        }
+        Extent::Exactly(_) | Extent::AtMost { .. } => {}
+    }
+
+    let bytes = source.take(value_bytes)?;
+    if bytes.len() < value_bytes {
+        return cut_short(expected, header_bytes + bytes.len() as u64);
+    }
+    source.finish()?;
+    Ok(IdxArray { dims, bytes })
+}
+
+fn header_len(dimensions: usize) -> u64 {
+    (MAGIC_BYTES + 4 * dimensions) as u64
+}
+
+/// The product of `dims`, which has been found to be at least 1 and at most [`MAX_BYTES`].
+fn value_count(path: &Path, dims: &[usize]) -> Result<usize> {
+    let fail = |offset: usize, fault| Err(Error::Idx { path: path.to_path_buf(), offset: offset as u64, fault });
+    if !(1..=MAX_DIMENSIONS).contains(&dims.len()) {
+        return fail(3, IdxFault::DimensionCount { found: dims.len() });
+    }
+    // Three sizes of 32 bits cannot overflow 128 bits.
+    let mut promised: u128 = 1;
+    for (index, &size) in dims.iter().enumerate() {
+        let offset = MAGIC_BYTES + 4 * index;
+        if size == 0 {
+            return fail(offset, IdxFault::EmptyDimension { dimension: index + 1 });
+        }
+        if u32::try_from(size).is_err() {
+            return fail(offset, IdxFault::TooLarge { promised: size as u128, limit: u32::MAX.into() });
+        }
+        promised *= size as u128;
+    }
+    match usize::try_from(promised) {
+        Ok(count) if promised <= MAX_BYTES.into() => Ok(count),
+        _ => fail(MAGIC_BYTES, IdxFault::TooLarge { promised, limit: MAX_BYTES }),
+    }
+}
+
+/// Creates the file at `path`, which must not exist, and lets `fill` write it; on failure no file stays.
+fn create(path: &Path, array: &IdxArray, fill: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>) -> Result<()> {
+    let promised = value_count(path, &array.dims)?;
+    let header_bytes = header_len(array.dims.len());
+    let (expected, found) = (header_bytes + promised as u64, header_bytes + array.bytes.len() as u64);
+    if found < expected {
+        return Err(Error::Idx {
+            path: path.to_path_buf(),
+            offset: found,
+            fault: IdxFault::CutShort { expected, found },
+        });
+    }
+    if found > expected {
+        return Err(Error::Idx {
+            path: path.to_path_buf(),
+            offset: expected,
+            fault: IdxFault::TrailingBytes { expected },
+        });
+    }
+    let file = File::create_new(path).map_err(|source| Error::Io {
+        path: path.to_path_buf(),
+        action: "create (a file that exists is never overwritten)",
+        source,
+    })?;
+    fill(&mut BufWriter::new(file)).map_err(|source| {
+        // The first failure is the one to report, whether or not this succeeds.
+        let _ = fs::remove_file(path);
+        Error::Io { path: path.to_path_buf(), action: "write", source }
+    })
+}
+
+fn encode(out: &mut impl Write, array: &IdxArray) -> std::io::Result<()> {
+    out.write_all(&[0, 0, UNSIGNED_BYTE, array.dims.len() as u8])?;
+    for &size in &array.dims {
+        out.write_u32::<BigEndian>(size as u32)?;
+    }
+    out.write_all(&array.bytes)
+}

@@ -1,0 +1,296 @@
+//! The batches of an epoch: gathers rows by number and scales them into a flat f32 batch.
+//! It must not know what becomes of them.
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Dataset, Scale};
+use crate::error::{Error, Result};
+use crate::rng;
+
+/// The choice of `--shuffle`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "kebab-case")]
+pub enum Shuffle {
+    /// Every epoch runs through the rows in the order of the set
+    Never,
+    /// Every epoch has an order of its own, decided by seed and epoch
+    Epoch,
+}
+
+/// Cuts a set into batches. Threads may share it; between epochs, [`start_epoch`](Self::start_epoch) sets the order.
+///
+/// ```
+/// use flatnet::data::{Dataset, Loader, Scale, Shuffle};
+/// let set = Dataset::new(vec![0, 51, 255], vec![0, 1, 1], (1, 1), 2, "three pixels".into())?;
+/// let loader = Loader::new(&set, Scale::Unit, 2, Shuffle::Never, 0)?;
+/// assert_eq!((loader.batches(), loader.batch_len(0), loader.batch_len(1)), (2, 2, 1));
+///
+/// let mut x = [0.0; 2];
+/// loader.gather(0, 0..1, &mut x);
+/// assert_eq!(x, [0.0, 0.2]);
+/// # Ok::<(), flatnet::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Loader<'a> {
+    dataset: &'a Dataset,
+    scale: Scale,
+    batch_size: usize,
+    shuffle: Shuffle,
+    seed: u64,
+    /// Every row once, in the order of this epoch.
+    order: Vec<u32>,
+}
+
+impl<'a> Loader<'a> {
+    /// A loader in the order of the set. With [`Shuffle::Epoch`], call [`start_epoch`](Self::start_epoch) before each epoch.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if `batch_size` is 0, [`Error::Shape`] if the set has no rows or 2^32 of them.
+    pub fn new(dataset: &'a Dataset, scale: Scale, batch_size: usize, shuffle: Shuffle, seed: u64) -> Result<Self> {
+        if batch_size == 0 {
+            return Err(Error::Setting { name: "batch-size", found: "0".into(), expected: "at least 1".into() });
+        }
+        match u32::try_from(dataset.len()) {
+            Ok(rows) if rows > 0 => Ok(Self { dataset, scale, batch_size, shuffle, seed, order: (0..rows).collect() }),
+            _ => Err(Error::Shape {
+                place: dataset.source().into(),
+                expected: format!("1 to {} rows", u32::MAX),
+                found: dataset.len().to_string(),
+            }),
+        }
+    }
+
+    /// The set whose rows these are.
+    pub fn dataset(&self) -> &'a Dataset {
+        self.dataset
+    }
+
+    /// How pixels become numbers.
+    pub fn scale(&self) -> Scale {
+        self.scale
+    }
+
+    /// Batches in an epoch, the last of which may be shorter.
+    pub fn batches(&self) -> usize {
+        self.order.len().div_ceil(self.batch_size)
+    }
+
+    /// Rows in every batch but the last.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    /// Rows in `batch`, which counts from 0 and lies below [`batches`](Self::batches).
+    pub fn batch_len(&self, batch: usize) -> usize {
+        self.rows(batch).len()
+    }
+
+    /// Sets the order of the rows for `epoch`. The order depends on the seed and `epoch` only, not on the epochs before;
+    /// with [`Shuffle::Never`] it stays that of the set.
+    pub fn start_epoch(&mut self, epoch: usize) {
+        match self.shuffle {
+            Shuffle::Never => {}
+            Shuffle::Epoch => {
+                for (row, place) in (0..).zip(&mut self.order) {
+                    *place = row;
+                }
+                rng::shuffle(&mut rng::epoch_stream(self.seed, epoch), &mut self.order);
+            }
+        }
+    }
+
+    /// The set's row numbers in `batch`: `[batch_len]`.
+    pub fn rows(&self, batch: usize) -> &[u32] {
+        let start = batch * self.batch_size;
+        &self.order[start..self.order.len().min(start.saturating_add(self.batch_size))]
+    }
+
+    /// Writes some columns of `batch`, scaled.
+    /// `columns`: within `0..features`; `x`: `[batch_len, columns.len()]`, overwritten.
+    // Inlined into the caller, so that code compiled for wider vectors gets them here too.
+    #[inline(always)]
+    pub fn gather(&self, batch: usize, columns: Range<usize>, x: &mut [f32]) {
+        let rows = self.rows(batch);
+        debug_assert_eq!(x.len(), rows.len() * columns.len());
+        if columns.is_empty() {
+            return;
+        }
+        for (x, &row) in x.chunks_exact_mut(columns.len()).zip(rows) {
+            self.scale.apply_to_all(&self.dataset.row(row as usize)[columns.clone()], x);
+        }
+    }
+
+    /// Writes the class numbers of `batch`. `out`: `[batch_len]`, overwritten.
+    pub fn labels(&self, batch: usize, out: &mut [u8]) {
+        let rows = self.rows(batch);
+        debug_assert_eq!(out.len(), rows.len());
+        let labels = self.dataset.labels();
+        for (out, &row) in out.iter_mut().zip(rows) {
+            *out = labels[row as usize];
+        }
+    }
+}
+
+impl FromStr for Shuffle {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.trim() {
+            "never" => Ok(Shuffle::Never),
+            "epoch" => Ok(Shuffle::Epoch),
+            _ => Err(Error::Setting { name: "shuffle", found: format!("'{text}'"), expected: "never or epoch".into() }),
+        }
+    }
+}
+
+impl fmt::Display for Shuffle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Shuffle::Never => "never",
+            Shuffle::Epoch => "epoch",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pixel `c` of row `r` is `3 r + c`, its label `r % 10`, both as bytes.
+    fn set(rows: usize, features: usize) -> Dataset {
+        let pixels = (0..rows).flat_map(|row| (0..features).map(move |column| (3 * row + column) as u8)).collect();
+        let labels = (0..rows).map(|row| (row % 10) as u8).collect();
+        Dataset::new(pixels, labels, (1, features), 10, "test".into()).unwrap()
+    }
+
+    fn loader(dataset: &Dataset, batch_size: usize, shuffle: Shuffle) -> Loader<'_> {
+        Loader::new(dataset, Scale::Unit, batch_size, shuffle, 11).unwrap()
+    }
+
+    fn order(loader: &Loader) -> Vec<u32> {
+        (0..loader.batches()).flat_map(|batch| loader.rows(batch).to_vec()).collect()
+    }
+
+    #[test]
+    fn the_reference_epoch_has_938_batches_the_last_of_16() {
+        let dataset = set(30_000, 1);
+        let loader = loader(&dataset, 32, Shuffle::Never);
+        assert_eq!((loader.batches(), loader.batch_size()), (938, 32));
+        assert!((0..937).all(|batch| loader.batch_len(batch) == 32));
+        assert_eq!(loader.batch_len(937), 16);
+        assert_eq!(order(&loader), (0..30_000).collect::<Vec<u32>>());
+    }
+
+    #[test]
+    fn batches_larger_than_the_set_and_batches_that_fit_exactly() {
+        let dataset = set(6, 1);
+        for (batch_size, lengths) in
+            [(6, vec![6]), (7, vec![6]), (usize::MAX, vec![6]), (3, vec![3, 3]), (1, vec![1; 6])]
+        {
+            let loader = loader(&dataset, batch_size, Shuffle::Never);
+            let found: Vec<usize> = (0..loader.batches()).map(|batch| loader.batch_len(batch)).collect();
+            assert_eq!(found, lengths);
+        }
+    }
+
+    #[test]
+    fn gather_and_labels_follow_the_rows() {
+        let dataset = set(45, 21);
+        let mut loader = loader(&dataset, 8, Shuffle::Epoch);
+        loader.start_epoch(1);
+        for columns in [0..21, 0..1, 5..21, 20..21, 4..4] {
+            for batch in 0..loader.batches() {
+                let len = loader.batch_len(batch);
+                let mut x = vec![f32::NAN; len * columns.len()];
+                loader.gather(batch, columns.clone(), &mut x);
+                let mut labels = vec![255; len];
+                loader.labels(batch, &mut labels);
+
+                let rows = loader.rows(batch);
+                let wanted: Vec<f32> = rows
+                    .iter()
+                    .flat_map(|&row| columns.clone().map(move |column| (3 * row as usize + column) as u8))
+                    .map(|pixel| f32::from(pixel) / 255.0)
+                    .collect();
+                assert_eq!(x, wanted);
+                assert!(labels.iter().zip(rows).all(|(&label, &row)| u32::from(label) == row % 10));
+            }
+        }
+    }
+
+    #[test]
+    fn gather_scales_as_the_scale_does() {
+        let dataset = set(3, 40);
+        let scale = Scale::Standard { mean: 0.25, std: 0.375 };
+        let loader = Loader::new(&dataset, scale, 3, Shuffle::Never, 0).unwrap();
+        let mut x = vec![f32::NAN; 120];
+        loader.gather(0, 0..40, &mut x);
+        for (x, &pixel) in x.iter().zip(dataset.pixels()) {
+            assert_eq!(x.to_bits(), scale.apply(pixel).to_bits());
+        }
+    }
+
+    #[test]
+    fn an_epochs_order_depends_on_seed_and_epoch_only() {
+        let dataset = set(500, 1);
+        let mut one = loader(&dataset, 32, Shuffle::Epoch);
+        one.start_epoch(7);
+        let direct = order(&one);
+        for epoch in [1, 7, 2] {
+            one.start_epoch(epoch);
+        }
+        assert_ne!(order(&one), direct);
+        one.start_epoch(7);
+        assert_eq!(order(&one), direct);
+
+        let mut other_seed = Loader::new(&dataset, Scale::Unit, 32, Shuffle::Epoch, 12).unwrap();
+        other_seed.start_epoch(7);
+        assert_ne!(order(&other_seed), direct);
+
+        let mut sorted = direct;
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..500).collect::<Vec<u32>>());
+    }
+
+    #[test]
+    fn never_means_the_order_of_the_set() {
+        let dataset = set(100, 1);
+        let mut loader = loader(&dataset, 32, Shuffle::Never);
+        loader.start_epoch(3);
+        assert_eq!(order(&loader), (0..100).collect::<Vec<u32>>());
+    }
+
+    #[test]
+    fn what_cannot_be_cut_into_batches_is_refused() {
+        let dataset = set(3, 1);
+        let error = Loader::new(&dataset, Scale::Unit, 0, Shuffle::Never, 0).unwrap_err();
+        assert_eq!(error.to_string(), "--batch-size: 0 is not valid: expected at least 1");
+        let empty = dataset.select(&[]);
+        let error = Loader::new(&empty, Scale::Unit, 32, Shuffle::Never, 0).unwrap_err();
+        assert_eq!(error.to_string(), "test: expected 1 to 4294967295 rows, found 0");
+    }
+
+    #[test]
+    fn the_kind_has_one_spelling_everywhere() {
+        for (shuffle, text) in [(Shuffle::Never, "never"), (Shuffle::Epoch, "epoch")] {
+            assert_eq!(shuffle.to_string(), text);
+            assert_eq!(text.parse::<Shuffle>().unwrap(), shuffle);
+            assert_eq!(serde_json::to_string(&shuffle).unwrap(), format!("\"{text}\""));
+            #[cfg(feature = "cli")]
+            assert_eq!(<Shuffle as clap::ValueEnum>::from_str(text, false), Ok(shuffle));
+        }
+        let message = "yes".parse::<Shuffle>().unwrap_err().to_string();
+        assert_eq!(message, "--shuffle: 'yes' is not valid: expected never or epoch");
+    }
+
+    #[test]
+    fn threads_may_share_a_loader() {
+        fn shared<T: Sync>(_: &T) {}
+        shared(&loader(&set(3, 1), 2, Shuffle::Never));
+    }
+}

@@ -1,0 +1,296 @@
+//! What a pixel, a byte, is as a number. It knows pixels and their spread, not batches.
+//!
+//! One formula for each scale, used for the table, for single pixels and for whole rows, so that all give the same bits:
+//!
+//! - unit: `x = p / 255`, rounded once, as IEEE division gives it (and ToTensor of torchvision);
+//! - standard: `(x - mean) * (1 / std)`, with f32 roundings of `1 / std`, of the difference and of the product.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Dataset;
+use crate::error::{Error, Result};
+
+/// The choice of `--scale`, before the data are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "kebab-case")]
+pub enum ScaleKind {
+    /// Pixel / 255: from 0 to 1
+    Unit,
+    /// (Pixel / 255 - mean) / standard deviation, both of the training sample
+    Standard,
+}
+
+/// How pixels become numbers; part of a saved model. Read from a file it is checked as [`Scale::standard`] checks.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Fields", try_from = "Fields")]
+pub enum Scale {
+    /// `x = p / 255`.
+    Unit,
+    /// `(x - mean) / std`, with the mean and the standard deviation of `x = p / 255`. `std` is positive.
+    Standard { mean: f32, std: f32 },
+}
+
+impl Scale {
+    /// The scale of `kind` for `training`: mean and (population) standard deviation are taken over all pixels of all
+    /// rows. If all pixels are equal, or there are none, `std` is 1, so that nothing is divided by 0.
+    pub fn fit(kind: ScaleKind, training: &Dataset) -> Scale {
+        match kind {
+            ScaleKind::Unit => Scale::Unit,
+            ScaleKind::Standard => {
+                let (mean, std) = mean_and_std(&histogram(training.pixels()));
+                Scale::Standard { mean: mean as f32, std: std as f32 }
+            }
+        }
+    }
+
+    /// A standard scale from known figures.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `std` is not positive, or some pixel would not become a finite number.
+    pub fn standard(mean: f32, std: f32) -> Result<Scale> {
+        let scale = Scale::Standard { mean, std };
+        if std > 0.0 && scale.table().iter().all(|value| value.is_finite()) {
+            return Ok(scale);
+        }
+        Err(Error::Shape {
+            place: "standard scale".into(),
+            expected: "a finite mean and a positive std that keep all pixels finite".into(),
+            found: format!("mean {mean}, std {std}"),
+        })
+    }
+
+    /// One pixel as a number.
+    #[inline]
+    pub fn apply(&self, pixel: u8) -> f32 {
+        match *self {
+            Scale::Unit => unit(pixel),
+            Scale::Standard { mean, std } => (unit(pixel) - mean) * (1.0 / std),
+        }
+    }
+
+    /// All 256 pixels as numbers.
+    pub fn table(&self) -> [f32; 256] {
+        std::array::from_fn(|pixel| self.apply(pixel as u8))
+    }
+
+    /// `pixels`: `[n]`, read; `x`: `[n]`, overwritten. The shorter of the two decides `n`.
+    // Inlined into the caller, so that code compiled for wider vectors gets them here too.
+    #[inline(always)]
+    pub fn apply_to_all(&self, pixels: &[u8], x: &mut [f32]) {
+        match *self {
+            Scale::Unit => x.iter_mut().zip(pixels).for_each(|(x, &pixel)| *x = unit(pixel)),
+            Scale::Standard { mean, std } => {
+                let factor = 1.0 / std;
+                x.iter_mut().zip(pixels).for_each(|(x, &pixel)| *x = (unit(pixel) - mean) * factor);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn unit(pixel: u8) -> f32 {
+    f32::from(pixel) / 255.0
+}
+
+/// How often each of the 256 pixels occurs.
+fn histogram(pixels: &[u8]) -> [u64; 256] {
+    // Most pixels are equal to their neighbour: four tables in turn, so that one count need not wait for the last.
+    let mut lanes = [[0_u64; 256]; 4];
+    let (quads, rest) = pixels.as_chunks::<4>();
+    for quad in quads {
+        for (lane, &pixel) in lanes.iter_mut().zip(quad) {
+            lane[usize::from(pixel)] += 1;
+        }
+    }
+    for &pixel in rest {
+        lanes[0][usize::from(pixel)] += 1;
+    }
+    std::array::from_fn(|pixel| lanes.iter().map(|lane| lane[pixel]).sum())
+}
+
+/// In units of `p / 255`. The sums are exact integers; what fits in memory, 2^48 pixels, stays far below 2^128.
+fn mean_and_std(histogram: &[u64; 256]) -> (f64, f64) {
+    let (mut count, mut sum, mut sum_of_squares) = (0_u128, 0_u128, 0_u128);
+    for (pixel, &times) in (0_u128..).zip(histogram) {
+        let times = u128::from(times);
+        count += times;
+        sum += times * pixel;
+        sum_of_squares += times * pixel * pixel;
+    }
+    if count == 0 {
+        return (0.0, 1.0);
+    }
+    let mean = sum as f64 / (count as f64 * 255.0);
+    let variance_by_count_squared = count * sum_of_squares - sum * sum;
+    match variance_by_count_squared {
+        0 => (mean, 1.0),
+        exact => (mean, (exact as f64).sqrt() / (count as f64 * 255.0)),
+    }
+}
+
+/// [`Scale`] as a model file holds it. In f64, because every f32 comes back from that as it was.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+enum Fields {
+    // Braces, because serde lets a bare variant carry fields that it does not have.
+    Unit {},
+    Standard { mean: f64, std: f64 },
+}
+
+impl From<Scale> for Fields {
+    fn from(scale: Scale) -> Self {
+        match scale {
+            Scale::Unit => Fields::Unit {},
+            Scale::Standard { mean, std } => Fields::Standard { mean: mean.into(), std: std.into() },
+        }
+    }
+}
+
+impl TryFrom<Fields> for Scale {
+    type Error = Error;
+
+    fn try_from(fields: Fields) -> Result<Self> {
+        match fields {
+            Fields::Unit {} => Ok(Scale::Unit),
+            Fields::Standard { mean, std } => Scale::standard(mean as f32, std as f32),
+        }
+    }
+}
+
+impl FromStr for ScaleKind {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.trim() {
+            "unit" => Ok(ScaleKind::Unit),
+            "standard" => Ok(ScaleKind::Standard),
+            _ => Err(Error::Setting { name: "scale", found: format!("'{text}'"), expected: "unit or standard".into() }),
+        }
+    }
+}
+
+impl fmt::Display for ScaleKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            ScaleKind::Unit => "unit",
+            ScaleKind::Standard => "standard",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const STANDARD: Scale = Scale::Standard { mean: 0.130_66, std: 0.308_11 };
+
+    fn set_of(pixels: Vec<u8>) -> Dataset {
+        let labels = vec![0; pixels.len()];
+        Dataset::new(pixels, labels, (1, 1), 2, "test".into()).unwrap()
+    }
+
+    #[test]
+    fn unit_is_the_division_for_every_pixel() {
+        let table = Scale::Unit.table();
+        for pixel in 0..=255_u8 {
+            let exact = f64::from(pixel) / 255.0;
+            assert_eq!(table[usize::from(pixel)].to_bits(), (f32::from(pixel) / 255.0).to_bits());
+            assert_eq!(table[usize::from(pixel)].to_bits(), (exact as f32).to_bits(), "{pixel} is rounded twice");
+        }
+    }
+
+    #[test]
+    fn rows_pixels_and_table_agree_to_the_bit() {
+        // Every length around the widths of vectors, so that bodies and remainders are both seen.
+        let pixels: Vec<u8> = (0..=255).chain((0..=255).rev()).collect();
+        for scale in [Scale::Unit, STANDARD] {
+            let table = scale.table();
+            for len in (0..70).chain([512]) {
+                let mut x = vec![f32::NAN; len];
+                scale.apply_to_all(&pixels[..len], &mut x);
+                for (&pixel, x) in pixels.iter().zip(&x) {
+                    assert_eq!(x.to_bits(), table[usize::from(pixel)].to_bits(), "{scale:?}, pixel {pixel}");
+                    assert_eq!(x.to_bits(), scale.apply(pixel).to_bits());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn standard_is_the_formula_within_its_roundings() {
+        let Scale::Standard { mean, std } = STANDARD else { unreachable!() };
+        for pixel in 0..=255_u8 {
+            let exact = (f64::from(pixel) / 255.0 - f64::from(mean)) / f64::from(std);
+            // Half an ulp each of p / 255 and the difference (both below 1, over std), and of 1 / std and the product.
+            let half_ulp = f64::from(f32::EPSILON) / 2.0;
+            let tolerance = half_ulp * (2.0 / f64::from(std) + 2.0 * exact.abs()) * 1.001;
+            let error = (f64::from(STANDARD.apply(pixel)) - exact).abs();
+            assert!(error <= tolerance, "pixel {pixel}: {error} is more than {tolerance}");
+        }
+    }
+
+    #[test]
+    fn fit_finds_mean_and_standard_deviation() {
+        assert_eq!(Scale::fit(ScaleKind::Unit, &set_of(vec![7])), Scale::Unit);
+        // 0 and 255 once and three times: mean 3/4, variance 3/16.
+        let fitted = Scale::fit(ScaleKind::Standard, &set_of(vec![255, 0, 255, 255]));
+        assert_eq!(fitted, Scale::Standard { mean: 0.75, std: (3.0_f64.sqrt() / 4.0) as f32 });
+        // Five pixels reach the remainder of the histogram as well.
+        let fitted = Scale::fit(ScaleKind::Standard, &set_of(vec![0, 0, 0, 0, 255]));
+        assert_eq!(fitted, Scale::Standard { mean: 0.2, std: 0.4 });
+    }
+
+    #[test]
+    fn fit_never_divides_by_zero() {
+        for (pixels, mean) in [(vec![51; 9], 0.2), (vec![], 0.0)] {
+            assert_eq!(Scale::fit(ScaleKind::Standard, &set_of(pixels)), Scale::Standard { mean, std: 1.0 });
+        }
+    }
+
+    #[test]
+    fn a_scale_in_a_file_is_checked() {
+        for (json, wanted) in [
+            (r#"{"kind":"unit"}"#, Some(Scale::Unit)),
+            (r#"{"kind":"standard","mean":0.5,"std":0.25}"#, Some(Scale::Standard { mean: 0.5, std: 0.25 })),
+            (r#"{"kind":"standard","mean":0.5,"std":0.0}"#, None),
+            (r#"{"kind":"standard","mean":0.5,"std":-1.0}"#, None),
+            (r#"{"kind":"standard","mean":0.5,"std":1e-42}"#, None),
+            (r#"{"kind":"standard","mean":1e39,"std":1.0}"#, None),
+            (r#"{"kind":"standard","mean":0.5}"#, None),
+            (r#"{"kind":"unit","mean":0.5}"#, None),
+            (r#"{"kind":"other"}"#, None),
+        ] {
+            assert_eq!(serde_json::from_str::<Scale>(json).ok(), wanted, "{json}");
+        }
+        assert_eq!(serde_json::to_string(&Scale::Unit).unwrap(), r#"{"kind":"unit"}"#);
+    }
+
+    #[test]
+    fn the_kind_has_one_spelling_everywhere() {
+        for (kind, text) in [(ScaleKind::Unit, "unit"), (ScaleKind::Standard, "standard")] {
+            assert_eq!(kind.to_string(), text);
+            assert_eq!(text.parse::<ScaleKind>().unwrap(), kind);
+            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{text}\""));
+            #[cfg(feature = "cli")]
+            assert_eq!(<ScaleKind as clap::ValueEnum>::from_str(text, false), Ok(kind));
+        }
+        let message = "Unit".parse::<ScaleKind>().unwrap_err().to_string();
+        assert_eq!(message, "--scale: 'Unit' is not valid: expected unit or standard");
+    }
+
+    proptest! {
+        #[test]
+        fn a_scale_comes_back_from_json_to_the_bit(mean in -1e6_f32..1e6, std in 1e-20_f32..1e20) {
+            let scale = Scale::standard(mean, std).unwrap();
+            let Scale::Standard { mean: mean_back, std: std_back } =
+                serde_json::from_str(&serde_json::to_string(&scale).unwrap()).unwrap()
+            else { panic!("another kind") };
+            prop_assert_eq!((mean_back.to_bits(), std_back.to_bits()), (mean.to_bits(), std.to_bits()));
+        }
+    }
+}
