@@ -3,7 +3,10 @@
 
 pub mod data;
 pub mod error;
+pub mod kernels;
 pub mod nn;
+pub mod optim;
+pub mod parallel;
 pub mod rng;
 pub mod run;
 pub mod train;

@@ -47,6 +47,17 @@ pub struct History {
 }
 
 impl History {
+    /// Room for a whole run, so that recording it never allocates (up to a bound, should the run be a long one).
+    pub(crate) fn with_capacity(epochs: usize, train_batches: usize, val_batches: usize) -> Self {
+        const MAX_RECORDS: usize = 1 << 24;
+        let records = |per_epoch: usize| epochs.saturating_mul(per_epoch).min(MAX_RECORDS);
+        History {
+            epochs: Vec::with_capacity(records(1)),
+            train_batches: Vec::with_capacity(records(train_batches)),
+            val_batches: Vec::with_capacity(records(val_batches)),
+        }
+    }
+
     /// The last epoch's figures; `None` before the first.
     pub fn last(&self) -> Option<&EpochRecord> {
         self.epochs.last()
@@ -72,6 +83,14 @@ impl History {
     pub fn val_seconds(&self) -> f64 {
         self.epochs.iter().map(|epoch| epoch.val_seconds).sum()
     }
+}
+
+/// Mean of the batch losses, and correct predictions over samples; in f64.
+pub(crate) fn mean_loss_and_accuracy(batches: &[BatchRecord]) -> (f64, f64) {
+    let loss: f64 = batches.iter().map(|batch| f64::from(batch.loss)).sum();
+    let correct: u64 = batches.iter().map(|batch| u64::from(batch.correct)).sum();
+    let samples: u64 = batches.iter().map(|batch| u64::from(batch.samples)).sum();
+    (loss / batches.len() as f64, correct as f64 / samples as f64)
 }
 
 #[cfg(test)]

@@ -1,0 +1,46 @@
+//! Which kernel runs a linear layer: by its shape alone, so that results never depend on timing.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// What `--kernel` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum KernelChoice {
+    /// The best for each layer's shape.
+    #[default]
+    Auto,
+    /// matrixmultiply's GEMM for every layer.
+    Gemm,
+    /// The narrow kernels for every layer of at most 16 outputs.
+    Narrow,
+}
+
+impl KernelChoice {
+    const NAMES: [(&'static str, KernelChoice); 3] =
+        [("auto", KernelChoice::Auto), ("gemm", KernelChoice::Gemm), ("narrow", KernelChoice::Narrow)];
+}
+
+impl fmt::Display for KernelChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::NAMES.iter().find(|(_, choice)| choice == self);
+        f.write_str(name.map_or("auto", |(name, _)| name))
+    }
+}
+
+impl FromStr for KernelChoice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::NAMES.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice).ok_or_else(|| Error::Setting {
+            name: "kernel",
+            found: format!("'{text}'"),
+            expected: "auto, gemm or narrow".into(),
+        })
+    }
+}

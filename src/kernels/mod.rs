@@ -1,0 +1,17 @@
+//! Arithmetic on flat `&[f32]` with shapes as arguments. A kernel knows no threads, no layers and no `Result`: whoever
+//! calls has checked the shapes. Each has a plain twin in [`reference`] and is tested against it on every SIMD level.
+
+mod choice;
+pub mod gemm;
+mod level;
+pub mod pointwise;
+pub mod reference;
+pub mod softmax;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use choice::KernelChoice;
+pub use level::{SimdChoice, SimdLevel};
+
+/// Lanes of the vectors that all kernels are written in, on every SIMD level: one algorithm, one order of summation.
+pub const LANES: usize = 16;

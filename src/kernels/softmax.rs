@@ -1,0 +1,274 @@
+//! Softmax with cross entropy, sixteen samples at a time: a lane is a sample, so maxima and sums run over classes in
+//! their order and nothing is ever added across lanes. The same bits on every SIMD level.
+
+use fearless_simd::{Simd, dispatch, f32x16, i32x16, prelude::*, u32x16};
+
+use crate::kernels::{LANES, SimdLevel};
+
+/// One class (or one result) of sixteen samples.
+pub type Lanes = [f32; LANES];
+
+/// What the forward pass leaves behind, row-major over samples; all overwritten.
+#[derive(Debug)]
+pub struct SoftmaxOutput<'a> {
+    /// `[m, classes]`: `exp(z_j) / sum of exp(z)`.
+    pub probabilities: &'a mut [f32],
+    /// `[m]`: `-ln(p of the label)`.
+    pub cross_entropy: &'a mut [f32],
+    /// `[m]`: the class of the largest logit, the first of equals.
+    pub predictions: &'a mut [u8],
+}
+
+/// Probabilities, cross entropies and predictions of a batch.
+///
+/// `logits: [m, classes]`, read; `labels: [m]`, each below `classes`; `scratch: [classes]`, its contents before and after
+/// mean nothing. The row maximum is subtracted first, so logits of any finite size are safe; a logit that is NaN or
+/// infinite gives a cross entropy that is not finite.
+pub fn softmax_cross_entropy_forward(
+    level: SimdLevel,
+    logits: &[f32],
+    labels: &[u8],
+    scratch: &mut [Lanes],
+    output: SoftmaxOutput<'_>,
+) {
+    debug_assert_eq!(logits.len(), labels.len() * scratch.len());
+    dispatch!(level.token(), simd => forward(simd, logits, labels, scratch, output));
+}
+
+/// `dz = (p - one_hot(label)) / m`: the derivative of the mean cross entropy by the logits.
+///
+/// `probabilities: [m, classes]` and `labels: [m]`, read; `dz: [m, classes]`, overwritten.
+pub fn softmax_cross_entropy_backward(level: SimdLevel, probabilities: &[f32], labels: &[u8], dz: &mut [f32]) {
+    debug_assert_eq!(probabilities.len(), dz.len());
+    let m = labels.len() as f32;
+    dispatch!(level.token(), simd => simd.vectorize(#[inline(always)] || {
+        for (dz, p) in dz.iter_mut().zip(probabilities) {
+            *dz = p / m;
+        }
+    }));
+    let classes = dz.len() / labels.len();
+    for ((dz, p), label) in dz.chunks_exact_mut(classes).zip(probabilities.chunks_exact(classes)).zip(labels) {
+        dz[usize::from(*label)] = (p[usize::from(*label)] - 1.0) / m;
+    }
+}
+
+#[inline(always)]
+fn forward<S: Simd>(simd: S, logits: &[f32], labels: &[u8], scratch: &mut [Lanes], output: SoftmaxOutput<'_>) {
+    let classes = scratch.len();
+    let groups = logits.chunks(LANES * classes).zip(labels.chunks(LANES));
+    let outputs = (output.probabilities.chunks_mut(LANES * classes))
+        .zip(output.cross_entropy.chunks_mut(LANES))
+        .zip(output.predictions.chunks_mut(LANES));
+    for ((logits, labels), ((probabilities, cross_entropy), predictions)) in groups.zip(outputs) {
+        let mut label_logit = [0.0; LANES];
+        for (lane, (row, label)) in logits.chunks_exact(classes).zip(labels).enumerate() {
+            for (class, logit) in row.iter().enumerate() {
+                scratch[class][lane] = *logit;
+            }
+            label_logit[lane] = row[usize::from(*label)];
+        }
+
+        let (max, prediction) = max_and_argmax(simd, scratch);
+        let mut sum = f32x16::splat(simd, 0.0);
+        for lanes in scratch.iter_mut() {
+            let exponential = exp(simd, f32x16::load_array_ref(simd, lanes) - max);
+            exponential.store_array(lanes);
+            sum += exponential;
+        }
+        let losses = max + ln(simd, sum) - f32x16::load_array_ref(simd, &label_logit);
+        for lanes in scratch.iter_mut() {
+            (f32x16::load_array_ref(simd, lanes) / sum).store_array(lanes);
+        }
+
+        cross_entropy.copy_from_slice(&losses.as_array()[..cross_entropy.len()]);
+        for (prediction, best) in predictions.iter_mut().zip(prediction.as_array()) {
+            *prediction = *best as u8;
+        }
+        for (lane, row) in probabilities.chunks_exact_mut(classes).enumerate() {
+            for (class, p) in row.iter_mut().enumerate() {
+                *p = scratch[class][lane];
+            }
+        }
+    }
+}
+
+/// Largest value over classes and the first class that has it, per lane.
+#[inline(always)]
+fn max_and_argmax<S: Simd>(simd: S, classes: &[Lanes]) -> (f32x16<S>, u32x16<S>) {
+    let mut max = f32x16::load_array_ref(simd, &classes[0]);
+    let mut argmax = u32x16::splat(simd, 0);
+    for (class, lanes) in classes.iter().enumerate().skip(1) {
+        let lanes = f32x16::load_array_ref(simd, lanes);
+        let larger = lanes.simd_gt(max);
+        max = larger.select(lanes, max);
+        argmax = larger.select(u32x16::splat(simd, class as u32), argmax);
+    }
+    (max, argmax)
+}
+
+/// `e^x` for `x <= 0`, to about 1 unit in the last place; 0 below -87, where the result would leave the normal numbers.
+///
+/// `x = n ln 2 + r` with `|r| <= ln(2)/2` (ln 2 in two parts, so that `r` loses no bits); `e^r` by the polynomial of
+/// Cephes' `expf` (Moshier); `2^n` put together from its bits. NaN stays NaN.
+#[inline(always)]
+fn exp<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    const COEFFICIENTS: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
+    let vanishes = x.simd_lt(f32x16::splat(simd, -87.0));
+    let x = vanishes.select(f32x16::splat(simd, 0.0), x);
+    let n = (x * std::f32::consts::LOG2_E).round_ties_even();
+    let r = n.mul_add_precise(-LN_2_HIGH, x);
+    let r = n.mul_add_precise(-LN_2_LOW, r);
+    let mut p = f32x16::splat(simd, COEFFICIENTS[0]);
+    for coefficient in &COEFFICIENTS[1..] {
+        p = p.mul_add_precise(r, *coefficient);
+    }
+    let e_to_r = p.mul_add_precise(r * r, r) + 1.0;
+    let two_to_n: f32x16<S> = ((n.to_int::<i32x16<S>>() + 127) << 23).bitcast();
+    vanishes.select(f32x16::splat(simd, 0.0), e_to_r * two_to_n)
+}
+
+/// `ln(s)` for normal `s > 0`, to about 1 unit in the last place; not finite where `s` is not.
+///
+/// `s = m 2^e` with `m` in `[sqrt(1/2), sqrt(2))`; `ln(m)` by the polynomial of Cephes' `logf` (Moshier).
+#[inline(always)]
+fn ln<S: Simd>(simd: S, s: f32x16<S>) -> f32x16<S> {
+    const COEFFICIENTS: [f32; 9] = [
+        7.037_683_6e-2,
+        -1.151_461e-1,
+        1.167_699_9e-1,
+        -1.242_014_1e-1,
+        1.424_932_3e-1,
+        -1.666_805_7e-1,
+        2.000_071_5e-1,
+        -2.499_999_4e-1,
+        3.333_333e-1,
+    ];
+    // Taking the bits of sqrt(1/2) from those of s leaves in the exponent field how many doublings part the two.
+    const SQRT_HALF_BITS: i32 = 0x3f35_04f3;
+    let bits: i32x16<S> = s.bitcast();
+    let e = (bits - SQRT_HALF_BITS) >> 23;
+    let m: f32x16<S> = (bits - (e << 23)).bitcast();
+    let e: f32x16<S> = f32x16::float_from(e);
+    let t = m - 1.0;
+    let mut p = f32x16::splat(simd, COEFFICIENTS[0]);
+    for coefficient in &COEFFICIENTS[1..] {
+        p = p.mul_add_precise(t, *coefficient);
+    }
+    let t2 = t * t;
+    let correction = e.mul_add_precise(-2.121_944_4e-4, p * t * t2);
+    let correction = t2.mul_add_precise(-0.5, correction);
+    let ln = e.mul_add_precise(0.693_359_4, t + correction);
+    // 0 s is 0 for every finite s and NaN for the others, whose bits the lines above have taken for a number.
+    s.mul_add_precise(0.0, ln)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::reference;
+    use crate::kernels::testing::{assert_close, random};
+
+    fn one_hot(labels: &[u8], classes: usize) -> Vec<f64> {
+        labels
+            .iter()
+            .flat_map(|label| (0..classes).map(|class| f64::from(u8::from(class == usize::from(*label)))))
+            .collect()
+    }
+
+    struct Case {
+        probabilities: Vec<f32>,
+        cross_entropy: Vec<f32>,
+        predictions: Vec<u8>,
+        dz: Vec<f32>,
+    }
+
+    fn run(level: SimdLevel, logits: &[f32], labels: &[u8], poison: u8) -> Case {
+        let classes = logits.len() / labels.len();
+        let poison_f32 = f32::from_bits(u32::from_ne_bytes([poison; 4]));
+        let mut case = Case {
+            probabilities: vec![poison_f32; logits.len()],
+            cross_entropy: vec![poison_f32; labels.len()],
+            predictions: vec![poison; labels.len()],
+            dz: vec![poison_f32; logits.len()],
+        };
+        let output = SoftmaxOutput {
+            probabilities: &mut case.probabilities,
+            cross_entropy: &mut case.cross_entropy,
+            predictions: &mut case.predictions,
+        };
+        softmax_cross_entropy_forward(level, logits, labels, &mut vec![[poison_f32; LANES]; classes], output);
+        softmax_cross_entropy_backward(level, &case.probabilities, labels, &mut case.dz);
+        case
+    }
+
+    #[test]
+    fn every_level_agrees_with_the_reference_and_with_every_other_bit_by_bit() {
+        for (m, classes, spread) in [(1, 2, 1.0), (16, 10, 4.0), (32, 10, 30.0), (37, 26, 8.0), (5, 256, 3.0)] {
+            let logits: Vec<f32> = random(m * classes, 7).iter().map(|z| z * spread).collect();
+            let labels: Vec<u8> = (0..m).map(|row| ((row * 7) % classes) as u8).collect();
+            let z: Vec<f64> = logits.iter().map(|z| f64::from(*z)).collect();
+            let targets = one_hot(&labels, classes);
+            let (mut p, mut ce, mut dz) = (vec![0.0; m * classes], vec![0.0; m], vec![0.0; m * classes]);
+            reference::softmax_cross_entropy_forward(&z, &targets, classes, &mut p, &mut ce);
+            reference::softmax_cross_entropy_backward(&p, &targets, m, &mut dz);
+            let first = run(SimdLevel::detect(), &logits, &labels, 0);
+            // e^x and ln to 2 ulp each, the sum of `classes` positive terms to classes/2 ulp, one division.
+            let relative = (5.0 + classes as f64) * f64::from(f32::EPSILON);
+            // x - max is rounded once: an absolute error in the exponent, of up to half an ulp of the spread.
+            let exponent = 2.0 * f64::from(spread) * f64::from(f32::EPSILON);
+            let p_bound: Vec<f64> = p.iter().map(|p| p * (relative + exponent) + 1.2e-38).collect();
+            let ce_bound: Vec<f64> = ce.iter().map(|_| relative + 4.0 * exponent).collect();
+            let dz_bound: Vec<f64> = p_bound.iter().map(|b| (b + f64::from(f32::EPSILON)) / m as f64).collect();
+            assert_close("probabilities", &first.probabilities, &p, &p_bound);
+            assert_close("cross entropy", &first.cross_entropy, &ce, &ce_bound);
+            assert_close("dz", &first.dz, &dz, &dz_bound);
+            for level in SimdLevel::all() {
+                for poison in [0x00, 0xff] {
+                    let other = run(level, &logits, &labels, poison);
+                    let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                    assert_eq!(bits(&first.probabilities), bits(&other.probabilities), "{}", level.name());
+                    assert_eq!(bits(&first.cross_entropy), bits(&other.cross_entropy), "{}", level.name());
+                    assert_eq!(bits(&first.dz), bits(&other.dz), "{}", level.name());
+                    assert_eq!(first.predictions, other.predictions, "{}", level.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn logits_of_ten_thousand_are_safe() {
+        let logits = [1e4, -1e4, 0.0, /**/ -1e4, -1e4, -1e4, /**/ 1e4, 1e4, -1e4];
+        for level in SimdLevel::all() {
+            let case = run(level, &logits, &[1, 0, 0], 0xff);
+            assert_eq!(case.probabilities[..3], [1.0, 0.0, 0.0]);
+            assert_eq!(case.cross_entropy[0], 2e4);
+            assert_eq!(case.predictions, [0, 0, 0]);
+            assert!((case.cross_entropy[1] - 3f32.ln()).abs() < 1e-3, "half an ulp of 1e4 is 5e-4");
+            assert_eq!(case.probabilities[6..], [0.5, 0.5, 0.0]);
+        }
+    }
+
+    #[test]
+    fn values_that_are_not_numbers_are_never_hidden() {
+        for level in SimdLevel::all() {
+            for bad in [f32::NAN, f32::INFINITY] {
+                for place in 0..3 {
+                    for label in 0..3 {
+                        let mut logits = [1.0, 2.0, 3.0];
+                        logits[place] = bad;
+                        let case = run(level, &logits, &[label], 0);
+                        assert!(!case.cross_entropy[0].is_finite(), "{bad} at {place}, label {label}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_of_equal_logits_is_predicted() {
+        let case = run(SimdLevel::detect(), &[0.5, 2.0, 2.0, 1.0, 1.0, 1.0, -3.0, -0.0, 0.0], &[0, 0, 0], 0xff);
+        assert_eq!(case.predictions, [1, 0, 1]);
+    }
+}

@@ -1,0 +1,44 @@
+//! What the kernels' tests share: portable pseudo-random numbers and a comparison that NaN cannot pass.
+
+/// Numbers in `[-1, 1)`, the same on every machine (an LCG's high bits).
+pub fn random(len: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..len)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+/// Fails, naming the first place, unless every `found` is within its bound of `expected`.
+pub fn assert_close(what: &str, found: &[f32], expected: &[f64], bound: &[f64]) {
+    if let Some(message) = first_difference(found, expected, bound) {
+        panic!("{what}: {message}");
+    }
+}
+
+fn first_difference(found: &[f32], expected: &[f64], bound: &[f64]) -> Option<String> {
+    if found.len() != expected.len() || found.len() != bound.len() {
+        return Some(format!("lengths {}, {}, {}", found.len(), expected.len(), bound.len()));
+    }
+    #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "a NaN on either side has to fail")]
+    let differs = |i: &usize| !((f64::from(found[*i]) - expected[*i]).abs() <= bound[*i]);
+    (0..found.len())
+        .find(differs)
+        .map(|i| format!("at {i}: found {}, expected {} within {:e}", found[i], expected[i], bound[i]))
+}
+
+#[test]
+fn the_comparison_itself_can_fail() {
+    let expected = [0.0, 1.0, 2.0];
+    let bound = [1e-6; 3];
+    assert_eq!(first_difference(&[0.0, 1.0, 2.0], &expected, &bound), None);
+    assert_eq!(first_difference(&[0.0, 1.0, 2.0], &expected, &[0.0; 3]), None);
+    for wrong in [[f32::NAN, 1.0, 2.0], [0.0, 2.0, 1.0], [0.0, 1.000_002, 2.0], [f32::INFINITY, 1.0, 2.0]] {
+        assert!(first_difference(&wrong, &expected, &bound).is_some(), "{wrong:?}");
+    }
+    assert!(first_difference(&[0.0, 1.0], &expected, &bound).is_some(), "a missing value");
+    assert!(first_difference(&[0.0; 3], &[0.0, 0.0, f64::NAN], &bound).is_some(), "a NaN in the oracle");
+    assert!(first_difference(&[0.0; 3], &[0.0; 3], &[0.0, 0.0, f64::NAN]).is_some(), "a NaN in the bound");
+}
