@@ -4,6 +4,7 @@
 pub mod data;
 pub mod error;
 pub mod kernels;
+pub mod model_file;
 pub mod nn;
 pub mod optim;
 pub mod parallel;

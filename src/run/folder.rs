@@ -55,20 +55,20 @@ impl Destination {
     }
 
     /// Creates the folder, has `stage` write the run's files beside their places, then puts them all in place.
-    /// On failure the folder is as it was before. Returns the folder.
-    pub(crate) fn fill(&self, stage: impl FnOnce(&Path) -> Result<Vec<Staged>>) -> Result<PathBuf> {
+    /// On failure the folder is as it was before. Returns the folder and what `stage` gave beside the files.
+    pub(crate) fn fill<T>(&self, stage: impl FnOnce(&Path) -> Result<(Vec<Staged>, T)>) -> Result<(PathBuf, T)> {
         let (folder, created) = self.create()?;
-        let finish = || {
-            for file in stage(&folder)? {
-                file.publish()?;
+        let filled = stage(&folder).and_then(|(files, given)| {
+            files.into_iter().try_for_each(Staged::publish)?;
+            Ok(given)
+        });
+        match filled {
+            Ok(given) => Ok((folder, given)),
+            Err(error) => {
+                created.remove_empty();
+                Err(error)
             }
-            Ok(())
-        };
-        if let Err(error) = finish() {
-            created.remove_empty();
-            return Err(error);
         }
-        Ok(folder)
     }
 
     fn create(&self) -> Result<(PathBuf, CreatedFolders)> {
@@ -154,11 +154,12 @@ impl CreatedFolders {
 mod tests {
     use super::*;
 
-    fn stage_all(folder: &Path, text: &str) -> Result<Vec<Staged>> {
-        FILES.into_iter().map(|name| Staged::write(&folder.join(name), |out| out.write_all(text.as_bytes()))).collect()
+    fn stage_all(folder: &Path, text: &str) -> Result<(Vec<Staged>, ())> {
+        let stage = |name| Staged::write(&folder.join(name), |out| out.write_all(text.as_bytes()));
+        Ok((FILES.into_iter().map(stage).collect::<Result<_>>()?, ()))
     }
 
-    fn failing_stage(folder: &Path) -> Result<Vec<Staged>> {
+    fn failing_stage(folder: &Path) -> Result<(Vec<Staged>, ())> {
         let _half = Staged::write(&folder.join(SUMMARY), |out| out.write_all(b"new"))?;
         Err(Error::RunFolder { path: folder.to_path_buf(), problem: "disk full".into() })
     }
@@ -177,12 +178,12 @@ mod tests {
         next.check().unwrap();
         assert_eq!(entries(root.path()), [""; 0], "a check leaves no trace");
         for expected in ["1", "2"] {
-            let folder = next.fill(|folder| stage_all(folder, "x")).unwrap();
+            let (folder, ()) = next.fill(|folder| stage_all(folder, "x")).unwrap();
             assert_eq!(folder, root.path().join(RUNS).join(expected));
             assert_eq!(entries(&folder), ["batches.csv", "epochs.csv", "model.safetensors", "summary.json"]);
         }
         fs::remove_dir_all(root.path().join("runs/1")).unwrap();
-        assert!(next.fill(|folder| stage_all(folder, "x")).unwrap().ends_with("runs/1"));
+        assert!(next.fill(|folder| stage_all(folder, "x")).unwrap().0.ends_with("runs/1"));
     }
 
     #[test]
@@ -191,7 +192,7 @@ mod tests {
         let next = Destination::NextBelow(root.path().join(RUNS));
         let mut folders: Vec<PathBuf> = std::thread::scope(|scope| {
             let started: Vec<_> =
-                (0..8).map(|_| scope.spawn(|| next.fill(|folder| stage_all(folder, "x")).unwrap())).collect();
+                (0..8).map(|_| scope.spawn(|| next.fill(|folder| stage_all(folder, "x")).unwrap().0)).collect();
             started.into_iter().map(|run| run.join().unwrap()).collect()
         });
         folders.sort();
@@ -211,7 +212,7 @@ mod tests {
 
         let message = fresh.check().unwrap_err().to_string();
         assert!(message.contains("holds a run already") && message.contains("--overwrite"), "{message}");
-        fresh.fill(|_| unreachable!()).unwrap_err();
+        fresh.fill(|folder| stage_all(folder, "new")).unwrap_err();
         assert_eq!(fs::read(folder.join(MODEL)).unwrap(), b"old");
 
         let replace = Destination::At(folder.clone(), Existing::Replace);
