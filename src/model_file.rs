@@ -479,61 +479,68 @@ mod tests {
         assert_eq!((model.specs().to_string().as_str(), meta.image_size), ("linear:6,linear:4", (1, 7)));
     }
 
+    #[track_caller]
+    fn refused(tensors: &[(&str, &[usize])], dtype: Dtype, metadata: &[(&str, &str)], expected: &str) {
+        let message = foreign(tensors, dtype, metadata).unwrap_err().to_string();
+        assert!(message.contains("foreign.safetensors: ") && message.contains(expected), "{message}");
+    }
+
     #[test]
     fn every_fault_has_its_own_message() {
-        let cases: &[(&[(&str, &[usize])], Dtype, &[(&str, &str)], &str)] = &[
-            (&[], Dtype::F32, &[], "none of a linear layer"),
-            (&[("0.weight", &[2, 3])], Dtype::F32, &[], "tensor 0.bias: is missing"),
-            (&[("0.bias", &[2])], Dtype::F32, &[], "tensor 0.weight: is missing"),
-            (&[("0.weight", &[2, 3]), ("0.bias", &[3])], Dtype::F32, &[], "tensor 0.bias: has shape [3]"),
-            (&[("0.weight", &[2, 3, 1]), ("0.bias", &[2])], Dtype::F32, &[], "has shape [2, 3, 1]"),
-            (&[("0.weight", &[2, 0]), ("0.bias", &[2])], Dtype::F32, &[], "has shape [2, 0]"),
-            (&[("0.weight", &[2, 3]), ("0.bias", &[2])], Dtype::F64, &[], "has dtype F64; expected F32"),
-            (&[("fc1.weight", &[2, 3])], Dtype::F32, &[], "tensor fc1.weight: is unknown"),
-            (&[("00.weight", &[2, 3])], Dtype::F32, &[], "tensor 00.weight: is unknown"),
-            (&[("0.running_mean", &[2])], Dtype::F32, &[], "tensor 0.running_mean: is unknown"),
-            (&[("2.weight", &[2, 3]), ("2.bias", &[2])], Dtype::F32, &[], "first linear layer"),
-            (
-                &[("0.weight", &[2, 3]), ("0.bias", &[2]), ("3.weight", &[2, 2]), ("3.bias", &[2])],
-                Dtype::F32,
-                &[],
-                "tensor 3.weight: follows layer 0",
-            ),
-            (
-                &[("0.weight", &[2, 3]), ("0.bias", &[2]), ("1.weight", &[4, 3]), ("1.bias", &[4])],
-                Dtype::F32,
-                &[],
-                "tensor 1.weight: has shape [4, 3]; expected [4, 2]",
-            ),
-            (
-                &[("0.weight", &[2, 3]), ("0.bias", &[2])],
-                Dtype::F32,
-                &[("layers", "linear:2")],
-                "metadata relu_grad: is missing; expected straight-through or exact",
-            ),
+        let f32 = Dtype::F32;
+        refused(&[], f32, &[], "none of a linear layer");
+        refused(&[("0.weight", &[2, 3])], f32, &[], "tensor 0.bias: is missing");
+        refused(&[("0.bias", &[2])], f32, &[], "tensor 0.weight: is missing");
+        refused(&[("0.weight", &[2, 3]), ("0.bias", &[3])], f32, &[], "tensor 0.bias: has shape [3]");
+        refused(&[("0.weight", &[2, 3, 1]), ("0.bias", &[2])], f32, &[], "has shape [2, 3, 1]");
+        refused(&[("0.weight", &[2, 0]), ("0.bias", &[2])], f32, &[], "has shape [2, 0]");
+        refused(&[("0.weight", &[2, 3]), ("0.bias", &[2])], Dtype::F64, &[], "has dtype F64; expected F32");
+        refused(&[("fc1.weight", &[2, 3])], f32, &[], "tensor fc1.weight: is unknown");
+        refused(&[("00.weight", &[2, 3])], f32, &[], "tensor 00.weight: is unknown");
+        refused(&[("0.running_mean", &[2])], f32, &[], "tensor 0.running_mean: is unknown");
+        refused(&[("2.weight", &[2, 3]), ("2.bias", &[2])], f32, &[], "tensor 2.weight: is the first linear layer");
+
+        let two = |second: [(&'static str, &'static [usize]); 2], expected: &str| {
+            let tensors: [(&str, &[usize]); 4] = [("0.weight", &[2, 3]), ("0.bias", &[2]), second[0], second[1]];
+            refused(&tensors, f32, &[], expected);
+        };
+        two([("3.weight", &[2, 2]), ("3.bias", &[2])], "tensor 3.weight: follows layer 0");
+        two([("18446744073709551615.weight", &[2, 2]), ("18446744073709551615.bias", &[2])], "follows layer 0");
+        two([("1.weight", &[4, 3]), ("1.bias", &[4])], "tensor 1.weight: has shape [4, 3]; expected [4, 2]");
+
+        // Any of flatnet's own fields makes the file one of flatnet's, which must then have them all.
+        let fields = [
+            ("layers", "linear:2"),
+            ("relu_grad", "exact"),
+            ("scale", r#"{"kind":"unit"}"#),
+            ("classes", "2"),
+            ("image_size", "1x3"),
         ];
-        for (tensors, dtype, metadata, expected) in cases {
-            let message = foreign(tensors, *dtype, metadata).unwrap_err().to_string();
-            assert!(message.contains("foreign.safetensors: ") && message.contains(expected), "{message}");
+        let tensors: [(&str, &[usize]); 2] = [("0.weight", &[2, 3]), ("0.bias", &[2])];
+        foreign(&tensors, f32, &fields).unwrap();
+        for absent in 0..fields.len() {
+            let mut rest = fields.to_vec();
+            let (name, _) = rest.remove(absent);
+            refused(&tensors, f32, &rest, &format!("metadata {name}: is missing; expected "));
+            rest.push((name, "?"));
+            refused(&tensors, f32, &rest, &format!("metadata {name}: is \"?\"; expected "));
         }
+        refused(&tensors, f32, &[&fields[..], &[("recipe", "{")]].concat(), "metadata recipe: is \"{\"");
     }
 
     #[test]
     fn metadata_that_contradicts_the_tensors_is_refused() {
-        let cases: [(fn(&mut ModelMeta), &str); 6] = [
-            (|m| m.layers = "linear:5,linear:3".parse().unwrap(), "tensor 1.weight: is missing"),
-            (|m| m.layers = "linear:5".parse().unwrap(), "tensors: 2 linear layers, but"),
-            (|m| m.layers = "linear:6,relu,linear:3".parse().unwrap(), "has shape [5, 12]; expected [6, 12]"),
-            (|m| m.classes = 4, "metadata classes: is 4, but the last linear layer has 3 outputs"),
-            (|m| m.image_size = (4, 4), "has shape [5, 12]; expected [5, 16]"),
-            (|m| m.image_size = (usize::MAX, 2), "metadata image_size: is too large"),
-        ];
-        for (change, expected) in cases {
-            let mut changed = meta();
-            change(&mut changed);
+        let refused = |changed: ModelMeta, expected: &str| {
             let message = load_bytes(&bytes_of(&model(), &changed)).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
-        }
+        };
+        let layers = |text: &str| ModelMeta { layers: text.parse().unwrap(), ..meta() };
+        refused(layers("linear:5,linear:3"), "tensor 1.weight: is missing");
+        refused(layers("linear:5"), "tensors: 2 linear layers, but");
+        refused(layers("linear:6,relu,linear:3"), "has shape [5, 12]; expected [6, 12]");
+        refused(ModelMeta { classes: 4, ..meta() }, "metadata classes: is 4, but the last linear layer has 3 outputs");
+        refused(ModelMeta { image_size: (4, 4), ..meta() }, "has shape [5, 12]; expected [5, 16]");
+        refused(ModelMeta { image_size: (usize::MAX, 2), ..meta() }, "metadata image_size: is too large");
     }
 
     #[test]

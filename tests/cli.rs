@@ -1,6 +1,7 @@
 //! The program as a user types it: what it prints, what it writes, and how it fails.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Output;
 
@@ -446,7 +447,7 @@ fn a_run_on_disk_is_never_lost() {
     refused(&mut train(&["--seed", "5"]), 1, &["run: holds a run already", "--overwrite"]);
     assert!(files() == first);
     // Diverges on the way: the old run stays as it was.
-    refused(&mut train(&["--overwrite", "--lr", "1e38"]), 1, &["epoch ", "batch ", "--lr"]);
+    refused(&mut train(&["--overwrite", "--lr", "3e38", "--batch-size", "1"]), 1, &["epoch ", "batch ", "--lr"]);
     assert!(files() == first);
     assert_eq!(entries(&run).len(), 5);
 
@@ -479,8 +480,31 @@ fn a_place_that_cannot_be_written_is_refused_before_the_training() {
 #[test]
 fn a_failed_run_leaves_no_folder() {
     let (cwd, set) = (folder(), small_set());
-    refused(train_small(cwd.path(), set.path()).args(["--lr", "1e38", "--quiet"]), 1, &["not a finite number", "--lr"]);
+    let diverging = ["--lr", "3e38", "--batch-size", "1", "--quiet"];
+    refused(train_small(cwd.path(), set.path()).args(diverging), 1, &["not a finite number", "--lr"]);
     assert_eq!(entries(cwd.path()), [""; 0]);
+}
+
+#[test]
+fn an_interrupted_run_leaves_what_was_there() {
+    let (cwd, set) = (folder(), small_set());
+    train_small(cwd.path(), set.path()).args(["--out", "old"]).assert().success();
+    let before = fs::read(cwd.path().join("old/summary.json")).unwrap();
+    for out in [&["--out", "new"][..], &["--out", "old", "--overwrite"], &[]] {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("flatnet"));
+        command.args(["--train-samples", "50", "--val-samples", "20", "--epochs", "200000", "--layers", "linear:3"]);
+        command.args(["--threads", "1", "--data"]).arg(set.path()).args(out).current_dir(cwd.path());
+        let mut run = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        // Training has begun when the first line is there; nineteen more such parts follow.
+        let mut line = String::new();
+        BufReader::new(run.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        run.kill().unwrap();
+        assert!(!run.wait().unwrap().success());
+        assert!(line.starts_with("epoch "), "{line}");
+        assert_eq!(entries(cwd.path()), ["old"]);
+        assert_eq!(entries(&cwd.path().join("old")), RUN_FILES);
+    }
+    assert_eq!(fs::read(cwd.path().join("old/summary.json")).unwrap(), before);
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub enum Existing {
     Replace,
 }
 
-/// Where a run will be kept. Nothing is created before [`Destination::fill`], so an interrupted run leaves no trace.
+/// Where a run will be kept. Nothing is created before the run is complete, so an interrupted one leaves no trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
     /// `1`, `2`, ... below this folder: the first number that is free.

@@ -29,12 +29,13 @@ pub fn save(
 ) -> Result<(PathBuf, Summary)> {
     destination.fill(|folder| {
         recipe.out = folder.display().to_string();
-        let kept = serde_json::to_value(&recipe).map_err(|error| Error::Io {
+        // By way of text, where 0.01 stays 0.01 and does not become the f64 next to an f32.
+        let kept = serde_json::to_string(&recipe).and_then(|text| serde_json::from_str(&text));
+        meta.recipe = Some(kept.map_err(|error| Error::Io {
             path: folder.join(folder::MODEL),
             action: "write",
             source: error.into(),
-        })?;
-        meta.recipe = Some(kept);
+        })?);
         let mut files = vec![
             Staged::write(&folder.join(folder::EPOCHS), |out| csv::write_epochs(out, history))?,
             Staged::write(&folder.join(folder::BATCHES), |out| csv::write_batches(out, history))?,
