@@ -76,11 +76,11 @@ fn overfitting(history: &History) -> String {
     if best.epoch == epochs {
         return format!("Overfitting: not seen; validation loss was lowest in the last epoch, {epochs}.");
     }
-    if last.train_loss < history.epochs[best.epoch - 1].train_loss {
-        format!(
-            "Overfitting: validation loss no better since epoch {} ({:.4}, now {:.4}).",
-            best.epoch, best.val_loss, last.val_loss
-        )
+    let (lowest, now) = (format!("{:.4}", best.val_loss), format!("{:.4}", last.val_loss));
+    if lowest == now {
+        format!("Overfitting: not seen; validation loss has been level since epoch {} ({now}).", best.epoch)
+    } else if last.train_loss < history.epochs[best.epoch - 1].train_loss {
+        format!("Overfitting: validation loss no better since epoch {} ({lowest}, now {now}).", best.epoch)
     } else {
         format!("Overfitting: unclear; since epoch {} neither loss has improved.", best.epoch)
     }
@@ -144,6 +144,7 @@ mod tests {
             (&[(0.5, 0.5), (0.4, 0.4)], "lowest in the last epoch, 2"),
             (&[(0.5, 0.5), (0.4, 0.4), (0.3, 0.45)], "no better since epoch 2 (0.4000, now 0.4500)"),
             (&[(0.5, 0.4), (0.6, 0.5)], "unclear; since epoch 1"),
+            (&[(0.5, 0.4), (0.4, 0.40001)], "not seen; validation loss has been level since epoch 1 (0.4000)"),
         ] {
             let text = overfitting(&history(losses));
             assert!(text.contains(expected), "{text}");
