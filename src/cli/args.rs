@@ -1,0 +1,313 @@
+//! The flags as typed, each checked as far as it can be alone, and what `--help` says. It knows no data and no model.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use flatnet::data::{SampleSize, ScaleKind, Shuffle};
+use flatnet::kernels::{KernelChoice, SimdChoice};
+use flatnet::nn::{Init, LayerSpecs, ReluGrad};
+use flatnet::{Error, parallel};
+
+const EXAMPLES: &str = "\
+Examples:
+  flatnet                                 the reference recipe, into runs/1
+  flatnet --epochs 20 --out runs/short    the same, shorter
+  flatnet --layers linear:128,relu,linear:10 --relu-grad exact --lr 0.1
+  flatnet evaluate --model runs/1/model.safetensors
+  flatnet evaluate --model runs/1/model.safetensors --sample run
+
+Exit codes: 0 done, 1 failed (one line on stderr), 2 wrong usage.";
+
+const TRAIN_EXAMPLES: &str = "\
+Examples:
+  flatnet train --epochs 20 --out runs/short
+  flatnet train --layers linear:128,relu,linear:10 --relu-grad exact --lr 0.1
+  flatnet train --train-samples all --val-samples all --json > run.json
+
+Files in --out: summary.json, epochs.csv, batches.csv, model.safetensors.";
+
+const EVALUATE_EXAMPLES: &str = "\
+Examples:
+  flatnet evaluate --model runs/1/model.safetensors
+  flatnet evaluate --model runs/1/model.safetensors --sample run --json
+
+Models saved by PyTorch (tensors 0.weight, 0.bias, ...) are read as well.";
+
+/// Trains small dense neural networks on CPUs. Without a command: `train`.
+#[derive(Debug, Parser)]
+#[command(name = "flatnet", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+#[command(max_term_width = 80)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub train: TrainArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a network, validate it after every epoch, and keep the run's files
+    #[command(after_help = TRAIN_EXAMPLES)]
+    Train(TrainArguments),
+    /// Measure a saved model's loss and accuracy on a data set
+    #[command(after_help = EVALUATE_EXAMPLES)]
+    Evaluate(EvaluateArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct TrainArguments {
+    /// Folder with the set's four IDX files, raw or gzip
+    /// [default: data/mnist, here or else in flatnet's own folder]
+    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    pub data: Option<PathBuf>,
+    /// Training images, drawn without replacement by the seed
+    #[arg(long, value_name = "N|all", default_value = "30000", help_heading = "Data")]
+    #[arg(allow_negative_numbers = true)]
+    pub train_samples: SampleSize,
+    /// Validation images, drawn from the test images likewise
+    #[arg(long, value_name = "N|all", default_value = "5000", help_heading = "Data")]
+    #[arg(allow_negative_numbers = true)]
+    pub val_samples: SampleSize,
+    /// How pixels become inputs: unit is x / 255, standard is (x - mean) / std
+    /// with mean and std of the training sample
+    #[arg(long, value_enum, default_value = "unit", help_heading = "Data", hide_possible_values = true)]
+    #[arg(value_name = "unit|standard")]
+    pub scale: ScaleKind,
+
+    /// Layers in order; the last linear layer has one output per class
+    #[arg(long, value_name = "SPEC", default_value = "linear:10,relu", value_parser = layers)]
+    #[arg(help_heading = "Network")]
+    pub layers: LayerSpecs,
+    /// How weights start: unit-norm (the reference's), kaiming-uniform
+    /// (PyTorch's), xavier-uniform, zeros
+    #[arg(long, value_enum, default_value = "unit-norm", help_heading = "Network", hide_possible_values = true)]
+    #[arg(value_name = "INIT")]
+    pub init: Init,
+    /// ReLU's backward: straight-through passes every gradient on, as the
+    /// reference's code acts; exact is the derivative, with which output units
+    /// can die. README.md explains the two
+    #[arg(long, value_enum, default_value = "straight-through", help_heading = "Network")]
+    #[arg(value_name = "GRAD", hide_possible_values = true)]
+    pub relu_grad: ReluGrad,
+
+    /// Passes over the training images; 0 keeps the initial model
+    #[arg(long, value_name = "N", default_value = "200", value_parser = epochs, help_heading = "Training")]
+    #[arg(allow_negative_numbers = true)]
+    pub epochs: usize,
+    /// Images per step
+    #[arg(long, value_name = "N", default_value = "32", value_parser = batch_size, help_heading = "Training")]
+    #[arg(allow_negative_numbers = true)]
+    pub batch_size: usize,
+    /// Learning rate
+    #[arg(long, value_name = "X", default_value = "0.01", value_parser = learning_rate)]
+    #[arg(allow_hyphen_values = true, help_heading = "Training")]
+    pub lr: f32,
+    /// Decides samples, initial weights and shuffling
+    #[arg(long, value_name = "N", default_value = "0", help_heading = "Training", allow_negative_numbers = true)]
+    pub seed: u64,
+    /// Keep the drawn order of images, or draw a new one every epoch
+    #[arg(long, value_enum, default_value = "never", help_heading = "Training", hide_possible_values = true)]
+    #[arg(value_name = "never|epoch")]
+    pub shuffle: Shuffle,
+
+    /// Threads; results are the same for any number
+    /// [default: RAYON_NUM_THREADS, else the cores this process may use]
+    #[arg(long, value_name = "N", value_parser = threads, help_heading = "Machine", allow_negative_numbers = true)]
+    pub threads: Option<usize>,
+    /// Vector instructions: auto, avx512, avx2, fallback
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Machine", hide_possible_values = true)]
+    #[arg(value_name = "LEVEL")]
+    pub simd: SimdChoice,
+    /// Kernels for linear layers: auto, gemm, narrow
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Machine", hide_possible_values = true)]
+    #[arg(value_name = "KERNEL")]
+    pub kernel: KernelChoice,
+
+    /// Folder for the run's files [default: runs/1, runs/2, ...: the first free]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub out: Option<PathBuf>,
+    /// Replace the run that --out holds, once the new one is complete
+    #[arg(long, requires = "out", help_heading = "Output")]
+    pub overwrite: bool,
+    /// Print the summary as one JSON object instead of a table
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+    /// No progress on stderr
+    #[arg(long, help_heading = "Output")]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct EvaluateArguments {
+    /// A model.safetensors
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    /// Folder with the set's four IDX files, raw or gzip [default: that of the
+    /// model's run with --sample run, else data/mnist as in train]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Which images
+    #[arg(long, value_enum, default_value = "test", value_name = "test|train", hide_possible_values = true)]
+    pub split: SplitChoice,
+    /// All of them, or the rows that the model's run drew
+    #[arg(long, value_enum, default_value = "all", value_name = "all|run", hide_possible_values = true)]
+    pub sample: Sample,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SplitChoice {
+    Test,
+    Train,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Sample {
+    All,
+    Run,
+}
+
+/// The bundled set, from wherever the program is started.
+pub const DEFAULT_DATA: &str = "data/mnist";
+
+pub fn default_data() -> PathBuf {
+    let here = PathBuf::from(DEFAULT_DATA);
+    let crates_own = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/data/mnist"));
+    if !here.is_dir() && crates_own.is_dir() { crates_own } else { here }
+}
+
+impl TrainArguments {
+    pub fn data(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(default_data)
+    }
+
+    pub fn threads(&self) -> usize {
+        self.threads.unwrap_or_else(parallel::default_threads)
+    }
+}
+
+/// Bounds that keep a slip of the finger from asking for more memory than there is.
+const MAX_EPOCHS: usize = 1_000_000;
+const MAX_BATCH_SIZE: usize = 1_000_000;
+const MAX_THREADS: usize = 1024;
+
+fn number(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    text.parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| format!("expected {least} to {most}"))
+}
+
+fn epochs(text: &str) -> Result<usize, String> {
+    number(text, 0, MAX_EPOCHS)
+}
+
+fn batch_size(text: &str) -> Result<usize, String> {
+    number(text, 1, MAX_BATCH_SIZE)
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    number(text, 1, MAX_THREADS)
+}
+
+fn learning_rate(text: &str) -> Result<f32, String> {
+    let rate: Option<f32> = text.parse().ok().filter(|rate: &f32| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| "expected a positive number, such as 0.01".into())
+}
+
+fn layers(text: &str) -> Result<LayerSpecs, String> {
+    // clap has named the flag already.
+    text.parse().map_err(|error| match error {
+        Error::Setting { found, expected, .. } => format!("{found} is not valid: expected {expected}"),
+        other => other.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn train(words: &[&str]) -> Result<TrainArguments, clap::Error> {
+        Arguments::try_parse_from(std::iter::once("flatnet").chain(words.iter().copied())).map(|arguments| {
+            match arguments.command {
+                Some(Command::Train(train)) => train,
+                None => arguments.train,
+                Some(Command::Evaluate(_)) => panic!("asked for training"),
+            }
+        })
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_are_the_reference_recipe_with_and_without_the_command() {
+        for words in [&[][..], &["train"]] {
+            let train = train(words).unwrap();
+            assert_eq!((train.train_samples, train.val_samples), (SampleSize::Count(30_000), SampleSize::Count(5_000)));
+            assert_eq!((train.epochs, train.batch_size, train.lr, train.seed), (200, 32, 0.01, 0));
+            assert_eq!((train.shuffle, train.scale), (Shuffle::Never, ScaleKind::Unit));
+            assert_eq!((train.layers.to_string().as_str(), train.init), ("linear:10,relu", Init::UnitNorm));
+            assert_eq!(train.relu_grad, ReluGrad::StraightThrough);
+            assert_eq!((train.simd, train.kernel), (SimdChoice::Auto, KernelChoice::Auto));
+        }
+    }
+
+    #[test]
+    fn flags_work_with_and_without_the_command() {
+        for words in [&["--epochs", "5", "--lr", "0.5"][..], &["train", "--epochs", "5", "--lr", "0.5"]] {
+            let train = train(words).unwrap();
+            assert_eq!((train.epochs, train.lr), (5, 0.5));
+        }
+    }
+
+    #[test]
+    fn values_outside_their_domain_are_refused() {
+        for (flag, value) in [
+            ("--batch-size", "0"),
+            ("--batch-size", "-1"),
+            ("--batch-size", "1e9"),
+            ("--epochs", "-1"),
+            ("--epochs", "99999999999999999999"),
+            ("--threads", "0"),
+            ("--threads", "4000000000"),
+            ("--train-samples", "0"),
+            ("--val-samples", "some"),
+            ("--lr", "0"),
+            ("--lr", "-1"),
+            ("--lr", "-inf"),
+            ("--lr", "nan"),
+            ("--lr", "inf"),
+            ("--lr", "1e39"),
+            ("--lr", "1e-60"),
+            ("--lr", "abc"),
+            ("--layers", "dense:10"),
+            ("--seed", "-1"),
+            ("--shuffle", "always"),
+        ] {
+            let error = train(&[flag, value]).unwrap_err().to_string();
+            assert!(error.contains(flag) && error.contains(&format!("'{value}'")), "{error}");
+        }
+        assert!(train(&["--overwrite"]).unwrap_err().to_string().contains("--out <DIR>"));
+    }
+
+    #[test]
+    fn help_fits_80_columns_and_gives_every_default() {
+        let mut command = Arguments::command();
+        for name in ["", "train", "evaluate"] {
+            let part = if name.is_empty() { &mut command } else { command.find_subcommand_mut(name).unwrap() };
+            let help = part.render_long_help().to_string();
+            for line in help.lines() {
+                assert!(line.chars().count() <= 80, "{line}");
+            }
+            for argument in part.get_arguments().filter(|argument| argument.get_action().takes_values()) {
+                let has_default = !argument.get_default_values().is_empty() || argument.is_required_set();
+                let told = argument.get_help().is_some_and(|help| help.to_string().contains("[default: "));
+                assert!(has_default || told, "{name} --{}", argument.get_id());
+            }
+        }
+    }
+}

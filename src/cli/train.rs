@@ -1,0 +1,129 @@
+//! `flatnet train`: settings to a trained model and a run's files. It knows the order of the steps, not the steps.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use flatnet::data::{self, Dataset, Scale, sample};
+use flatnet::model_file::ModelMeta;
+use flatnet::nn::{LayerSpecs, Sequential};
+use flatnet::rng::Stream;
+use flatnet::run::{self, Circumstances, DataSummary, Destination, Existing, Recipe, Summary, folder};
+use flatnet::train::{TrainConfig, Trainer};
+use flatnet::{Error, Result};
+
+use super::args::TrainArguments;
+use super::progress::Progress;
+use super::{print, print_json, table};
+
+pub fn run(arguments: &TrainArguments) -> Result<()> {
+    let started = Instant::now();
+    let recipe = recipe(arguments);
+
+    let (train, val) = load(arguments, &recipe)?;
+    check_outputs(&arguments.layers, &train)?;
+    let scale = Scale::fit(recipe.scale, &train);
+    let mut model = Sequential::new(train.features(), &arguments.layers, recipe.init, recipe.relu_grad, recipe.seed)?;
+    let mut trainer = Trainer::new(TrainConfig {
+        epochs: recipe.epochs,
+        batch_size: recipe.batch_size,
+        lr: recipe.lr,
+        shuffle: recipe.shuffle,
+        seed: recipe.seed,
+        scale,
+        threads: recipe.threads,
+        kernel: recipe.kernel,
+        simd: recipe.simd,
+    })?;
+    let load_seconds = started.elapsed().as_secs_f64();
+    let destination = destination(arguments);
+    destination.check()?;
+
+    let progress = Progress::new(recipe.epochs, recipe.quiet);
+    let history = trainer.fit(&mut model, &train, &val, &mut |epoch, record| {
+        progress.epoch(epoch, record);
+        ControlFlow::Continue(())
+    })?;
+    progress.finish();
+
+    let data = DataSummary {
+        source: train.source().to_string(),
+        train_samples: train.len(),
+        val_samples: val.len(),
+        features: train.features(),
+        classes: train.classes(),
+    };
+    let meta = ModelMeta {
+        layers: model.specs(),
+        relu_grad: recipe.relu_grad,
+        scale,
+        classes: train.classes(),
+        image_size: train.image_size(),
+        recipe: None,
+        version: Some(env!("CARGO_PKG_VERSION").into()),
+    };
+    let (folder, summary) = run::save(&destination, recipe, &model, meta, &history, |recipe| {
+        let circumstances = Circumstances {
+            load_seconds,
+            total_seconds: started.elapsed().as_secs_f64(),
+            threads: recipe.threads,
+            simd: trainer.simd_name(),
+            kernel: trainer.kernel_name(),
+        };
+        Summary::new(data, recipe, &model, &history, circumstances)
+    })?;
+    if arguments.json { print_json(&summary) } else { print(&table::of_run(&summary, &history, &folder)) }
+}
+
+/// The settings with every default filled in, but for the folder of the run: see [`run::save`].
+fn recipe(arguments: &TrainArguments) -> Recipe {
+    Recipe {
+        data: arguments.data().display().to_string(),
+        train_samples: arguments.train_samples,
+        val_samples: arguments.val_samples,
+        epochs: arguments.epochs,
+        batch_size: arguments.batch_size,
+        lr: arguments.lr,
+        seed: arguments.seed,
+        shuffle: arguments.shuffle,
+        layers: arguments.layers.to_string(),
+        init: arguments.init,
+        relu_grad: arguments.relu_grad,
+        scale: arguments.scale,
+        threads: arguments.threads(),
+        simd: arguments.simd,
+        kernel: arguments.kernel,
+        out: String::new(),
+        overwrite: arguments.overwrite,
+        json: arguments.json,
+        quiet: arguments.quiet,
+    }
+}
+
+fn destination(arguments: &TrainArguments) -> Destination {
+    match &arguments.out {
+        None => Destination::NextBelow(PathBuf::from(folder::RUNS)),
+        Some(folder) if arguments.overwrite => Destination::At(folder.clone(), Existing::Replace),
+        Some(folder) => Destination::At(folder.clone(), Existing::Refuse),
+    }
+}
+
+/// The training and the validation sample. The rest of the set is given back before the training starts.
+fn load(arguments: &TrainArguments, recipe: &Recipe) -> Result<(Dataset, Dataset)> {
+    let (train, test) = data::load_mnist_folder(&arguments.data())?;
+    let train_rows =
+        sample::draw(recipe.train_samples, train.len(), recipe.seed, Stream::TrainSample, "train-samples")?;
+    let val_rows = sample::draw(recipe.val_samples, test.len(), recipe.seed, Stream::ValSample, "val-samples")?;
+    Ok((train.select(&train_rows), test.select(&val_rows)))
+}
+
+fn check_outputs(layers: &LayerSpecs, train: &Dataset) -> Result<()> {
+    match layers.out_features() {
+        Some(outputs) if outputs == train.classes() => Ok(()),
+        _ => Err(Error::Setting {
+            name: "layers",
+            found: format!("'{layers}'"),
+            expected: format!("a last linear layer of {0} outputs (linear:{0}), one for each class", train.classes()),
+        }),
+    }
+}

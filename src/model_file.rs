@@ -1,0 +1,621 @@
+//! A trained model as one safetensors file, written whole or not at all and read without trust.
+//! It knows the file's layout; it does not know what a run is, or how a model is trained.
+//!
+//! Tensors are named by layer index (`0.weight` as `[out_features, in_features]`, `0.bias` as `[out_features]`, all F32),
+//! so that `torch.nn.Sequential` loads them as they are. The metadata says what the tensors cannot.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use byteorder::{LittleEndian, ReadBytesExt};
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+
+use crate::data::Scale;
+use crate::error::{Error, Result};
+use crate::nn::{Layer, LayerSpec, LayerSpecs, Linear, Relu, ReluGrad, Sequential};
+use crate::whole_file::Staged;
+
+/// What a model file says beside the weights. In the file each field is a string under its own name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelMeta {
+    /// As `--layers` writes them.
+    pub layers: LayerSpecs,
+    pub relu_grad: ReluGrad,
+    /// How pixels become inputs.
+    pub scale: Scale,
+    /// How many classes the model tells apart.
+    pub classes: usize,
+    /// Rows and columns of an image; their product is the number of inputs.
+    pub image_size: (usize, usize),
+    /// The settings of the run that made the model, if one did.
+    pub recipe: Option<serde_json::Value>,
+    /// The version of flatnet that wrote the file; `None` for a file that another program wrote.
+    pub version: Option<String>,
+}
+
+/// Room for the names of thousands of layers; a longer header is no model of ours, and would cost memory to read.
+const MAX_HEADER_BYTES: u64 = 1 << 20;
+/// Where the header starts: its length stands before it, as a little-endian u64.
+const LENGTH_BYTES: u64 = 8;
+const METADATA: &str = "__metadata__";
+/// The fields without which a file that has any of them cannot be used.
+const FIELDS: [&str; 5] = ["layers", "relu_grad", "scale", "classes", "image_size"];
+
+/// Writes the model to `path`. A file that stands there is replaced once the new one is complete.
+pub fn save(path: &Path, model: &Sequential, meta: &ModelMeta) -> Result<()> {
+    stage(path, model, meta)?.publish()
+}
+
+/// The complete file beside `path`, to be put in place together with others.
+pub(crate) fn stage(path: &Path, model: &Sequential, meta: &ModelMeta) -> Result<Staged> {
+    Staged::write(path, |out| write(out, model, meta))
+}
+
+/// Header and tensors in one sorted order, so that the same model and metadata always give the same bytes.
+fn write(out: &mut dyn Write, model: &Sequential, meta: &ModelMeta) -> io::Result<()> {
+    let mut header = serde_json::Map::new();
+    header.insert(METADATA.into(), serde_json::to_value(meta_strings(meta)?)?);
+    let tensors = linear_layers(model).flat_map(|(index, linear)| {
+        let (rows, columns) = (linear.out_features(), linear.in_features());
+        [
+            (format!("{index}.weight"), vec![rows, columns], linear.weight()),
+            (format!("{index}.bias"), vec![rows], linear.bias()),
+        ]
+    });
+    let mut offset = 0;
+    for (name, shape, values) in tensors.clone() {
+        let end = offset + size_of_val(values);
+        header.insert(name, serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [offset, end] }));
+        offset = end;
+    }
+    let mut header = serde_json::to_vec(&header)?;
+    // Spaces up to a multiple of 8, so that the tensors start aligned.
+    header.resize(header.len().next_multiple_of(8), b' ');
+
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(&header)?;
+    for (_, _, values) in tensors {
+        for value in values {
+            out.write_all(&value.to_le_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+fn linear_layers(model: &Sequential) -> impl Iterator<Item = (usize, &Linear)> + Clone {
+    model.layers().iter().enumerate().filter_map(|(index, layer)| match layer {
+        Layer::Linear(linear) => Some((index, linear)),
+        Layer::Relu(_) => None,
+    })
+}
+
+fn meta_strings(meta: &ModelMeta) -> io::Result<BTreeMap<&'static str, String>> {
+    let mut strings = BTreeMap::from([
+        ("layers", meta.layers.to_string()),
+        ("relu_grad", meta.relu_grad.to_string()),
+        ("scale", serde_json::to_string(&meta.scale)?),
+        ("classes", meta.classes.to_string()),
+        ("image_size", format!("{}x{}", meta.image_size.0, meta.image_size.1)),
+    ]);
+    strings.extend(meta.recipe.as_ref().map(|recipe| ("recipe", recipe.to_string())));
+    strings.extend(meta.version.as_ref().map(|version| ("version", version.clone())));
+    Ok(strings)
+}
+
+/// Reads a model. Every tensor must be there with its dtype and shape, none beside them, and every value finite; sizes
+/// are compared with the file's own length before anything is allocated.
+///
+/// A file without flatnet's metadata, such as one saved from `torch.nn.Sequential`, is taken as well when it holds
+/// nothing but `N.weight` and `N.bias`: one free number between two linear layers is a ReLU, a free number 0 before the
+/// first is `Flatten`, images are square if they can be, pixels are scaled as x / 255, and the ReLU gradient is exact.
+pub fn load(path: &Path) -> Result<(Sequential, ModelMeta)> {
+    let refuse = Refuse { path };
+    let mut file = open(path, &refuse)?;
+    let header = read_header(&mut file, &refuse)?;
+    let strings = header.metadata.metadata().clone().unwrap_or_default();
+    let ours = FIELDS.iter().any(|field| strings.contains_key(*field));
+
+    let infos = header.metadata.tensors();
+    let outline = Outline::of(&infos, &refuse)?;
+    let (first_index, meta) = if ours { (0, parse_meta(&strings, &refuse)?) } else { infer_meta(&outline, &refuse)? };
+    outline.check(first_index, &meta, &refuse)?;
+
+    let mut layers = Vec::with_capacity(meta.layers.0.len());
+    for (position, spec) in meta.layers.0.iter().enumerate() {
+        layers.push(match spec {
+            LayerSpec::Relu => Layer::Relu(Relu::new(meta.relu_grad)),
+            LayerSpec::Linear { out_features } => {
+                let index = position + first_index;
+                let mut read = |name: &str| -> Result<Vec<f32>> {
+                    let name = format!("{index}.{name}");
+                    let info = infos.get(&name).ok_or_else(|| refuse.missing(&name))?;
+                    read_values(&mut file, header.tensors_start, info, &name, &refuse)
+                };
+                let (weight, bias) = (read("weight")?, read("bias")?);
+                let in_features = weight.len() / out_features;
+                Layer::Linear(Linear::from_parts(in_features, *out_features, weight, bias)?)
+            }
+        });
+    }
+    Ok((Sequential::from_layers(layers)?, meta))
+}
+
+/// Makes errors that name the file.
+struct Refuse<'a> {
+    path: &'a Path,
+}
+
+impl Refuse<'_> {
+    fn because(&self, place: impl Into<String>, problem: impl Into<String>) -> Error {
+        Error::Model { path: self.path.to_path_buf(), place: place.into(), problem: problem.into() }
+    }
+
+    fn missing(&self, tensor: &str) -> Error {
+        self.because(format!("tensor {tensor}"), "is missing; every linear layer needs N.weight and N.bias")
+    }
+
+    fn io(&self, source: io::Error) -> Error {
+        Error::Io { path: self.path.to_path_buf(), action: "read", source }
+    }
+}
+
+fn open(path: &Path, refuse: &Refuse) -> Result<BufReader<File>> {
+    // Asked before opening: opening a named pipe would wait for ever.
+    let about = fs::metadata(path).map_err(|source| refuse.io(source))?;
+    if !about.is_file() {
+        return Err(refuse.because("file", "is not a regular file; give the path of a model.safetensors"));
+    }
+    Ok(BufReader::new(File::open(path).map_err(|source| refuse.io(source))?))
+}
+
+struct Header {
+    metadata: Metadata,
+    /// Byte of the file at which the tensors' offset 0 lies.
+    tensors_start: u64,
+}
+
+fn read_header(file: &mut BufReader<File>, refuse: &Refuse) -> Result<Header> {
+    let file_bytes = file.get_ref().metadata().map_err(|source| refuse.io(source))?.len();
+    let no_model = |problem: String| refuse.because("header", problem);
+    if file_bytes < LENGTH_BYTES {
+        return Err(no_model(format!("the file has {file_bytes} bytes; a safetensors file has more")));
+    }
+    let header_bytes = file.read_u64::<LittleEndian>().map_err(|source| refuse.io(source))?;
+    let most = MAX_HEADER_BYTES.min(file_bytes - LENGTH_BYTES);
+    if header_bytes > most {
+        return Err(no_model(format!(
+            "its length is given as {header_bytes} bytes, where at most {most} can be; this is no safetensors model, or it was cut short"
+        )));
+    }
+    let mut text = vec![0; header_bytes as usize];
+    file.read_exact(&mut text).map_err(|source| refuse.io(source))?;
+    let metadata: Metadata = serde_json::from_slice(&text)
+        .map_err(|error| no_model(format!("is not that of a safetensors file: {error}")))?;
+
+    let tensors_start = LENGTH_BYTES + header_bytes;
+    let expected = tensors_start + metadata.data_len() as u64;
+    if expected != file_bytes {
+        return Err(refuse.because(
+            "tensors",
+            format!("the header describes a file of {expected} bytes, but it has {file_bytes}; fetch or save it again"),
+        ));
+    }
+    Ok(Header { metadata, tensors_start })
+}
+
+/// Shapes of the linear layers by index, as the header gives them; nothing has been read yet.
+struct Outline {
+    /// Index to `[out_features, in_features]`.
+    linears: BTreeMap<usize, (usize, usize)>,
+}
+
+impl Outline {
+    fn of(infos: &HashMap<String, &TensorInfo>, refuse: &Refuse) -> Result<Outline> {
+        let mut linears = BTreeMap::new();
+        let mut biases = BTreeMap::new();
+        // Sorted, so that the same file always gives the same error.
+        for (name, info) in infos.iter().collect::<BTreeMap<_, _>>() {
+            let bad = |problem: String| refuse.because(format!("tensor {name}"), problem);
+            // Numbers have one spelling: 00.weight and +0.weight are not 0.weight.
+            let index = name.split_once('.').and_then(|(index, _)| index.parse::<usize>().ok());
+            let (index, is_weight) = match index {
+                Some(index) if *name == format!("{index}.weight") => (index, true),
+                Some(index) if *name == format!("{index}.bias") => (index, false),
+                _ => return Err(bad("is unknown; expected only N.weight and N.bias".into())),
+            };
+            if info.dtype != Dtype::F32 {
+                return Err(bad(format!("has dtype {:?}; expected F32", info.dtype)));
+            }
+            match info.shape[..] {
+                [rows, columns] if is_weight && rows > 0 && columns > 0 => {
+                    linears.insert(index, (rows, columns));
+                }
+                [rows] if !is_weight => {
+                    biases.insert(index, rows);
+                }
+                _ => {
+                    let expected = if is_weight { "[out_features, in_features]" } else { "[out_features]" };
+                    return Err(bad(format!("has shape {:?}; expected {expected}", info.shape)));
+                }
+            }
+        }
+        if let Some(index) = biases.keys().find(|index| !linears.contains_key(index)) {
+            return Err(refuse.missing(&format!("{index}.weight")));
+        }
+        for (index, (rows, _)) in &linears {
+            let name = format!("{index}.bias");
+            let found = biases.get(index).ok_or_else(|| refuse.missing(&name))?;
+            if found != rows {
+                let problem = format!("has shape [{found}], but {index}.weight has {rows} rows");
+                return Err(refuse.because(format!("tensor {name}"), problem));
+            }
+        }
+        Ok(Outline { linears })
+    }
+
+    /// The tensors are those of `meta.layers`, no more and no fewer, and their widths follow from one another.
+    fn check(&self, first_index: usize, meta: &ModelMeta, refuse: &Refuse) -> Result<()> {
+        let pixels = meta.image_size.0.checked_mul(meta.image_size.1);
+        let mut width = pixels.ok_or_else(|| refuse.because("metadata image_size", "is too large"))?;
+        let mut expected = 0;
+        for (position, spec) in meta.layers.0.iter().enumerate() {
+            let LayerSpec::Linear { out_features } = *spec else { continue };
+            let name = format!("{}.weight", position + first_index);
+            let &(rows, columns) = self.linears.get(&(position + first_index)).ok_or_else(|| refuse.missing(&name))?;
+            if (rows, columns) != (out_features, width) {
+                let problem = format!("has shape [{rows}, {columns}]; expected [{out_features}, {width}]");
+                return Err(refuse.because(format!("tensor {name}"), problem));
+            }
+            (width, expected) = (out_features, expected + 1);
+        }
+        if self.linears.len() != expected {
+            let problem =
+                format!("{} linear layers, but the metadata's layers are {}", self.linears.len(), meta.layers);
+            return Err(refuse.because("tensors", problem));
+        }
+        if width != meta.classes {
+            let problem = format!("is {}, but the last linear layer has {width} outputs", meta.classes);
+            return Err(refuse.because("metadata classes", problem));
+        }
+        Ok(())
+    }
+}
+
+fn parse_meta(strings: &HashMap<String, String>, refuse: &Refuse) -> Result<ModelMeta> {
+    fn parse<T>(
+        strings: &HashMap<String, String>,
+        refuse: &Refuse,
+        field: &str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T> {
+        let text = strings
+            .get(field)
+            .ok_or_else(|| refuse.because(format!("metadata {field}"), format!("is missing; expected {expected}")))?;
+        // A hostile file may hold a megabyte here.
+        let start: String = text.chars().take(60).collect();
+        parse(text)
+            .ok_or_else(|| refuse.because(format!("metadata {field}"), format!("is {start:?}; expected {expected}")))
+    }
+    let layers = parse(strings, refuse, "layers", "a list such as linear:10,relu", |text| text.parse().ok())?;
+    let relu_grad = parse(strings, refuse, "relu_grad", "straight-through or exact", |text| text.parse().ok())?;
+    let scale =
+        parse(strings, refuse, "scale", "a scale as flatnet writes it", |text| serde_json::from_str(text).ok())?;
+    let classes = parse(strings, refuse, "classes", "a number", |text| text.parse().ok())?;
+    let image_size = parse(strings, refuse, "image_size", "rows x columns, such as 28x28", |text| {
+        let (rows, columns) = text.split_once('x')?;
+        Some((rows.parse().ok()?, columns.parse().ok()?))
+    })?;
+    let recipe = match strings.get("recipe") {
+        None => None,
+        Some(_) => Some(parse(strings, refuse, "recipe", "JSON", |text| serde_json::from_str(text).ok())?),
+    };
+    Ok(ModelMeta { layers, relu_grad, scale, classes, image_size, recipe, version: strings.get("version").cloned() })
+}
+
+/// What the shapes alone tell, see [`load`]. Also gives the number of the first layer in the file.
+fn infer_meta(outline: &Outline, refuse: &Refuse) -> Result<(usize, ModelMeta)> {
+    let no_layers = || refuse.because("tensors", "none of a linear layer; expected 0.weight and 0.bias at least");
+    let (&first, &(_, inputs)) = outline.linears.first_key_value().ok_or_else(no_layers)?;
+    if first > 1 {
+        let problem = "is the first linear layer; without metadata the first must be 0, or 1 after Flatten";
+        return Err(refuse.because(format!("tensor {first}.weight"), problem));
+    }
+    let mut layers = Vec::new();
+    let (mut next, mut classes) = (first, 0);
+    for (&index, &(out_features, _)) in &outline.linears {
+        match index - next {
+            0 => {}
+            1 => layers.push(LayerSpec::Relu),
+            _ => {
+                let problem = format!(
+                    "follows layer {}; without metadata only one layer, a ReLU, may stand between two linear ones",
+                    next - 1
+                );
+                return Err(refuse.because(format!("tensor {index}.weight"), problem));
+            }
+        }
+        layers.push(LayerSpec::Linear { out_features });
+        (next, classes) = (index + 1, out_features);
+    }
+    let side = inputs.isqrt();
+    let meta = ModelMeta {
+        layers: LayerSpecs(layers),
+        relu_grad: ReluGrad::Exact,
+        scale: Scale::Unit,
+        classes,
+        image_size: if side * side == inputs { (side, side) } else { (1, inputs) },
+        recipe: None,
+        version: None,
+    };
+    Ok((first, meta))
+}
+
+/// One tensor's values. The file was found long enough for it, so the allocation is bounded by the file's length.
+fn read_values(
+    file: &mut BufReader<File>,
+    tensors_start: u64,
+    info: &TensorInfo,
+    name: &str,
+    refuse: &Refuse,
+) -> Result<Vec<f32>> {
+    let (start, end) = info.data_offsets;
+    let mut values = vec![0.0; (end - start) / size_of::<f32>()];
+    file.seek(SeekFrom::Start(tensors_start + start as u64)).map_err(|source| refuse.io(source))?;
+    file.read_f32_into::<LittleEndian>(&mut values).map_err(|source| refuse.io(source))?;
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(values),
+        Some(at) => {
+            let problem = format!("value {at} is {}; expected finite numbers", values[at]);
+            Err(refuse.because(format!("tensor {name}"), problem))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use safetensors::SafeTensors;
+    use safetensors::tensor::{TensorView, serialize_to_file};
+
+    use super::*;
+    use crate::nn::Init;
+
+    fn model() -> Sequential {
+        let specs = "linear:5,relu,linear:3".parse().unwrap();
+        Sequential::new(12, &specs, Init::UnitNorm, ReluGrad::StraightThrough, 7).unwrap()
+    }
+
+    fn meta() -> ModelMeta {
+        ModelMeta {
+            layers: "linear:5,relu,linear:3".parse().unwrap(),
+            relu_grad: ReluGrad::StraightThrough,
+            scale: Scale::Standard { mean: 0.130_660_5, std: 0.308_107_8 },
+            classes: 3,
+            image_size: (4, 3),
+            recipe: Some(serde_json::json!({ "lr": 0.01, "out": "runs/\"quoted\"" })),
+            version: Some("0.1.0".into()),
+        }
+    }
+
+    fn bytes_of(model: &Sequential, meta: &ModelMeta) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write(&mut bytes, model, meta).unwrap();
+        bytes
+    }
+
+    fn load_bytes(bytes: &[u8]) -> Result<(Sequential, ModelMeta)> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        fs::write(&path, bytes).unwrap();
+        load(&path)
+    }
+
+    /// A file with these tensors of zeros, as another program would write it.
+    fn foreign(
+        tensors: &[(&str, &[usize])],
+        dtype: Dtype,
+        metadata: &[(&str, &str)],
+    ) -> Result<(Sequential, ModelMeta)> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("foreign.safetensors");
+        let zeros = vec![0; 1 << 16];
+        let views = tensors.iter().map(|(name, shape)| {
+            let bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            (*name, TensorView::new(dtype, shape.to_vec(), &zeros[..bytes]).unwrap())
+        });
+        let metadata: HashMap<String, String> =
+            metadata.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        serialize_to_file(views, (!metadata.is_empty()).then_some(metadata), &path).unwrap();
+        load(&path)
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        fs::write(&path, "an older file").unwrap();
+        save(&path, &model(), &meta()).unwrap();
+        let (loaded, loaded_meta) = load(&path).unwrap();
+        assert_eq!(loaded_meta, meta());
+        assert_eq!(loaded.specs(), meta().layers);
+        for (loaded, saved) in loaded.linears().zip(model().linears()) {
+            assert_eq!((loaded.weight(), loaded.bias()), (saved.weight(), saved.bias()));
+        }
+        assert!(matches!(&loaded.layers()[1], Layer::Relu(relu) if relu.grad() == ReluGrad::StraightThrough));
+        assert_eq!(fs::read(&path).unwrap(), bytes_of(&loaded, &loaded_meta));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn other_programs_read_the_file() {
+        let bytes = bytes_of(&model(), &meta());
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        let mut names = tensors.names();
+        names.sort();
+        assert_eq!(names, ["0.bias", "0.weight", "2.bias", "2.weight"]);
+        let weight = tensors.tensor("2.weight").unwrap();
+        assert_eq!((weight.dtype(), weight.shape()), (Dtype::F32, &[3, 5][..]));
+        let model = model();
+        let expected: Vec<u8> = model.linears().nth(1).unwrap().weight().iter().flat_map(|w| w.to_le_bytes()).collect();
+        assert_eq!(weight.data(), expected);
+    }
+
+    #[test]
+    fn a_file_from_pytorch_needs_no_metadata() {
+        let hidden: &[(&str, &[usize])] =
+            &[("0.weight", &[16, 784]), ("0.bias", &[16]), ("2.weight", &[10, 16]), ("2.bias", &[10])];
+        let (model, meta) = foreign(hidden, Dtype::F32, &[("format", "pt")]).unwrap();
+        assert_eq!(model.specs().to_string(), "linear:16,relu,linear:10");
+        assert_eq!((meta.classes, meta.image_size, meta.scale), (10, (28, 28), Scale::Unit));
+        assert_eq!((meta.relu_grad, meta.recipe, meta.version), (ReluGrad::Exact, None, None));
+
+        let flattened: &[(&str, &[usize])] =
+            &[("1.weight", &[6, 7]), ("1.bias", &[6]), ("2.weight", &[4, 6]), ("2.bias", &[4])];
+        let (model, meta) = foreign(flattened, Dtype::F32, &[]).unwrap();
+        assert_eq!((model.specs().to_string().as_str(), meta.image_size), ("linear:6,linear:4", (1, 7)));
+    }
+
+    #[track_caller]
+    fn refused(tensors: &[(&str, &[usize])], dtype: Dtype, metadata: &[(&str, &str)], expected: &str) {
+        let message = foreign(tensors, dtype, metadata).unwrap_err().to_string();
+        assert!(message.contains("foreign.safetensors: ") && message.contains(expected), "{message}");
+    }
+
+    #[test]
+    fn every_fault_has_its_own_message() {
+        let f32 = Dtype::F32;
+        refused(&[], f32, &[], "none of a linear layer");
+        refused(&[("0.weight", &[2, 3])], f32, &[], "tensor 0.bias: is missing");
+        refused(&[("0.bias", &[2])], f32, &[], "tensor 0.weight: is missing");
+        refused(&[("0.weight", &[2, 3]), ("0.bias", &[3])], f32, &[], "tensor 0.bias: has shape [3]");
+        refused(&[("0.weight", &[2, 3, 1]), ("0.bias", &[2])], f32, &[], "has shape [2, 3, 1]");
+        refused(&[("0.weight", &[2, 0]), ("0.bias", &[2])], f32, &[], "has shape [2, 0]");
+        refused(&[("0.weight", &[2, 3]), ("0.bias", &[2])], Dtype::F64, &[], "has dtype F64; expected F32");
+        refused(&[("fc1.weight", &[2, 3])], f32, &[], "tensor fc1.weight: is unknown");
+        refused(&[("00.weight", &[2, 3])], f32, &[], "tensor 00.weight: is unknown");
+        refused(&[("0.running_mean", &[2])], f32, &[], "tensor 0.running_mean: is unknown");
+        refused(&[("2.weight", &[2, 3]), ("2.bias", &[2])], f32, &[], "tensor 2.weight: is the first linear layer");
+
+        let two = |second: [(&'static str, &'static [usize]); 2], expected: &str| {
+            let tensors: [(&str, &[usize]); 4] = [("0.weight", &[2, 3]), ("0.bias", &[2]), second[0], second[1]];
+            refused(&tensors, f32, &[], expected);
+        };
+        two([("3.weight", &[2, 2]), ("3.bias", &[2])], "tensor 3.weight: follows layer 0");
+        two([("18446744073709551615.weight", &[2, 2]), ("18446744073709551615.bias", &[2])], "follows layer 0");
+        two([("1.weight", &[4, 3]), ("1.bias", &[4])], "tensor 1.weight: has shape [4, 3]; expected [4, 2]");
+
+        // Any of flatnet's own fields makes the file one of flatnet's, which must then have them all.
+        let fields = [
+            ("layers", "linear:2"),
+            ("relu_grad", "exact"),
+            ("scale", r#"{"kind":"unit"}"#),
+            ("classes", "2"),
+            ("image_size", "1x3"),
+        ];
+        let tensors: [(&str, &[usize]); 2] = [("0.weight", &[2, 3]), ("0.bias", &[2])];
+        foreign(&tensors, f32, &fields).unwrap();
+        for absent in 0..fields.len() {
+            let mut rest = fields.to_vec();
+            let (name, _) = rest.remove(absent);
+            refused(&tensors, f32, &rest, &format!("metadata {name}: is missing; expected "));
+            rest.push((name, "?"));
+            refused(&tensors, f32, &rest, &format!("metadata {name}: is \"?\"; expected "));
+        }
+        refused(&tensors, f32, &[&fields[..], &[("recipe", "{")]].concat(), "metadata recipe: is \"{\"");
+    }
+
+    #[test]
+    fn metadata_that_contradicts_the_tensors_is_refused() {
+        let refused = |changed: ModelMeta, expected: &str| {
+            let message = load_bytes(&bytes_of(&model(), &changed)).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        };
+        let layers = |text: &str| ModelMeta { layers: text.parse().unwrap(), ..meta() };
+        refused(layers("linear:5,linear:3"), "tensor 1.weight: is missing");
+        refused(layers("linear:5"), "tensors: 2 linear layers, but");
+        refused(layers("linear:6,relu,linear:3"), "has shape [5, 12]; expected [6, 12]");
+        refused(ModelMeta { classes: 4, ..meta() }, "metadata classes: is 4, but the last linear layer has 3 outputs");
+        refused(ModelMeta { image_size: (4, 4), ..meta() }, "has shape [5, 12]; expected [5, 16]");
+        refused(ModelMeta { image_size: (usize::MAX, 2), ..meta() }, "metadata image_size: is too large");
+    }
+
+    #[test]
+    fn values_that_are_not_finite_are_refused() {
+        let bytes = bytes_of(&model(), &meta());
+        for value in [f32::NAN, f32::INFINITY] {
+            let mut bytes = bytes.clone();
+            let at = bytes.len() - 8;
+            bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+            let message = load_bytes(&bytes).unwrap_err().to_string();
+            assert!(message.contains("tensor 2.bias: value 1 is") && message.contains("finite"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_length_is_refused() {
+        let bytes = bytes_of(&model(), &meta());
+        for (changed, expected) in [
+            (&bytes[..bytes.len() - 1], "tensors: the header describes"),
+            (&[&bytes[..], &[0]].concat(), "tensors: the header describes"),
+            (&bytes[..100], "cut short"),
+            (&bytes[..7], "the file has 7 bytes"),
+            (&[][..], "the file has 0 bytes"),
+            (&[0xff; 64], "at most 56 can be"),
+            (b"\x02\0\0\0\0\0\0\0[]", "is not that of a safetensors file"),
+        ] {
+            let message = load_bytes(changed).unwrap_err().to_string();
+            assert!(message.contains(expected) && !message.contains('\n'), "{message}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_refused_before_they_are_allocated() {
+        // 288 PB of weights in a file of some hundred bytes, and a header of 2 GB.
+        let header =
+            br#"{"0.weight":{"dtype":"F32","shape":[268435456,268435456],"data_offsets":[0,288230376151711744]}}"#;
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend_from_slice(header);
+        assert!(load_bytes(&bytes).unwrap_err().to_string().contains("the header describes a file of"));
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sparse.safetensors");
+        let mut file = File::create(&path).unwrap();
+        file.write_all(&(1u64 << 31).to_le_bytes()).unwrap();
+        file.set_len(1 << 33).unwrap();
+        assert!(load(&path).unwrap_err().to_string().contains("at most 1048576 can be"));
+    }
+
+    #[test]
+    fn a_folder_or_nothing_is_no_model() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(load(folder.path()).unwrap_err().to_string().contains("is not a regular file"));
+        assert!(load(&folder.path().join("absent")).unwrap_err().to_string().contains("cannot read"));
+    }
+
+    proptest! {
+        /// Whatever happens to a file on its way, loading it gives a model or an error, never a panic.
+        #[test]
+        fn a_mutated_file_is_loaded_or_refused(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+            keep in any::<prop::sample::Index>(),
+            cut in any::<bool>(),
+        ) {
+            let mut bytes = bytes_of(&model(), &meta());
+            for (index, value) in changes {
+                let at = index.index(bytes.len());
+                bytes[at] = value;
+            }
+            if cut {
+                bytes.truncate(keep.index(bytes.len()));
+            }
+            if let Ok((model, meta)) = load_bytes(&bytes) {
+                prop_assert_eq!(model.specs(), meta.layers);
+                prop_assert!(model.linears().all(|l| l.weight().iter().chain(l.bias()).all(|v| v.is_finite())));
+            }
+        }
+    }
+}

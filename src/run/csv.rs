@@ -1,0 +1,154 @@
+//! A run's figures as CSV, one row per epoch and one per batch. It knows the columns, not where they are kept.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use crate::train::{BatchRecord, History};
+
+/// Text is handed on in pieces of about this size, so that 219,000 rows never stand in memory together.
+const PIECE_BYTES: usize = 1 << 15;
+
+/// Writes `epochs.csv`: one row per epoch. Accuracies are fractions, times are seconds.
+/// Every number is the shortest text that reads back as the same value.
+pub fn write_epochs(out: &mut dyn Write, history: &History) -> io::Result<()> {
+    writeln!(out, "epoch,train_loss,train_accuracy,val_loss,val_accuracy,train_seconds,val_seconds")?;
+    for (index, epoch) in history.epochs.iter().enumerate() {
+        writeln!(
+            out,
+            "{},{},{},{},{},{},{}",
+            index + 1,
+            epoch.train_loss,
+            epoch.train_accuracy,
+            epoch.val_loss,
+            epoch.val_accuracy,
+            epoch.train_seconds,
+            epoch.val_seconds
+        )?;
+    }
+    Ok(())
+}
+
+/// Writes `batches.csv`: one row per batch in the order they ran, each epoch's training batches before its validation
+/// batches. Epochs and batches count from 1.
+pub fn write_batches(out: &mut dyn Write, history: &History) -> io::Result<()> {
+    let epochs = history.epochs.len();
+    let mut rows = Rows { out, text: String::from("phase,epoch,batch,loss,accuracy\n") };
+    for epoch in 0..epochs {
+        rows.add("train", epoch, share(&history.train_batches, epoch, epochs))?;
+        rows.add("val", epoch, share(&history.val_batches, epoch, epochs))?;
+    }
+    rows.hand_on()
+}
+
+/// The batches of one epoch: every epoch ran the same number of them.
+fn share(batches: &[BatchRecord], epoch: usize, epochs: usize) -> &[BatchRecord] {
+    let per_epoch = batches.len() / epochs;
+    &batches[epoch * per_epoch..(epoch + 1) * per_epoch]
+}
+
+struct Rows<'a> {
+    out: &'a mut dyn Write,
+    text: String,
+}
+
+impl Rows<'_> {
+    fn add(&mut self, phase: &str, epoch: usize, batches: &[BatchRecord]) -> io::Result<()> {
+        let before_batch = format!("{phase},{},", epoch + 1);
+        for (index, batch) in batches.iter().enumerate() {
+            self.text.push_str(&before_batch);
+            // Writing into a String cannot fail.
+            let _ = writeln!(self.text, "{},{},{}", index + 1, batch.loss, batch.accuracy());
+            if self.text.len() >= PIECE_BYTES {
+                self.hand_on()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_on(&mut self) -> io::Result<()> {
+        self.out.write_all(self.text.as_bytes())?;
+        self.text.clear();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::EpochRecord;
+
+    /// Two epochs of two training batches and one validation batch.
+    fn history() -> History {
+        let epoch = |train_loss| EpochRecord {
+            train_loss,
+            train_accuracy: 0.9333,
+            val_loss: 0.25,
+            val_accuracy: 0.9202,
+            train_seconds: 1.5,
+            val_seconds: 0.125,
+        };
+        let batch = |loss, correct, samples| BatchRecord { loss, correct, samples };
+        History {
+            epochs: vec![epoch(0.3), epoch(0.1 + 0.2)],
+            train_batches: vec![batch(2.5, 3, 32), batch(0.1, 16, 16), batch(1e-9, 32, 32), batch(0.25, 0, 16)],
+            val_batches: vec![batch(0.75, 1, 3), batch(0.7, 2, 3)],
+        }
+    }
+
+    #[test]
+    fn epochs_have_the_promised_columns() {
+        let mut text = Vec::new();
+        write_epochs(&mut text, &history()).unwrap();
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "epoch,train_loss,train_accuracy,val_loss,val_accuracy,train_seconds,val_seconds\n\
+             1,0.3,0.9333,0.25,0.9202,1.5,0.125\n\
+             2,0.30000000000000004,0.9333,0.25,0.9202,1.5,0.125\n"
+        );
+    }
+
+    #[test]
+    fn batches_stand_in_the_order_they_ran() {
+        let mut text = Vec::new();
+        write_batches(&mut text, &history()).unwrap();
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "phase,epoch,batch,loss,accuracy\n\
+             train,1,1,2.5,0.09375\n\
+             train,1,2,0.1,1\n\
+             val,1,1,0.75,0.3333333333333333\n\
+             train,2,1,0.000000001,1\n\
+             train,2,2,0.25,0\n\
+             val,2,1,0.7,0.6666666666666666\n"
+        );
+    }
+
+    #[test]
+    fn no_epoch_gives_the_header_alone() {
+        let mut text = Vec::new();
+        write_batches(&mut text, &History::default()).unwrap();
+        assert_eq!(text, b"phase,epoch,batch,loss,accuracy\n");
+    }
+
+    #[test]
+    fn every_loss_reads_back_as_the_same_bits() {
+        let mut long = history();
+        long.epochs.truncate(1);
+        // Steps of an odd number of bits: values of all sizes, well beyond one piece of text.
+        long.train_batches = (1..40_000u32)
+            .map(|step| BatchRecord { loss: f32::from_bits(step * 53_017), correct: step % 33, samples: 32 })
+            .collect();
+        let mut text = Vec::new();
+        write_batches(&mut text, &long).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let losses: Vec<f32> = text
+            .lines()
+            .filter(|line| line.starts_with("train,"))
+            .map(|line| line.split(',').nth(3).unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(losses.len(), long.train_batches.len());
+        for (read, written) in losses.iter().zip(&long.train_batches) {
+            assert_eq!(read.to_bits(), written.loss.to_bits());
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A run in figures, as `summary.json` and `train --json` give it. It knows their names and nothing of how they are shown.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Recipe;
+use crate::nn::Sequential;
+use crate::train::History;
+
+/// Everything `summary.json` says. Accuracies are fractions, 0 to 1; epochs count from 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    pub data: DataSummary,
+    pub recipe: Recipe,
+    pub model: ModelSummary,
+    /// Epochs that ran.
+    pub epochs: usize,
+    /// Over all epochs.
+    pub train_batches: usize,
+    pub val_batches: usize,
+    /// The last epoch; `None` when none ran.
+    #[serde(rename = "final")]
+    pub last: Option<Figures>,
+    /// The epoch of the lowest validation loss; `None` when none ran.
+    pub best: Option<BestFigures>,
+    pub seconds: Seconds,
+    /// Training steps only; `None` when there was none.
+    pub batches_per_second: Option<f64>,
+    pub threads: usize,
+    pub simd: String,
+    pub kernel: String,
+    /// See [`weights_sha256`].
+    pub weights_sha256: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DataSummary {
+    pub source: String,
+    pub train_samples: usize,
+    pub val_samples: usize,
+    pub features: usize,
+    pub classes: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelSummary {
+    /// One entry per layer, such as `linear:10`.
+    pub layers: Vec<String>,
+    pub parameters: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    pub train_loss: f64,
+    pub train_accuracy: f64,
+    pub val_loss: f64,
+    pub val_accuracy: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct BestFigures {
+    pub epoch: usize,
+    pub val_loss: f64,
+    pub val_accuracy: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// Reading and sampling the data.
+    pub load: f64,
+    /// Training steps only.
+    pub train: f64,
+    pub validate: f64,
+    /// From the start of the program to the summary.
+    pub total: f64,
+}
+
+/// What the program measured and chose outside the training itself.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Circumstances<'a> {
+    pub load_seconds: f64,
+    pub total_seconds: f64,
+    pub threads: usize,
+    pub simd: &'a str,
+    pub kernel: &'a str,
+}
+
+impl Summary {
+    pub fn new(
+        data: DataSummary,
+        recipe: Recipe,
+        model: &Sequential,
+        history: &History,
+        circumstances: Circumstances<'_>,
+    ) -> Summary {
+        let train_seconds = history.train_seconds();
+        let train_batches = history.train_batches.len();
+        Summary {
+            data,
+            recipe,
+            model: ModelSummary {
+                layers: model.specs().0.iter().map(ToString::to_string).collect(),
+                parameters: model.parameters(),
+            },
+            epochs: history.epochs.len(),
+            train_batches,
+            val_batches: history.val_batches.len(),
+            last: history.last().map(|epoch| Figures {
+                train_loss: epoch.train_loss,
+                train_accuracy: epoch.train_accuracy,
+                val_loss: epoch.val_loss,
+                val_accuracy: epoch.val_accuracy,
+            }),
+            best: history.best().map(|best| BestFigures {
+                epoch: best.epoch,
+                val_loss: best.val_loss,
+                val_accuracy: best.val_accuracy,
+            }),
+            seconds: Seconds {
+                load: circumstances.load_seconds,
+                train: train_seconds,
+                validate: history.val_seconds(),
+                total: circumstances.total_seconds,
+            },
+            batches_per_second: (train_batches > 0 && train_seconds > 0.0)
+                .then(|| train_batches as f64 / train_seconds),
+            threads: circumstances.threads,
+            simd: circumstances.simd.to_string(),
+            kernel: circumstances.kernel.to_string(),
+            weights_sha256: weights_sha256(model),
+        }
+    }
+}
+
+/// SHA-256 over all parameters as little-endian f32 in layer order, weight `[out_features, in_features]` before bias:
+/// equal for two models exactly when their bits are equal.
+pub fn weights_sha256(model: &Sequential) -> String {
+    let mut digest = Sha256::new();
+    for linear in model.linears() {
+        for value in linear.weight().iter().chain(linear.bias()) {
+            digest.update(value.to_le_bytes());
+        }
+    }
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{Layer, Linear};
+
+    #[test]
+    fn the_digest_is_of_little_endian_weights_then_bias() {
+        let linear = Linear::from_parts(2, 1, vec![1.0, -2.0], vec![0.5]).unwrap();
+        let model = Sequential::from_layers(vec![Layer::Linear(linear)]).unwrap();
+        // printf '\x00\x00\x80\x3f\x00\x00\x00\xc0\x00\x00\x00\x3f' | sha256sum
+        assert_eq!(weights_sha256(&model), "2ce4bdb6b34a50ac7092eb9fee94337a27498e9eb9bae44192f15b88831b2422");
+    }
+}

@@ -1,0 +1,108 @@
+//! Files that appear whole or not at all: written beside their place under another name, then renamed. It knows
+//! nothing of what is written. This guards against an interrupted program, not against a power cut.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::{Error, Result};
+
+/// A complete file that waits beside its place. Dropped instead of published, it is removed.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    temporary: PathBuf,
+    place: PathBuf,
+    published: bool,
+}
+
+impl Staged {
+    /// Writes what `fill` gives beside `place`, in the same folder, so that the later rename cannot cross file systems.
+    pub fn write(place: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Staged> {
+        let failed = |source| Error::Io { path: place.to_path_buf(), action: "write", source };
+        let (file, temporary) = create_beside(place).map_err(failed)?;
+        // Made before the first byte, so that a failure below removes the file.
+        let staged = Staged { temporary, place: place.to_path_buf(), published: false };
+        let mut out = BufWriter::with_capacity(1 << 16, file);
+        fill(&mut out).and_then(|()| out.flush()).map_err(failed)?;
+        Ok(staged)
+    }
+
+    /// Puts the file in its place; what stood there before is replaced.
+    pub fn publish(mut self) -> Result<()> {
+        fs::rename(&self.temporary, &self.place).map_err(|source| Error::Io {
+            path: self.place.clone(),
+            action: "replace",
+            source,
+        })?;
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.published {
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Opens a new file with a hidden name of its own in the folder of `place`.
+pub(crate) fn create_beside(place: &Path) -> io::Result<(File, PathBuf)> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let name = place.file_name().ok_or_else(|| io::Error::from(ErrorKind::InvalidInput))?;
+    loop {
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{}-{}.partial", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+        let temporary = place.with_file_name(hidden);
+        match File::create_new(&temporary) {
+            // Left behind by a killed program that had the same process id.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+            created => return created.map(|file| (file, temporary)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_old_file_stands_until_the_new_one_is_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("figures.csv");
+        fs::write(&place, "old").unwrap();
+
+        let staged = Staged::write(&place, |out| out.write_all(b"new")).unwrap();
+        assert_eq!(fs::read(&place).unwrap(), b"old");
+        staged.publish().unwrap();
+        assert_eq!(fs::read(&place).unwrap(), b"new");
+        assert_eq!(names(folder.path()), ["figures.csv"]);
+    }
+
+    #[test]
+    fn a_failure_half_way_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("figures.csv");
+        fs::write(&place, "old").unwrap();
+
+        let error = Staged::write(&place, |out| {
+            out.write_all(b"half")?;
+            Err(io::Error::other("disk full"))
+        })
+        .unwrap_err();
+        assert!(error.to_string().ends_with("figures.csv: cannot write: disk full"), "{error}");
+        drop(Staged::write(&place, |out| out.write_all(b"unwanted")).unwrap());
+        assert_eq!(fs::read(&place).unwrap(), b"old");
+        assert_eq!(names(folder.path()), ["figures.csv"]);
+    }
+}

@@ -1,0 +1,537 @@
+//! The program as a user types it: what it prints, what it writes, and how it fails.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Output;
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// In a folder of its own, so that no test sees another's `runs`.
+fn flatnet(cwd: &Path) -> Command {
+    let mut command = Command::cargo_bin("flatnet").unwrap();
+    command.current_dir(cwd).env_remove("RAYON_NUM_THREADS");
+    command
+}
+
+/// A run of a second at most: 640 images, 2 epochs.
+const SHORT: [&str; 6] = ["--train-samples", "640", "--val-samples", "250", "--epochs", "2"];
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+/// Runs successfully and returns the one JSON object on stdout.
+fn json(command: &mut Command) -> Value {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(value.is_object());
+    value
+}
+
+/// Fails with this exit code and one line that holds all of `told`; nothing is printed as a result.
+#[track_caller]
+fn refused(command: &mut Command, code: i32, told: &[&str]) {
+    let output = command.output().unwrap();
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(message.starts_with("error: "), "{message}");
+    for part in told {
+        assert!(message.contains(part), "{part} is missing in: {message}");
+    }
+    assert_eq!(stdout(&output), "");
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    let mut keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort();
+    keys
+}
+
+fn entries(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+const RUN_FILES: [&str; 4] = ["batches.csv", "epochs.csv", "model.safetensors", "summary.json"];
+
+/// `count` IDX images of `rows` x `columns` and labels that go round `classes`, as the training and the test split.
+fn write_set(folder: &Path, count: usize, rows: usize, columns: usize, classes: usize) {
+    let header = |kind: u8, sizes: &[usize]| {
+        let mut bytes = vec![0, 0, 8, kind];
+        for size in sizes {
+            bytes.extend((*size as u32).to_be_bytes());
+        }
+        bytes
+    };
+    for split in ["train", "t10k"] {
+        let mut images = header(3, &[count, rows, columns]);
+        images.extend((0..count * rows * columns).map(|at| (at * 37 % 251) as u8));
+        let mut labels = header(1, &[count]);
+        labels.extend((0..count).map(|at| (at % classes) as u8));
+        fs::write(folder.join(format!("{split}-images-idx3-ubyte")), images).unwrap();
+        fs::write(folder.join(format!("{split}-labels-idx1-ubyte")), labels).unwrap();
+    }
+}
+
+const IMAGES: &str = "train-images-idx3-ubyte";
+const LABELS: &str = "train-labels-idx1-ubyte";
+
+/// A set of 60 images of 2 x 3 in 3 classes, small enough to break in many ways.
+fn small_set() -> TempDir {
+    let folder = folder();
+    write_set(folder.path(), 60, 2, 3, 3);
+    folder
+}
+
+/// Training on a small set with settings that suit it.
+fn train_small(cwd: &Path, set: &Path) -> Command {
+    let mut command = flatnet(cwd);
+    command.args(["train", "--train-samples", "50", "--val-samples", "20", "--epochs", "2", "--layers", "linear:3"]);
+    command.arg("--data").arg(set);
+    command
+}
+
+#[test]
+fn help_names_every_flag_and_fits_80_columns() {
+    let cwd = folder();
+    for (words, expected) in [
+        (&["--help"][..], &["Examples:", "evaluate", "Exit codes", "--relu-grad", "README.md"][..]),
+        (
+            &["train", "--help"],
+            &[
+                "--data",
+                "--train-samples",
+                "--val-samples",
+                "--epochs",
+                "--batch-size",
+                "--lr",
+                "--seed",
+                "--shuffle",
+                "--layers",
+                "--init",
+                "--relu-grad",
+                "--scale",
+                "--threads",
+                "--simd",
+                "--kernel",
+                "--out",
+                "--overwrite",
+                "--json",
+                "--quiet",
+                "[default: 30000]",
+                "[default: linear:10,relu]",
+                "Examples:",
+            ],
+        ),
+        (&["evaluate", "--help"], &["--model", "--data", "--split", "--sample", "--json", "Examples:"]),
+    ] {
+        let output = flatnet(cwd.path()).args(words).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty());
+        for part in expected {
+            assert!(stdout(&output).contains(part), "{part} is missing in {words:?}");
+        }
+        assert!(stdout(&output).lines().all(|line| line.chars().count() <= 80), "{}", stdout(&output));
+    }
+    let version = flatnet(cwd.path()).arg("--version").output().unwrap();
+    assert_eq!(stdout(&version), format!("flatnet {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_run_writes_its_files_and_its_summary() {
+    let cwd = folder();
+    let summary = json(flatnet(cwd.path()).args(SHORT).args(["--json", "--seed", "3"]));
+    let run = cwd.path().join("runs/1");
+    assert_eq!(entries(&run), RUN_FILES);
+    let kept: Value = serde_json::from_slice(&fs::read(run.join("summary.json")).unwrap()).unwrap();
+    assert_eq!(kept, summary);
+
+    assert_eq!(
+        keys(&summary),
+        [
+            "batches_per_second",
+            "best",
+            "data",
+            "epochs",
+            "final",
+            "kernel",
+            "model",
+            "recipe",
+            "seconds",
+            "simd",
+            "threads",
+            "train_batches",
+            "val_batches",
+            "weights_sha256"
+        ]
+    );
+    assert_eq!(keys(&summary["data"]), ["classes", "features", "source", "train_samples", "val_samples"]);
+    assert_eq!(
+        keys(&summary["recipe"]),
+        [
+            "batch_size",
+            "data",
+            "epochs",
+            "init",
+            "json",
+            "kernel",
+            "layers",
+            "lr",
+            "out",
+            "overwrite",
+            "quiet",
+            "relu_grad",
+            "scale",
+            "seed",
+            "shuffle",
+            "simd",
+            "threads",
+            "train_samples",
+            "val_samples"
+        ]
+    );
+    assert_eq!(keys(&summary["model"]), ["layers", "parameters"]);
+    assert_eq!(keys(&summary["final"]), ["train_accuracy", "train_loss", "val_accuracy", "val_loss"]);
+    assert_eq!(keys(&summary["best"]), ["epoch", "val_accuracy", "val_loss"]);
+    assert_eq!(keys(&summary["seconds"]), ["load", "total", "train", "validate"]);
+
+    assert_eq!((&summary["data"]["train_samples"], &summary["data"]["val_samples"]), (&640.into(), &250.into()));
+    assert_eq!((&summary["data"]["features"], &summary["data"]["classes"]), (&784.into(), &10.into()));
+    assert_eq!(summary["model"], serde_json::json!({ "layers": ["linear:10", "relu"], "parameters": 7850 }));
+    assert_eq!(
+        (&summary["epochs"], &summary["train_batches"], &summary["val_batches"]),
+        (&2.into(), &40.into(), &16.into())
+    );
+    let recipe = &summary["recipe"];
+    assert_eq!((&recipe["lr"], &recipe["seed"], &recipe["out"]), (&0.01.into(), &3.into(), &"runs/1".into()));
+    assert_eq!((&recipe["relu_grad"], &recipe["init"]), (&"straight-through".into(), &"unit-norm".into()));
+    assert_eq!((&recipe["shuffle"], &recipe["scale"]), (&"never".into(), &"unit".into()));
+    assert_eq!(summary["weights_sha256"].as_str().unwrap().len(), 64);
+    let accuracy = summary["final"]["val_accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.3 && accuracy <= 1.0, "{accuracy}");
+    let seconds = |name: &str| summary["seconds"][name].as_f64().unwrap();
+    assert!(seconds("train") > 0.0 && seconds("validate") > 0.0);
+    assert!(seconds("load") + seconds("train") + seconds("validate") <= seconds("total"));
+    let per_second = summary["batches_per_second"].as_f64().unwrap();
+    assert!((per_second * seconds("train") - 40.0).abs() < 1e-6);
+
+    let epochs = fs::read_to_string(run.join("epochs.csv")).unwrap();
+    let last: Vec<&str> = epochs.lines().last().unwrap().split(',').collect();
+    assert_eq!((epochs.lines().count(), last[0]), (3, "2"));
+    assert_eq!(last[3].parse::<f64>().unwrap(), summary["final"]["val_loss"].as_f64().unwrap());
+    let batches = fs::read_to_string(run.join("batches.csv")).unwrap();
+    let rows: Vec<&str> = batches.lines().collect();
+    assert_eq!(rows.len(), 1 + 2 * (20 + 8));
+    for (row, start) in [
+        (0, "phase,epoch,batch,loss,accuracy"),
+        (1, "train,1,1,"),
+        (20, "train,1,20,"),
+        (21, "val,1,1,"),
+        (56, "val,2,8,"),
+    ] {
+        assert!(rows[row].starts_with(start), "{}", rows[row]);
+    }
+
+    // The next run takes the next number, and the same seed gives the same weights.
+    let again = json(flatnet(cwd.path()).arg("train").args(SHORT).args(["--json", "--seed", "3"]));
+    assert_eq!(again["recipe"]["out"], "runs/2");
+    assert_eq!((&again["weights_sha256"], &again["final"]), (&summary["weights_sha256"], &summary["final"]));
+    let other = json(flatnet(cwd.path()).args(SHORT).args(["--json", "--seed", "4"]));
+    assert_ne!(other["weights_sha256"], summary["weights_sha256"]);
+}
+
+#[test]
+fn evaluating_the_runs_own_rows_gives_the_runs_last_figures() {
+    let cwd = folder();
+    let hidden = ["--layers", "linear:16,relu,linear:10", "--scale", "standard", "--relu-grad", "exact"];
+    let summary =
+        json(flatnet(cwd.path()).args(SHORT).args(hidden).args(["--lr", "0.1", "--batch-size", "33", "--json"]));
+    let evaluate = |words: &[&str]| {
+        json(flatnet(cwd.path()).args(["evaluate", "--model", "runs/1/model.safetensors", "--json"]).args(words))
+    };
+    let report = evaluate(&["--sample", "run"]);
+    assert_eq!(keys(&report), ["accuracy", "correct", "data", "loss", "model", "samples", "seconds", "split"]);
+    assert_eq!(report["loss"], summary["final"]["val_loss"]);
+    assert_eq!(report["accuracy"], summary["final"]["val_accuracy"]);
+    assert_eq!((&report["samples"], &report["split"]), (&250.into(), &"test".into()));
+    assert_eq!(report["correct"].as_f64().unwrap() / 250.0, report["accuracy"].as_f64().unwrap());
+
+    assert_eq!(evaluate(&[])["samples"], 10_000);
+    assert_eq!(evaluate(&["--split", "train", "--sample", "run"])["samples"], 640);
+    assert_eq!(evaluate(&["--split", "train"])["samples"], 60_000);
+
+    let table = flatnet(cwd.path()).args(["evaluate", "--model", "runs/1/model.safetensors"]).output().unwrap();
+    assert!(stdout(&table).contains("of 10,000)") && table.stderr.is_empty(), "{}", stdout(&table));
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let cwd = folder();
+    let layers = ["--layers", "linear:24,relu,linear:10"];
+    let mut runs = [1, 2, 3, 8].map(|threads| {
+        let summary =
+            json(flatnet(cwd.path()).args(SHORT).args(layers).args(["--json", "--threads", &threads.to_string()]));
+        assert_eq!(summary["threads"], threads);
+        (summary["weights_sha256"].clone(), summary["final"].clone())
+    });
+    runs.sort_by_key(|run| run.0.to_string());
+    assert_eq!(runs[0], runs[3]);
+    let by_environment = json(flatnet(cwd.path()).args(SHORT).arg("--json").env("RAYON_NUM_THREADS", "3"));
+    assert_eq!(by_environment["threads"], 3);
+}
+
+#[test]
+fn results_go_to_stdout_and_progress_to_stderr() {
+    let (cwd, set) = (folder(), small_set());
+    let output = train_small(cwd.path(), set.path()).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let progress: Vec<&str> = stderr(&output).lines().collect();
+    assert_eq!(progress.len(), 2, "one plain line per epoch: {progress:?}");
+    assert!(progress[0].starts_with("epoch 1/2  train ") && progress[1].starts_with("epoch 2/2  train "));
+    for part in ["final", "best", "per second", "Seconds: load", "runs/1", "model.safetensors", "Overfitting: "] {
+        assert!(stdout(&output).contains(part), "{part} is missing in {}", stdout(&output));
+    }
+    for text in [stdout(&output), stderr(&output)] {
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(!text.contains('\x1b') && !text.contains('\r'), "no terminal codes in a pipe");
+    }
+
+    let many = train_small(cwd.path(), set.path()).args(["--epochs", "101"]).output();
+    // The flag was given twice: that is wrong usage, not the last one wins.
+    assert_eq!(many.unwrap().status.code(), Some(2));
+    let mut long = flatnet(cwd.path());
+    long.args(["--train-samples", "50", "--val-samples", "20", "--epochs", "101", "--layers", "linear:3", "--data"]);
+    let output = long.arg(set.path()).output().unwrap();
+    assert_eq!(stderr(&output).lines().count(), 17, "{}", stderr(&output));
+    assert!(stderr(&output).lines().last().unwrap().starts_with("epoch 101/101  "));
+}
+
+#[test]
+fn quiet_is_quiet_and_json_is_one_object() {
+    let (cwd, set) = (folder(), small_set());
+    let quiet = train_small(cwd.path(), set.path()).arg("--quiet").output().unwrap();
+    assert!(quiet.status.success());
+    assert_eq!(stderr(&quiet), "");
+    let output = train_small(cwd.path(), set.path()).args(["--quiet", "--json"]).output().unwrap();
+    assert_eq!(stderr(&output), "");
+    let mut objects = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Value>();
+    assert!(objects.next().unwrap().unwrap().is_object());
+    assert!(objects.next().is_none());
+}
+
+#[test]
+fn no_epoch_keeps_the_initial_model() {
+    let (cwd, set) = (folder(), small_set());
+    let mut command = flatnet(cwd.path());
+    command.args(["--train-samples", "all", "--val-samples", "all", "--epochs", "0", "--layers", "linear:3", "--data"]);
+    let summary = json(command.arg(set.path()).arg("--json"));
+    assert_eq!(entries(&cwd.path().join("runs/1")), RUN_FILES);
+    assert!(summary["final"].is_null() && summary["best"].is_null());
+    assert_eq!((&summary["epochs"], &summary["train_batches"]), (&0.into(), &0.into()));
+    assert_eq!(summary["recipe"]["train_samples"], "all");
+    assert_eq!(summary["data"]["train_samples"], 60);
+    let table = command.output().unwrap();
+    assert!(table.status.success());
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let (cwd, set) = (folder(), small_set());
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("flatnet"));
+    command.args(["--train-samples", "50", "--val-samples", "20", "--epochs", "2", "--layers", "linear:3", "--data"]);
+    command.arg(set.path()).current_dir(cwd.path());
+    let (reader, writer) = std::io::pipe().unwrap();
+    let (error_reader, error_writer) = std::io::pipe().unwrap();
+    drop((reader, error_reader));
+    let status = command.stdout(writer).stderr(error_writer).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(entries(&cwd.path().join("runs/1")), RUN_FILES);
+}
+
+#[test]
+fn settings_that_cannot_be_are_refused() {
+    let cwd = folder();
+    for (flag, value) in [
+        ("--batch-size", "0"),
+        ("--batch-size", "x"),
+        ("--lr", "0"),
+        ("--lr", "-1"),
+        ("--lr", "nan"),
+        ("--lr", "inf"),
+        ("--lr", "abc"),
+        ("--threads", "0"),
+        ("--epochs", "-3"),
+        ("--train-samples", "0"),
+        ("--layers", "dense:10"),
+        ("--init", "ones"),
+        ("--seed", "1.5"),
+    ] {
+        refused(flatnet(cwd.path()).args(["train", flag, value]), 2, &[flag, &format!("'{value}'")]);
+    }
+    refused(flatnet(cwd.path()).arg("--overwrite"), 2, &["--out"]);
+    refused(flatnet(cwd.path()).arg("evaluate"), 2, &["--model"]);
+    refused(flatnet(cwd.path()).arg("--bogus"), 2, &["--bogus"]);
+    refused(flatnet(cwd.path()).args(["--train-samples", "60001"]), 1, &["--train-samples", "60001", "60000"]);
+    refused(flatnet(cwd.path()).args(["--val-samples", "10001"]), 1, &["--val-samples", "10001", "10000"]);
+    refused(flatnet(cwd.path()).args(["--layers", "linear:5"]), 1, &["--layers", "linear:5", "linear:10"]);
+    assert_eq!(entries(cwd.path()), [""; 0], "nothing was created");
+}
+
+#[test]
+fn data_that_cannot_be_used_is_refused() {
+    let cwd = folder();
+    let missing = cwd.path().join("absent");
+    refused(train_small(cwd.path(), &missing).args(["--out", "run"]), 1, &["absent", "--data"]);
+
+    let edit = |file: &str, change: &dyn Fn(&mut Vec<u8>), told: &[&str]| {
+        let set = small_set();
+        let path = set.path().join(file);
+        let mut bytes = fs::read(&path).unwrap();
+        change(&mut bytes);
+        fs::write(&path, bytes).unwrap();
+        refused(train_small(cwd.path(), set.path()).args(["--out", "run"]), 1, &[&[file], told].concat());
+    };
+    edit(IMAGES, &|bytes| bytes.truncate(200), &["byte "]);
+    edit(IMAGES, &|bytes| bytes.truncate(3), &["byte "]);
+    edit(IMAGES, &|bytes| bytes.push(0), &["byte "]);
+    edit(LABELS, &|bytes| bytes.truncate(20), &["byte "]);
+    let set = small_set();
+    let labels = fs::read(set.path().join(LABELS)).unwrap();
+    edit(IMAGES, &|bytes| bytes.clone_from(&labels), &["byte ", "label"]);
+    fs::remove_file(set.path().join(LABELS)).unwrap();
+    refused(&mut train_small(cwd.path(), set.path()), 1, &[LABELS]);
+
+    // A gzip with one bit turned in the middle: its checksum no longer fits.
+    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/mnist");
+    let set = folder();
+    for name in entries(&bundled) {
+        fs::copy(bundled.join(&name), set.path().join(&name)).unwrap();
+    }
+    let path = set.path().join("t10k-images-idx3-ubyte.gz");
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    refused(flatnet(cwd.path()).arg("--data").arg(set.path()), 1, &["t10k-images-idx3-ubyte.gz", "gzip"]);
+    assert_eq!(entries(cwd.path()), [""; 0], "nothing was created");
+}
+
+#[test]
+fn a_run_on_disk_is_never_lost() {
+    let (cwd, set) = (folder(), small_set());
+    let train = |words: &[&str]| {
+        let mut command = train_small(cwd.path(), set.path());
+        command.args(["--out", "run", "--quiet"]).args(words);
+        command
+    };
+    let run = cwd.path().join("run");
+    let files = || RUN_FILES.map(|name| fs::read(run.join(name)).unwrap());
+    train(&[]).assert().success();
+    fs::write(run.join("notes.txt"), "mine").unwrap();
+    let first = files();
+
+    refused(&mut train(&["--seed", "5"]), 1, &["run: holds a run already", "--overwrite"]);
+    assert!(files() == first);
+    // Diverges on the way: the old run stays as it was.
+    refused(&mut train(&["--overwrite", "--lr", "3e38", "--batch-size", "1"]), 1, &["epoch ", "batch ", "--lr"]);
+    assert!(files() == first);
+    assert_eq!(entries(&run).len(), 5);
+
+    train(&["--overwrite", "--seed", "5"]).assert().success();
+    let second = files();
+    assert!((0..4).all(|file| second[file] != first[file]));
+    assert_eq!(fs::read(run.join("notes.txt")).unwrap(), b"mine");
+    assert_eq!(entries(&run).len(), 5);
+
+    // A folder that holds something else is used, and what it holds is left alone.
+    fs::create_dir(cwd.path().join("notes")).unwrap();
+    fs::write(cwd.path().join("notes/notes.txt"), "mine").unwrap();
+    train_small(cwd.path(), set.path()).args(["--out", "notes"]).assert().success();
+    assert_eq!(entries(&cwd.path().join("notes")).len(), 5);
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_refused_before_the_training() {
+    let (cwd, set) = (folder(), small_set());
+    fs::write(cwd.path().join("file"), "mine").unwrap();
+    for out in ["file", "file/below"] {
+        let mut command = train_small(cwd.path(), set.path());
+        // No progress line on stderr: the refusal came first.
+        refused(command.args(["--out", out]), 1, &[out, "choose another --out"]);
+    }
+    assert_eq!(fs::read(cwd.path().join("file")).unwrap(), b"mine");
+    assert_eq!(entries(cwd.path()), ["file"]);
+}
+
+#[test]
+fn a_failed_run_leaves_no_folder() {
+    let (cwd, set) = (folder(), small_set());
+    let diverging = ["--lr", "3e38", "--batch-size", "1", "--quiet"];
+    refused(train_small(cwd.path(), set.path()).args(diverging), 1, &["not a finite number", "--lr"]);
+    assert_eq!(entries(cwd.path()), [""; 0]);
+}
+
+#[test]
+fn an_interrupted_run_leaves_what_was_there() {
+    let (cwd, set) = (folder(), small_set());
+    train_small(cwd.path(), set.path()).args(["--out", "old"]).assert().success();
+    let before = fs::read(cwd.path().join("old/summary.json")).unwrap();
+    for out in [&["--out", "new"][..], &["--out", "old", "--overwrite"], &[]] {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("flatnet"));
+        command.args(["--train-samples", "50", "--val-samples", "20", "--epochs", "200000", "--layers", "linear:3"]);
+        command.args(["--threads", "1", "--data"]).arg(set.path()).args(out).current_dir(cwd.path());
+        let mut run = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        // Training has begun when the first line is there; nineteen more such parts follow.
+        let mut line = String::new();
+        BufReader::new(run.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        run.kill().unwrap();
+        assert!(!run.wait().unwrap().success());
+        assert!(line.starts_with("epoch "), "{line}");
+        assert_eq!(entries(cwd.path()), ["old"]);
+        assert_eq!(entries(&cwd.path().join("old")), RUN_FILES);
+    }
+    assert_eq!(fs::read(cwd.path().join("old/summary.json")).unwrap(), before);
+}
+
+#[test]
+fn a_model_must_fit_the_data() {
+    let (cwd, set) = (folder(), small_set());
+    train_small(cwd.path(), set.path()).assert().success();
+    let model = "runs/1/model.safetensors";
+    let evaluate = |model: &str, words: &[&str]| {
+        let mut command = flatnet(cwd.path());
+        command.args(["evaluate", "--model", model]).args(words);
+        command
+    };
+    // The run's own folder is in the model file; without --sample run the bundled set is meant.
+    evaluate(model, &["--sample", "run"]).assert().success();
+    refused(&mut evaluate(model, &[]), 1, &[model, "6 pixels", "784"]);
+    let more_classes = folder();
+    write_set(more_classes.path(), 60, 2, 3, 4);
+    refused(evaluate(model, &["--data"]).arg(more_classes.path()), 1, &[model, "3 classes", "found 4"]);
+    let fewer_rows = folder();
+    write_set(fewer_rows.path(), 10, 2, 3, 3);
+    refused(evaluate(model, &["--sample", "run", "--data"]).arg(fewer_rows.path()), 1, &["--val-samples", "20", "10"]);
+
+    refused(&mut evaluate("absent", &[]), 1, &["absent: cannot read"]);
+    refused(&mut evaluate("runs", &[]), 1, &["runs: ", "not a regular file"]);
+    refused(&mut evaluate("runs/1/summary.json", &[]), 1, &["summary.json: header: "]);
+    let mut bytes = fs::read(cwd.path().join(model)).unwrap();
+    bytes.pop();
+    fs::write(cwd.path().join("cut.safetensors"), bytes).unwrap();
+    refused(&mut evaluate("cut.safetensors", &[]), 1, &["cut.safetensors: tensors: "]);
+}
