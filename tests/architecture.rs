@@ -228,7 +228,7 @@ fn absolute(here: &[String], segments: &[String]) -> Vec<String> {
 /// The module that a file below `src/` is: none for a crate's root.
 fn module_of(file: &str) -> Vec<String> {
     let mut path: Vec<String> = file.trim_end_matches(".rs").split('/').map(str::to_string).collect();
-    if matches!(&*file, "lib.rs" | "main.rs") || path.last().is_some_and(|name| name == "mod") {
+    if matches!(file, "lib.rs" | "main.rs") || path.last().is_some_and(|name| name == "mod") {
         path.pop();
     }
     path

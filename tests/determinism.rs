@@ -15,10 +15,11 @@ const HIDDEN: &str = "linear:128,relu,linear:10";
 const THREADS: [usize; 4] = [1, 2, 3, 8];
 const EPOCHS: usize = 3;
 
-/// 20 batches of 32 and one of 16 to train on; 6 of 32 and one of 8 to validate on.
+/// 20 batches of 32 and one of 16 to train on; 62 of 32 and one of 16 to validate on: enough for eight threads to have
+/// some each.
 static SETS: LazyLock<(Dataset, Dataset)> = LazyLock::new(|| {
     let (train, test) = load_mnist_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("data/mnist")).unwrap();
-    (train.select(&(0..656).collect::<Vec<_>>()), test.select(&(0..200).collect::<Vec<_>>()))
+    (train.select(&(0..656).collect::<Vec<_>>()), test.select(&(0..2_000).collect::<Vec<_>>()))
 });
 
 fn config(shuffle: Shuffle, threads: usize) -> TrainConfig {
@@ -87,7 +88,7 @@ fn train(layers: &str, config: TrainConfig) -> (Sequential, History) {
 fn outcome(layers: &str, config: TrainConfig) -> Outcome {
     let (model, history) = train(layers, config);
     let outcome = Outcome::of(&model, &history);
-    assert_eq!((outcome.batches.len(), outcome.epochs.len()), (EPOCHS * (21 + 7), EPOCHS));
+    assert_eq!((outcome.batches.len(), outcome.epochs.len()), (EPOCHS * (21 + 63), EPOCHS));
     outcome
 }
 
@@ -122,10 +123,10 @@ fn evaluating_gives_the_bits_of_the_last_epoch() {
     for layers in [REFERENCE, HIDDEN] {
         let (model, history) = train(layers, config(Shuffle::Epoch, 2));
         let last = history.last().unwrap();
-        let correct: u32 = history.val_batches[2 * 7..].iter().map(|batch| batch.correct).sum();
+        let correct: u32 = history.val_batches[2 * 63..].iter().map(|batch| batch.correct).sum();
         for threads in THREADS {
             let found = evaluate(&model, &SETS.1, Scale::Unit, 32, threads).unwrap();
-            assert_eq!((found.samples, found.correct), (200, correct as usize), "{layers}, {threads} threads");
+            assert_eq!((found.samples, found.correct), (2_000, correct as usize), "{layers}, {threads} threads");
             assert_eq!(found.loss.to_bits(), last.val_loss.to_bits(), "{layers}, {threads} threads");
             assert_eq!(found.accuracy.to_bits(), last.val_accuracy.to_bits(), "{layers}, {threads} threads");
         }

@@ -153,8 +153,10 @@ fn settings_beyond_reason_are_one_line_errors() {
     ];
     for (config, flag) in cases {
         let mut model = network("linear:10,relu", ReluGrad::StraightThrough, 0);
-        let message = fit(&mut model, config, &samples(0, 64, 32)).unwrap_err().to_string();
-        assert!(message.contains(flag) && !message.contains('\n'), "{message}");
+        let error = fit(&mut model, config, &samples(0, 64, 32)).unwrap_err();
+        let message = error.to_string();
+        assert!(matches!(error, Error::Setting { .. }), "refused too late: {message}");
+        assert!(message.starts_with(flag) && !message.contains('\n'), "{message}");
     }
 }
 
