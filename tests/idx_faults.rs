@@ -72,7 +72,7 @@ fn what_is_written_is_read_back() {
     let folder = tempfile::tempdir().unwrap();
     for dims in [vec![1], vec![300], vec![2, 5], vec![7, 3, 1], vec![3, 500, 1000]] {
         let count = dims.iter().product::<usize>();
-        let array = IdxArray { dims, bytes: (0..count).map(|index| (index * index >> 3) as u8).collect() };
+        let array = IdxArray { dims, bytes: (0..count).map(|index| ((index * index) >> 3) as u8).collect() };
         let (raw, packed) = (folder.path().join("raw"), folder.path().join("packed"));
         idx::write(&raw, &array).unwrap();
         idx::write_gz(&packed, &array).unwrap();

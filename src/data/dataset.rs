@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::idx::{self, IdxArray};
+use super::idx;
 use crate::error::{Error, IdxFault, Result};
 
 /// Labels are bytes, so there are no more classes than these.
@@ -222,11 +222,9 @@ impl Files {
     }
 
     /// Puts what the two files hold together.
-    fn join(&self, dir: &Path, images: IdxArray, labels: Vec<u8>, classes: usize) -> Result<Dataset> {
+    fn join(&self, dir: &Path, images: Images, labels: Vec<u8>, classes: usize) -> Result<Dataset> {
         let fail = |offset, fault| Err(Error::Idx { path: self.labels.clone(), offset, fault });
-        let [count, rows, columns] = images.dims[..] else {
-            return Err(not_images(&self.images, &images));
-        };
+        let ([count, rows, columns], pixels) = images;
         if labels.len() != count {
             let image_file = self.images.clone();
             return fail(4, IdxFault::CountMismatch { labels: labels.len(), images: count, image_file });
@@ -234,7 +232,7 @@ impl Files {
         if let Some(index) = first_label_beyond(&labels, classes) {
             return fail(LABELS_START + index as u64, IdxFault::LabelRange { label: labels[index], classes });
         }
-        Dataset::new(images.bytes, labels, (rows, columns), classes, dir.display().to_string())
+        Dataset::new(pixels, labels, (rows, columns), classes, dir.display().to_string())
     }
 }
 
@@ -286,16 +284,18 @@ fn find(dir: &Path, split: Split, kind: Kind) -> Result<PathBuf> {
     Err(Error::DataFolder { path: dir.to_path_buf(), problem })
 }
 
-fn read_images(path: &Path) -> Result<IdxArray> {
-    let array = idx::read(path)?;
-    match array.dims.len() {
-        3 => Ok(array),
-        _ => Err(not_images(path, &array)),
-    }
-}
+/// Images, their rows, their columns; and the pixels.
+type Images = ([usize; 3], Vec<u8>);
 
-fn not_images(path: &Path, array: &IdxArray) -> Error {
-    Error::Idx { path: path.to_path_buf(), offset: 3, fault: IdxFault::NotImages { found: array.dims.len() } }
+fn read_images(path: &Path) -> Result<Images> {
+    let array = idx::read(path)?;
+    match array.dims[..] {
+        [count, rows, columns] => Ok(([count, rows, columns], array.bytes)),
+        _ => {
+            let fault = IdxFault::NotImages { found: array.dims.len() };
+            Err(Error::Idx { path: path.to_path_buf(), offset: 3, fault })
+        }
+    }
 }
 
 fn read_labels(path: &Path) -> Result<Vec<u8>> {
@@ -318,6 +318,7 @@ fn first_label_beyond(labels: &[u8], classes: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::idx::IdxArray;
     use flate2::read::GzDecoder;
     use sha2::{Digest, Sha256};
     use std::io::Read;

@@ -62,10 +62,10 @@ pub fn write(path: &Path, array: &IdxArray) -> Result<()> {
     })
 }
 
-/// As [`write`], packed with gzip.
+/// As [`write()`], packed with gzip.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_gz(path: &Path, array: &IdxArray) -> Result<()> {
     create(path, array, |file| {
         let mut packer = GzEncoder::new(file, Compression::default());
@@ -186,4 +186,24 @@ fn encode(out: &mut impl Write, array: &IdxArray) -> std::io::Result<()> {
         out.write_u32::<BigEndian>(size as u32)?;
     }
     out.write_all(&array.bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_could_not_be_finished_does_not_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let array = IdxArray { dims: vec![1], bytes: vec![0] };
+        let error = create(&path, &array, |file| {
+            file.write_all(b"part")?;
+            file.flush()?;
+            Err(std::io::Error::other("disk full"))
+        })
+        .unwrap_err();
+        assert!(error.to_string().ends_with("file: cannot write: disk full"), "{error}");
+        assert!(!path.exists());
+    }
 }

@@ -91,9 +91,15 @@ impl Scale {
     }
 }
 
+/// `pixel / 255`, rounded once, without the division: that takes twice the time wherever vectors are wide.
 #[inline(always)]
 fn unit(pixel: u8) -> f32 {
-    f32::from(pixel) / 255.0
+    // 1/255 in two parts. The product with the first has 17 bits and is exact; the product with the second, 2^16 times
+    // smaller, is rounded far below the last place of the sum. A test compares all 256 results with the division.
+    const HEAD: f32 = 257.0 / 65536.0;
+    const TAIL: f32 = (1.0_f64 / 255.0 - 257.0 / 65536.0) as f32;
+    let pixel = f32::from(pixel);
+    pixel * HEAD + pixel * TAIL
 }
 
 /// How often each of the 256 pixels occurs.
