@@ -71,8 +71,9 @@ pub mod parallel;
 pub mod rng;
 pub mod train;
 
-pub use data::{Dataset, Loader, Scale};
 pub use error::{Error, Result};
+
+pub use data::{Dataset, Loader, Scale};
 pub use nn::{Linear, Relu, Sequential, SoftmaxCrossEntropy};
 pub use optim::Sgd;
 pub use train::{History, TrainConfig, Trainer, evaluate};
