@@ -7,8 +7,8 @@
 //!
 //! # A network by hand
 //!
-//! `forward`, `backward` and `zero_grad` do what they do in PyTorch. [`Trainer`] runs the same loop, validates after every
-//! epoch and uses all threads.
+//! `forward`, `backward` and `zero_grad` do what they do in PyTorch. [`Trainer`] runs the same loop and validates after every
+//! epoch, on the threads it is given.
 //!
 //! ```
 //! use flatnet::data::{Dataset, Loader, Scale, Shuffle};
