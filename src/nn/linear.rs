@@ -134,3 +134,145 @@ impl Linear {
         m
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::reference;
+    use crate::kernels::testing::{assert_close, random};
+
+    /// Batch size, inputs, outputs: single ones, around the 16 lanes, and those of the recipe.
+    const SHAPES: [(usize, usize, usize); 7] =
+        [(1, 1, 1), (1, 784, 10), (3, 17, 2), (16, 15, 33), (32, 784, 10), (17, 300, 128), (5, 1, 7)];
+
+    /// Unit of f32 rounding.
+    const UNIT: f64 = f32::EPSILON as f64 / 2.0;
+
+    struct Case {
+        x: Vec<f32>,
+        weight: Vec<f32>,
+        bias: Vec<f32>,
+        dz: Vec<f32>,
+        layer: Linear,
+    }
+
+    fn case((m, k, n): (usize, usize, usize), value: impl Fn(usize, u64) -> Vec<f32>) -> Case {
+        let (x, weight, bias, dz) = (value(m * k, 1), value(n * k, 2), value(n, 3), value(m * n, 4));
+        let layer = Linear::from_parts(k, n, weight.clone(), bias.clone()).unwrap();
+        Case { x, weight, bias, dz, layer }
+    }
+
+    /// Whole numbers of at most 3: sums of thousands of their products are exact in f32.
+    fn integers(len: usize, seed: u64) -> Vec<f32> {
+        random(len, seed).iter().map(|value| (value * 4.0).trunc()).collect()
+    }
+
+    fn wide(values: &[f32]) -> Vec<f64> {
+        values.iter().map(|value| f64::from(*value)).collect()
+    }
+
+    fn magnitudes(values: &[f32]) -> Vec<f64> {
+        values.iter().map(|value| f64::from(value.abs())).collect()
+    }
+
+    /// What the oracle makes of a case: z, dw, db, dx.
+    fn oracle(values: fn(&[f32]) -> Vec<f64>, case: &Case) -> [Vec<f64>; 4] {
+        let [x, weight, bias, dz] = [&case.x, &case.weight, &case.bias, &case.dz].map(|tensor| values(tensor));
+        let [mut z, mut dw, mut db, mut dx] = [&dz, &weight, &bias, &x].map(|like| vec![f64::NAN; like.len()]);
+        reference::linear_forward(&x, &weight, &bias, &mut z);
+        reference::linear_backward_parameters(&x, &dz, &mut dw, &mut db);
+        reference::linear_backward_input(&dz, &weight, bias.len(), &mut dx);
+        [z, dw, db, dx]
+    }
+
+    /// What the layer makes of it, its outputs filled with `garbage` before.
+    fn found(case: &mut Case, level: SimdLevel, garbage: u8) -> [Vec<f32>; 4] {
+        let garbage = f32::from_ne_bytes([garbage; 4]);
+        let (mut z, mut dx) = (vec![garbage; case.dz.len()], vec![garbage; case.x.len()]);
+        case.layer.weight_grad.fill(garbage);
+        case.layer.bias_grad.fill(garbage);
+        case.layer.set_level(level);
+        case.layer.forward(&case.x, &mut z);
+        case.layer.zero_grad();
+        case.layer.backward(&case.x, &case.dz, Some(&mut dx));
+        [z, case.layer.weight_grad().unwrap().to_vec(), case.layer.bias_grad().unwrap().to_vec(), dx]
+    }
+
+    #[test]
+    fn whole_numbers_give_exactly_what_the_oracle_gives() {
+        for shape in SHAPES {
+            for level in SimdLevel::all() {
+                for garbage in [0x00, 0xff] {
+                    let mut case = case(shape, integers);
+                    let found = found(&mut case, level, garbage).map(|values| wide(&values));
+                    assert_eq!(found, oracle(wide, &case), "{shape:?}, {}, {garbage:#04x}", level.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn fractions_stay_within_the_error_of_their_sums() {
+        for shape in SHAPES {
+            let (m, k, n) = shape;
+            for level in SimdLevel::all() {
+                let mut case = case(shape, random);
+                let found = found(&mut case, level, 0xff);
+                let expected = oracle(wide, &case);
+                // A sum of t products, in any order, strays by at most t + 1 units of the sum of their magnitudes
+                // (Higham, "Accuracy and Stability of Numerical Algorithms", 3.1); the oracle's own error vanishes.
+                let magnitudes = oracle(magnitudes, &case);
+                for (i, (name, terms)) in [("z", k + 1), ("dw", m), ("db", m), ("dx", n)].into_iter().enumerate() {
+                    let units = (terms + 1) as f64 * UNIT;
+                    let bound: Vec<f64> = magnitudes[i].iter().map(|magnitude| units * magnitude).collect();
+                    assert_close(&format!("{name}, {shape:?}, {}", level.name()), &found[i], &expected[i], &bound);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_add_up_until_they_are_forgotten() {
+        let mut case = case((4, 17, 3), integers);
+        assert_eq!((case.layer.weight_grad(), case.layer.bias_grad()), (None, None));
+        let [_, dw, db, _] = oracle(wide, &case);
+        for times in [1.0, 2.0, 3.0] {
+            case.layer.backward(&case.x, &case.dz, None);
+            let times = |values: &[f64]| values.iter().map(|value| value * times).collect::<Vec<_>>();
+            assert_eq!(wide(case.layer.weight_grad().unwrap()), times(&dw));
+            assert_eq!(wide(case.layer.bias_grad().unwrap()), times(&db));
+        }
+        case.layer.zero_grad();
+        assert_eq!((case.layer.weight_grad(), case.layer.bias_grad()), (None, None));
+        let mut updates = 0;
+        case.layer.for_each_gradient(|_, _, _| updates += 1);
+        assert_eq!(updates, 0, "an optimizer must not see gradients that were forgotten");
+    }
+
+    #[test]
+    fn an_optimizer_sees_weight_then_bias_with_their_gradients() {
+        let mut case = case((4, 17, 3), integers);
+        case.layer.backward(&case.x, &case.dz, None);
+        let [_, dw, db, _] = oracle(wide, &case);
+        let mut seen = Vec::new();
+        case.layer.for_each_gradient(|_, values, gradient| seen.push((values.to_vec(), wide(gradient))));
+        assert_eq!(seen, [(case.weight.clone(), dw), (case.bias.clone(), db)]);
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_refused() {
+        let message = |k: usize, n: usize, weights: usize, biases: usize| {
+            Linear::from_parts(k, n, vec![0.0; weights], vec![0.0; biases]).unwrap_err().to_string()
+        };
+        for (message, parts) in [
+            (message(3, 2, 5, 2), ["weight of", "3 inputs and 2 outputs", "expected 6 values, found 5"]),
+            (message(3, 2, 6, 3), ["bias of", "3 inputs and 2 outputs", "expected 2 values, found 3"]),
+            (message(0, 2, 0, 2), ["weight of", "0 inputs", "found 0"]),
+            (message(3, 0, 0, 0), ["weight of", "0 outputs", "found 0"]),
+            (message(usize::MAX, 2, 4, 2), ["weight of", "inputs", "expected fewer values, found 4"]),
+        ] {
+            assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+        }
+        assert!(Linear::from_parts(3, 2, vec![0.0; 6], vec![0.0; 2]).is_ok());
+    }
+}
