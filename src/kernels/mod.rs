@@ -1,5 +1,5 @@
 //! Arithmetic on flat `&[f32]` with shapes as arguments. A kernel knows no threads, no layers and no `Result`: whoever
-//! calls has checked the shapes. Each has a plain twin in [`reference`] and is tested against it on every SIMD level.
+//! calls has checked the shapes. Each has a plain twin in [`mod@reference`] and is tested against it on every SIMD level.
 
 mod choice;
 pub mod gemm;
