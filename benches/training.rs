@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use flatnet::data::{Dataset, Loader, Scale, Shuffle, load_mnist_folder};
+use flatnet::data::{Batch, Dataset, Loader, Scale, Shuffle, load_mnist_folder};
 use flatnet::kernels::{KernelChoice, SimdChoice};
 use flatnet::nn::{Activations, Init, ReluGrad, Sequential, SoftmaxCrossEntropy};
 use flatnet::optim::Sgd;
@@ -40,15 +40,14 @@ fn network(layers: &str) -> Sequential {
     Sequential::new(FEATURES, &specs, Init::UnitNorm, ReluGrad::StraightThrough, 0).expect("layers that fit")
 }
 
-/// A training step as `examples/by_hand.rs` writes it: gather, forward, loss, backward, update.
+/// A training step as `examples/by_hand.rs` writes it: load, forward, loss, backward, update.
 struct Steps {
     loader: Loader<'static>,
     model: Sequential,
     criterion: SoftmaxCrossEntropy,
     optimizer: Sgd,
     activations: Activations,
-    x: Vec<f32>,
-    labels: Vec<u8>,
+    x: Batch,
 }
 
 impl Steps {
@@ -60,8 +59,7 @@ impl Steps {
             criterion: SoftmaxCrossEntropy::new(10),
             optimizer: Sgd::new(0.01).expect("a learning rate"),
             activations: Activations::default(),
-            x: vec![0.0; BATCH_SIZE * FEATURES],
-            labels: vec![0; BATCH_SIZE],
+            x: Batch::new(),
         };
         assert_eq!(steps.loader.batches(), BATCHES);
         let (first, second) = (steps.epoch(), steps.epoch());
@@ -70,14 +68,11 @@ impl Steps {
     }
 
     fn step(&mut self, batch: usize) -> f32 {
-        let samples = self.loader.batch_len(batch);
-        let (x, labels) = (&mut self.x[..samples * FEATURES], &mut self.labels[..samples]);
-        self.loader.gather(batch, 0..FEATURES, x);
-        self.loader.labels(batch, labels);
-        let logits = self.model.forward(x, &mut self.activations);
-        let loss = self.criterion.forward(logits, labels);
+        self.loader.load(batch, &mut self.x);
+        let logits = self.model.forward(&self.x, &mut self.activations);
+        let loss = self.criterion.forward(logits, self.x.labels());
         self.model.zero_grad();
-        self.model.backward(x, self.criterion.backward(), &mut self.activations);
+        self.model.backward(&self.x, self.criterion.backward(), &mut self.activations);
         self.optimizer.step(&mut self.model);
         loss
     }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use flatnet::data::{Loader, Scale, Shuffle, load_mnist_folder};
+use flatnet::data::{Batch, Loader, Scale, Shuffle, load_mnist_folder};
 use flatnet::nn::{Activations, Init, ReluGrad, Sequential, SoftmaxCrossEntropy};
 use flatnet::optim::Sgd;
 use flatnet::rng::{Stream, sample_without_replacement, stream};
@@ -19,20 +19,16 @@ fn main() -> flatnet::Result<()> {
     let optimizer = Sgd::new(0.01)?;
     let loader = Loader::new(&train, Scale::Unit, 32, Shuffle::Never, 0)?;
     let mut activations = Activations::default();
-    let (mut x, mut labels) = (vec![0.0; 32 * 784], vec![0; 32]);
+    let mut x = Batch::new();
 
     for epoch in 1..=epochs {
         let mut loss_sum = 0.0;
         for batch in 0..loader.batches() {
-            let samples = loader.batch_len(batch);
-            let (x, labels) = (&mut x[..samples * 784], &mut labels[..samples]);
-            loader.gather(batch, 0..784, x);
-            loader.labels(batch, labels);
-
-            let logits = model.forward(x, &mut activations);
-            loss_sum += criterion.forward(logits, labels);
+            loader.load(batch, &mut x);
+            let logits = model.forward(&x, &mut activations);
+            loss_sum += criterion.forward(logits, x.labels());
             model.zero_grad();
-            model.backward(x, criterion.backward(), &mut activations);
+            model.backward(&x, criterion.backward(), &mut activations);
             optimizer.step(&mut model);
         }
         println!("epoch {epoch:>3}: mean training loss {:.4}", loss_sum / loader.batches() as f32);

@@ -11,7 +11,7 @@
 //! epoch, on the threads it is given.
 //!
 //! ```
-//! use flatnet::data::{Dataset, Loader, Scale, Shuffle};
+//! use flatnet::data::{Batch, Dataset, Loader, Scale, Shuffle};
 //! use flatnet::nn::{Activations, Init, ReluGrad, Sequential, SoftmaxCrossEntropy};
 //! use flatnet::optim::Sgd;
 //!
@@ -22,12 +22,11 @@
 //!
 //! let mut model = Sequential::new(2, &"linear:2".parse()?, Init::Zeros, ReluGrad::Exact, 0)?;
 //! let (mut criterion, optimizer) = (SoftmaxCrossEntropy::new(2), Sgd::new(0.5)?);
-//! let (mut activations, mut x, mut labels) = (Activations::default(), [0.0; 4 * 2], [0; 4]);
+//! let (mut activations, mut x) = (Activations::default(), Batch::new());
 //! for batch in (0..20).flat_map(|_epoch| 0..loader.batches()) {
-//!     loader.gather(batch, 0..2, &mut x);
-//!     loader.labels(batch, &mut labels);
+//!     loader.load(batch, &mut x);
 //!     let logits = model.forward(&x, &mut activations);
-//!     let _mean_loss = criterion.forward(logits, &labels);
+//!     let _mean_loss = criterion.forward(logits, x.labels());
 //!     model.zero_grad();
 //!     model.backward(&x, criterion.backward(), &mut activations);
 //!     optimizer.step(&mut model);
@@ -59,7 +58,7 @@
 //! | `main` | exit codes | everything else |
 //!
 //! Weights are `[out_features, in_features]` and batches `[batch, features]`, row-major. Pixels stay bytes in memory and
-//! become f32 when a batch is gathered. The feature `cli` (on by default) holds what only the program needs.
+//! become f32 when a batch is loaded. The feature `cli` (on by default) holds what only the program needs.
 #![deny(unsafe_code)]
 
 pub mod data;

@@ -1,6 +1,8 @@
 //! Threads: the one room that names rayon. It knows how work is shared out, not what the work is.
 
+use std::cell::Cell;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
@@ -78,9 +80,136 @@ impl Team {
     }
 }
 
+impl Team {
+    /// Runs `work(member, state)` at the same time for every state, each on a thread of its own, and returns when all are
+    /// done. Members can meet at [`Member::wait`].
+    ///
+    /// # Panics
+    /// If there are more states than threads, or if `work` panics.
+    pub fn run<S: Send>(&self, states: &mut [S], work: impl Fn(&Member<'_>, &mut S) + Sync) {
+        assert!(states.len() <= self.threads, "{} states for {} threads", states.len(), self.threads);
+        let barrier = Barrier::new(states.len());
+        let member = |index: usize| Member { index, barrier: &barrier, round: Cell::new(0) };
+        match &self.pool {
+            Some(pool) if states.len() > 1 => {
+                // Never contended: a thread takes its own state only.
+                let states: Vec<Mutex<&mut S>> = states.iter_mut().map(Mutex::new).collect();
+                pool.broadcast(|thread| {
+                    if let Some(state) = states.get(thread.index()) {
+                        let mut state = state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                        work(&member(thread.index()), &mut state);
+                    }
+                });
+            }
+            _ => states.iter_mut().for_each(|state| work(&member(0), state)),
+        }
+    }
+}
+
+/// One of the threads of a [`Team::run`].
+#[derive(Debug)]
+pub struct Member<'a> {
+    index: usize,
+    barrier: &'a Barrier,
+    round: Cell<u64>,
+}
+
+impl Member<'_> {
+    /// Its place among the members, from 0: that of its state.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Waits until every member has called this as often. What any of them wrote before is then seen by all.
+    ///
+    /// # Panics
+    /// If another member has panicked and will never come.
+    pub fn wait(&self) {
+        let round = self.round.get() + 1;
+        self.round.set(round);
+        self.barrier.wait(self.index, round);
+    }
+}
+
+impl Drop for Member<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.barrier.broken.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How often each member has arrived. A member writes its own count and reads the others', so that meeting costs each
+/// of two members one cache line to send and one to receive.
+#[derive(Debug)]
+struct Barrier {
+    arrivals: Vec<Arrivals>,
+    broken: AtomicBool,
+}
+
+/// Alone in its pair of cache lines, which hardware fetches together.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Arrivals(AtomicU64);
+
+impl Barrier {
+    fn new(members: usize) -> Self {
+        Barrier { arrivals: (0..members).map(|_| Arrivals::default()).collect(), broken: AtomicBool::new(false) }
+    }
+
+    fn wait(&self, index: usize, round: u64) {
+        /// Some tens of microseconds: members that run are never this far apart, so one that is not running is given
+        /// the processor.
+        const SPINS: u32 = 2_000;
+        self.arrivals[index].0.store(round, Ordering::Release);
+        for other in &self.arrivals {
+            let mut spins = 0;
+            while other.0.load(Ordering::Acquire) < round {
+                spins += 1;
+                if spins < SPINS {
+                    std::hint::spin_loop();
+                } else {
+                    assert!(!self.broken.load(Ordering::Relaxed), "another thread of this team has panicked");
+                    std::thread::yield_now();
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn members_meet_and_see_what_the_others_wrote() {
+        for members in [1, 2, 3, 8] {
+            let team = Team::new(members).unwrap();
+            let cells: Vec<AtomicU64> = (0..members).map(|_| AtomicU64::new(0)).collect();
+            let mut sums = vec![0; members];
+            team.run(&mut sums, |member, sum| {
+                for round in 1..=100 {
+                    cells[member.index()].store(round, Ordering::Relaxed);
+                    member.wait();
+                    *sum += cells.iter().map(|cell| cell.load(Ordering::Relaxed)).sum::<u64>();
+                    member.wait();
+                }
+            });
+            assert_eq!(sums, vec![5050 * members as u64; members]);
+        }
+    }
+
+    #[test]
+    fn a_member_that_panics_does_not_leave_the_others_waiting() {
+        let team = Team::new(2).unwrap();
+        let run = || {
+            team.run(&mut [0, 1], |member, state| {
+                assert!(*state == 0, "on purpose");
+                member.wait();
+            });
+        };
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err());
+    }
 
     #[test]
     fn every_item_is_visited_once_whatever_the_number_of_threads() {

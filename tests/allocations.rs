@@ -1,70 +1,57 @@
 //! A training step does not call the allocator once its buffers have grown to the largest batch, which the first epoch
-//! sees to. matrixmultiply takes one packing buffer per product and gives it back; nothing else is allowed.
-//! It knows the public API and how many products a pass makes, not how they are computed.
-#![allow(unsafe_code)]
+//! sees to. matrixmultiply takes one packing buffer per product and gives it back; nothing else is allowed, and the narrow
+//! kernels ask for nothing. It knows the public API and which products each network makes, not how they are computed.
+//! What a team of threads asks for is counted in `allocations_of_a_team.rs`.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod counting;
+
 use std::ops::ControlFlow;
 
-use flatnet::data::{Dataset, Loader, Scale, Shuffle};
+use counting::{calls_of_all_threads, calls_of_this_thread, counted};
+use flatnet::data::{Batch, Dataset, Loader, Scale, Shuffle};
 use flatnet::kernels::{KernelChoice, SimdChoice};
-use flatnet::nn::{Activations, Init, Layer, ReluGrad, Sequential, SoftmaxCrossEntropy};
+use flatnet::nn::{Activations, Init, ReluGrad, Sequential, SoftmaxCrossEntropy};
 use flatnet::optim::Sgd;
 use flatnet::train::{TrainConfig, Trainer};
 
-/// Hands everything on to the system's allocator and counts the calls that ask for memory, each thread its own:
-/// the tests of this file run side by side.
-struct Counting;
-
-thread_local! {
-    static CALLS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that is being torn down has no counter any more, and no test waits for its count.
-    let _ = CALLS.try_with(|calls| calls.set(calls.get() + 1));
-}
-
-// SAFETY: every call is handed on unchanged; counting touches a thread-local `Cell` that never allocates.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        count();
-        unsafe { System.realloc(pointer, layout, new_size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// How often `work` asks for memory, and what it returns.
-fn counted<T>(work: impl FnOnce() -> T) -> (u64, T) {
-    let before = CALLS.get();
-    let value = work();
-    (CALLS.get() - before, value)
-}
-
-/// What a kernel of linear layers may ask for per product: matrixmultiply 0.3 packs both factors into one buffer of its
-/// own. A kernel of flatnet's has to do with `NOTHING`.
-const ONE_PACKING_BUFFER: u64 = 1;
-const NOTHING: u64 = 0;
-
 const FEATURES: usize = 784;
 const BATCH_SIZE: usize = 32;
+const BATCHES: u64 = 3;
+
+/// A network, and how many products of matrixmultiply a pass makes, each of which asks for one packing buffer.
+///
+/// Forward, a layer that is cut by its features has a product for every part of its sum, another layer has one. Backward,
+/// each layer has dW; each that another one stands below has dX as well, by parts where it is cut by its units.
+struct Case {
+    layers: &'static str,
+    kernel: KernelChoice,
+    forward: u64,
+    backward: u64,
+}
+
+const CASES: [Case; 7] = [
+    // Narrow throughout: nothing at all.
+    Case { layers: "linear:10,relu", kernel: KernelChoice::Auto, forward: 0, backward: 0 },
+    Case { layers: "linear:16,relu,linear:10", kernel: KernelChoice::Narrow, forward: 0, backward: 0 },
+    // 784 features fall into two parts.
+    Case { layers: "linear:10,relu", kernel: KernelChoice::Gemm, forward: 2, backward: 1 },
+    // 128 units fall into four parts, of which the second layer sums four and the first none.
+    Case { layers: "linear:128,relu,linear:10", kernel: KernelChoice::Gemm, forward: 1 + 4, backward: 1 + 2 },
+    Case { layers: "linear:128,relu,linear:10", kernel: KernelChoice::Auto, forward: 1, backward: 1 },
+    // 784 features and 64 units fall into two parts each.
+    Case {
+        layers: "linear:64,relu,linear:64,relu,linear:10",
+        kernel: KernelChoice::Gemm,
+        forward: 2 + 1 + 2,
+        backward: 1 + 3 + 2,
+    },
+    Case {
+        layers: "linear:64,relu,linear:64,relu,linear:10",
+        kernel: KernelChoice::Auto,
+        forward: 2 + 1,
+        backward: 1 + 3,
+    },
+];
 
 /// Three batches, the last one short.
 fn data() -> Dataset {
@@ -73,15 +60,18 @@ fn data() -> Dataset {
     Dataset::new(pixels, (0..rows).map(|row| (row % 10) as u8).collect(), (28, 28), 10, "made up".into()).unwrap()
 }
 
-fn network(layers: &str, relu_grad: ReluGrad) -> Sequential {
-    Sequential::new(FEATURES, &layers.parse().unwrap(), Init::KaimingUniform, relu_grad, 1).unwrap()
+fn network(case: &Case, relu_grad: ReluGrad) -> Sequential {
+    let mut model =
+        Sequential::new(FEATURES, &case.layers.parse().unwrap(), Init::KaimingUniform, relu_grad, 1).unwrap();
+    model.set_kernel(case.kernel);
+    model
 }
 
 /// Calls for memory of each part of a step.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 struct Calls {
     start_epoch: u64,
-    gather: u64,
+    load: u64,
     forward: u64,
     loss: u64,
     backward: u64,
@@ -90,17 +80,8 @@ struct Calls {
 
 impl Calls {
     fn total(&self) -> u64 {
-        self.start_epoch + self.gather + self.forward + self.loss + self.backward + self.update
+        self.start_epoch + self.load + self.forward + self.loss + self.backward + self.update
     }
-}
-
-/// What a step may ask for where a product asks for `per_product`: the forward pass is one product per linear layer; the
-/// backward pass is dW for each, and dX for each that another layer stands below.
-fn expected(model: &Sequential, per_product: u64) -> Calls {
-    let is_linear = |layer: &&Layer| matches!(layer, Layer::Linear(_));
-    let linears = model.layers().iter().filter(is_linear).count() as u64;
-    let above_the_first = model.layers().iter().skip(1).filter(is_linear).count() as u64;
-    Calls { forward: linears * per_product, backward: (linears + above_the_first) * per_product, ..Calls::default() }
 }
 
 /// Three epochs as in `examples/by_hand.rs`; the calls of each step.
@@ -108,77 +89,61 @@ fn epochs(model: &mut Sequential, data: &Dataset, shuffle: Shuffle) -> Vec<Vec<C
     let mut loader = Loader::new(data, Scale::Unit, BATCH_SIZE, shuffle, 0).unwrap();
     let mut criterion = SoftmaxCrossEntropy::new(data.classes());
     let optimizer = Sgd::new(0.01).unwrap();
-    let mut activations = Activations::default();
-    let (mut x, mut labels) = (vec![0.0; BATCH_SIZE * FEATURES], vec![0; BATCH_SIZE]);
+    let (mut activations, mut x) = (Activations::default(), Batch::new());
     let mut epoch = |number: usize| {
         let (start_epoch, ()) = counted(|| loader.start_epoch(number));
         let step = |batch: usize| {
-            let samples = loader.batch_len(batch);
-            let (x, labels) = (&mut x[..samples * FEATURES], &mut labels[..samples]);
-            let (gather, ()) = counted(|| {
-                loader.gather(batch, 0..FEATURES, x);
-                loader.labels(batch, labels);
-            });
-            let (forward, logits) = counted(|| model.forward(x, &mut activations));
+            let (load, ()) = counted(|| loader.load(batch, &mut x));
+            let (forward, logits) = counted(|| model.forward(&x, &mut activations));
             let (loss, _) = counted(|| {
-                criterion.forward(logits, labels);
+                criterion.forward(logits, x.labels());
                 criterion.correct();
                 criterion.backward();
             });
             let (backward, ()) = counted(|| {
                 model.zero_grad();
-                model.backward(x, criterion.backward(), &mut activations);
+                model.backward(&x, criterion.backward(), &mut activations);
             });
             let (update, ()) = counted(|| optimizer.step(model));
-            Calls { start_epoch, gather, forward, loss, backward, update }
+            Calls { start_epoch, load, forward, loss, backward, update }
         };
         (0..loader.batches()).map(step).collect::<Vec<_>>()
     };
     (1..=3).map(&mut epoch).collect()
 }
 
-fn check(layers: &str, relu_grad: ReluGrad, per_product: u64) {
+#[test]
+fn a_step_by_hand_asks_for_packing_buffers_only() {
     let data = data();
-    for shuffle in [Shuffle::Never, Shuffle::Epoch] {
-        let mut model = network(layers, relu_grad);
-        let expected = expected(&model, per_product);
-        let found = epochs(&mut model, &data, shuffle);
-        assert!(found[0][0].total() > expected.total(), "the first step has buffers to make: {:?}", found[0][0]);
-        for (epoch, steps) in found.iter().enumerate().skip(1) {
-            for (batch, calls) in steps.iter().enumerate() {
-                assert_eq!(*calls, expected, "{layers}, {relu_grad}, epoch {}, batch {}", epoch + 1, batch + 1);
+    for case in &CASES {
+        for relu_grad in [ReluGrad::StraightThrough, ReluGrad::Exact] {
+            for shuffle in [Shuffle::Never, Shuffle::Epoch] {
+                let mut model = network(case, relu_grad);
+                let expected = Calls { forward: case.forward, backward: case.backward, ..Calls::default() };
+                let found = epochs(&mut model, &data, shuffle);
+                assert!(
+                    found[0][0].total() > expected.total(),
+                    "the first step has buffers to make: {:?}",
+                    found[0][0]
+                );
+                for (epoch, steps) in found.iter().enumerate().skip(1) {
+                    assert_eq!(steps.len() as u64, BATCHES);
+                    for (batch, calls) in steps.iter().enumerate() {
+                        let Case { layers, kernel, .. } = case;
+                        assert_eq!(*calls, expected, "{layers}, {kernel}, epoch {}, batch {}", epoch + 1, batch + 1);
+                    }
+                }
             }
         }
     }
-}
-
-#[test]
-fn a_step_asks_for_packing_buffers_only() {
-    for relu_grad in [ReluGrad::StraightThrough, ReluGrad::Exact] {
-        check("linear:10,relu", relu_grad, ONE_PACKING_BUFFER);
-        check("linear:128,relu,linear:10", relu_grad, ONE_PACKING_BUFFER);
-        check("linear:64,relu,linear:16,relu,linear:10", relu_grad, ONE_PACKING_BUFFER);
-    }
-}
-
-#[test]
-fn products_are_counted_right() {
-    let calls = |layers: &str, per_product| {
-        let calls = expected(&network(layers, ReluGrad::Exact), per_product);
-        (calls.forward, calls.backward, calls.total())
-    };
-    assert_eq!(calls("linear:10,relu", ONE_PACKING_BUFFER), (1, 1, 2));
-    assert_eq!(calls("linear:128,relu,linear:10", ONE_PACKING_BUFFER), (2, 3, 5));
-    assert_eq!(calls("linear:128,relu,linear:10", NOTHING), (0, 0, 0));
 }
 
 /// The trainer on one thread: after the first epoch an epoch asks for what its products ask for, validation included.
 #[test]
 fn an_epoch_of_the_trainer_asks_for_no_more_than_its_steps() {
     let (train, val) = (data(), data());
-    for layers in ["linear:10,relu", "linear:128,relu,linear:10"] {
-        let mut model = network(layers, ReluGrad::StraightThrough);
-        let step = expected(&model, ONE_PACKING_BUFFER);
+    for case in &CASES {
+        let mut model = network(case, ReluGrad::StraightThrough);
         let config = TrainConfig {
             epochs: 4,
             batch_size: BATCH_SIZE,
@@ -187,19 +152,19 @@ fn an_epoch_of_the_trainer_asks_for_no_more_than_its_steps() {
             seed: 0,
             scale: Scale::Unit,
             threads: 1,
-            kernel: KernelChoice::Gemm,
+            kernel: case.kernel,
             simd: SimdChoice::Auto,
         };
         let mut after_epoch = Vec::with_capacity(4);
         let mut trainer = Trainer::new(config).unwrap();
         let fit = trainer.fit(&mut model, &train, &val, &mut |_, _| {
-            after_epoch.push(CALLS.get());
+            after_epoch.push(calls_of_this_thread());
             ControlFlow::Continue(())
         });
-        assert_eq!(fit.unwrap().train_batches.len(), 4 * 3);
-        let batches = 3;
+        assert_eq!(fit.unwrap().train_batches.len() as u64, 4 * BATCHES);
+        let (training, validation) = (case.forward + case.backward, case.forward);
         for epoch in after_epoch.windows(2) {
-            assert_eq!(epoch[1] - epoch[0], batches * step.total() + batches * step.forward, "{layers}");
+            assert_eq!(epoch[1] - epoch[0], BATCHES * (training + validation), "{}, {}", case.layers, case.kernel);
         }
     }
 }
@@ -212,5 +177,9 @@ fn the_counter_counts() {
     assert_eq!(counted(|| values.reserve_exact(1000)).0, 1, "a larger buffer");
     assert_eq!(counted(|| vec![0_u64; 50].len()).0, 1, "zeroed memory");
     assert_eq!(counted(|| drop(values)).0, 0, "giving back asks for nothing");
-    assert_eq!(counted(|| std::thread::spawn(|| vec![1; 10].len()).join().unwrap()).1, 10);
+    let (own, all) = (calls_of_this_thread(), calls_of_all_threads());
+    let of_another =
+        std::thread::spawn(|| counted(|| (0..7).map(|i| vec![i; 10].len()).sum::<usize>())).join().unwrap();
+    assert_eq!(of_another, (7, 70));
+    assert!(calls_of_all_threads() - all >= calls_of_this_thread() - own + 7, "another thread's calls count as well");
 }

@@ -32,11 +32,12 @@ const STRANGERS: [(&str, &str); 4] =
     [("kernels", "parallel"), ("kernels/reference", "parallel"), ("kernels/reference", "kernels"), ("nn", "parallel")];
 
 /// A word, and the one place below `src/` (a file, or a folder with its slash) where it may stand.
-const WORDS: [(&str, &str); 4] = [
+const WORDS: [(&str, &str); 5] = [
     ("rayon", "parallel.rs"),
     ("unsafe", "kernels/gemm.rs"),
     ("matrixmultiply", "kernels/gemm.rs"),
     ("fearless_simd", "kernels/"),
+    ("dispatch", "kernels/"),
 ];
 
 const MAX_MAIN_LINES: usize = 59;
@@ -459,10 +460,12 @@ fn words_stay_at_home() {
     assert_fault("nn/linear.rs", "#[unsafe(no_mangle)] fn f() {}", "`unsafe`");
     assert_fault("kernels/narrow.rs", "use matrixmultiply::sgemm;", "`matrixmultiply` belongs to src/kernels/gemm.rs");
     assert_fault("nn/relu.rs", "use fearless_simd::Level;", "`fearless_simd` belongs to src/kernels/");
+    assert_fault("nn/linear.rs", "fn f() { dispatch!(level, simd => g(simd)) }", "`dispatch` belongs to src/kernels/");
     assert_fault("nn/relu.rs", "#![allow(clippy::all, unsafe_code)]", "`allow(unsafe_code)`");
     assert_fault("nn/relu.rs", "#[expect(unsafe_code)] fn f() {}", "`expect(unsafe_code)`");
     assert_right("kernels/gemm.rs", "#![allow(unsafe_code)] fn f() { unsafe { matrixmultiply::sgemm() } }");
     assert_right("kernels/narrow.rs", "use fearless_simd::Level;");
+    assert_right("kernels/narrow.rs", "fn f() { dispatch!(level, simd => g(simd)) }");
     assert_right("parallel.rs", "use rayon::prelude::*;");
     assert_right("lib.rs", "#![deny(unsafe_code)]");
     assert_right("nn/relu.rs", "fn rayon_like(unsafety: Unsafe) {}");

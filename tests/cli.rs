@@ -278,6 +278,39 @@ fn evaluating_the_runs_own_rows_gives_the_runs_last_figures() {
     assert!(stdout(&table).contains("of 10,000)") && table.stderr.is_empty(), "{}", stdout(&table));
 }
 
+/// Two kernels add up in two orders, so figures match to the last bit only where evaluating takes the run's own.
+#[test]
+fn evaluating_takes_the_kernel_and_the_level_of_the_run() {
+    let cwd = folder();
+    let runs = [
+        &["--kernel", "auto"][..],
+        &["--kernel", "gemm"],
+        &["--simd", "fallback"],
+        &["--kernel", "gemm", "--simd", "fallback", "--layers", "linear:64,relu,linear:10"],
+        &["--layers", "linear:64,relu,linear:10"],
+    ];
+    let outcomes = runs.map(|settings| {
+        let summary = json(flatnet(cwd.path()).args(SHORT).args(settings).args(["--json", "--threads", "2"]));
+        let model = Path::new(summary["recipe"]["out"].as_str().unwrap()).join("model.safetensors");
+        let mut evaluate = flatnet(cwd.path());
+        let report = json(evaluate.args(["evaluate", "--sample", "run", "--json", "--model"]).arg(model));
+        assert_eq!(report["loss"], summary["final"]["val_loss"], "{settings:?}");
+        assert_eq!(report["accuracy"], summary["final"]["val_accuracy"], "{settings:?}");
+        let kernel = summary["kernel"].as_str().unwrap().to_string();
+        let weights = summary["weights_sha256"].as_str().unwrap().to_string();
+        (kernel, summary["simd"].as_str().unwrap().to_string(), weights)
+    });
+    let kernels = outcomes.each_ref().map(|(kernel, ..)| &**kernel);
+    assert_eq!(kernels, ["narrow", "gemm", "narrow", "gemm", "narrow+gemm"]);
+    assert_eq!((&*outcomes[2].1, &*outcomes[3].1), ("fallback", "fallback"));
+    assert_ne!(
+        outcomes[0].2, outcomes[1].2,
+        "were these equal, the kernel would not matter and this test would prove nothing"
+    );
+    assert_eq!(outcomes[0].2, outcomes[2].2, "the level changes no bit");
+    assert_ne!(outcomes[3].2, outcomes[4].2, "the last layer's kernel matters as well");
+}
+
 #[test]
 fn the_number_of_threads_changes_no_bit() {
     let cwd = folder();

@@ -8,11 +8,15 @@ use std::sync::LazyLock;
 use flatnet::data::{Dataset, Scale, Shuffle, load_mnist_folder};
 use flatnet::kernels::{KernelChoice, SimdChoice, SimdLevel, pointwise};
 use flatnet::nn::{Activations, Init, ReluGrad, Sequential, SoftmaxCrossEntropy};
-use flatnet::train::{History, TrainConfig, Trainer, evaluate};
+use flatnet::train::{History, Sharing, TrainConfig, Trainer, evaluate};
+use flatnet::{Error, Result};
 
 const REFERENCE: &str = "linear:10,relu";
 const HIDDEN: &str = "linear:128,relu,linear:10";
-const THREADS: [usize; 4] = [1, 2, 3, 8];
+/// Its 32 units are too few to share, so a step of it never is; of the same with 64 it is.
+const THREE_LAYERS: &str = "linear:64,relu,linear:32,relu,linear:10";
+const THREE_SHARED_LAYERS: &str = "linear:64,relu,linear:64,relu,linear:10";
+const THREADS: [usize; 5] = [1, 2, 3, 4, 8];
 const EPOCHS: usize = 3;
 
 /// 20 batches of 32 and one of 16 to train on; 62 of 32 and one of 16 to validate on: enough for eight threads to have
@@ -77,43 +81,67 @@ fn network(layers: &str) -> Sequential {
     Sequential::new(784, &layers.parse().unwrap(), Init::UnitNorm, ReluGrad::StraightThrough, 3).unwrap()
 }
 
-fn train(layers: &str, config: TrainConfig) -> (Sequential, History) {
+fn fit(model: &mut Sequential, config: TrainConfig, sharing: Sharing) -> Result<History> {
+    let mut trainer = Trainer::new(config)?;
+    trainer.set_sharing(sharing);
+    trainer.fit(model, &SETS.0, &SETS.1, &mut |_, _| ControlFlow::Continue(()))
+}
+
+fn train(layers: &str, config: TrainConfig, sharing: Sharing) -> (Sequential, History) {
     let mut model = network(layers);
-    let history = Trainer::new(config)
-        .and_then(|mut trainer| trainer.fit(&mut model, &SETS.0, &SETS.1, &mut |_, _| ControlFlow::Continue(())))
-        .unwrap();
+    let history = fit(&mut model, config, sharing).unwrap();
     (model, history)
 }
 
-fn outcome(layers: &str, config: TrainConfig) -> Outcome {
-    let (model, history) = train(layers, config);
+fn outcome(layers: &str, config: TrainConfig, sharing: Sharing) -> Outcome {
+    let (model, history) = train(layers, config, sharing);
     let outcome = Outcome::of(&model, &history);
     assert_eq!((outcome.batches.len(), outcome.epochs.len()), (EPOCHS * (21 + 63), EPOCHS));
     outcome
 }
 
-#[test]
-fn the_number_of_threads_changes_no_bit() {
-    for layers in [REFERENCE, HIDDEN] {
-        for shuffle in [Shuffle::Never, Shuffle::Epoch] {
-            let alone = outcome(layers, config(shuffle, 1));
-            for threads in &THREADS[1..] {
-                let what = format!("{layers}, shuffle {shuffle}, {threads} threads");
-                outcome(layers, config(shuffle, *threads)).assert_same(&alone, &what);
-            }
+/// Whether threads share a step, and how many do, is a matter of time alone.
+fn assert_threads_change_nothing(sharing: Sharing, kernel: KernelChoice, shuffle: Shuffle) {
+    for layers in [REFERENCE, HIDDEN, THREE_LAYERS, THREE_SHARED_LAYERS] {
+        let config = |threads| TrainConfig { kernel, ..config(shuffle, threads) };
+        let alone = outcome(layers, config(1), Sharing::Measured);
+        for threads in THREADS {
+            let what = format!("{layers}, {kernel}, {sharing:?}, shuffle {shuffle}, {threads} threads");
+            outcome(layers, config(threads), sharing).assert_same(&alone, &what);
         }
     }
+}
+
+#[test]
+fn sharing_every_step_changes_no_bit() {
+    assert_threads_change_nothing(Sharing::Always, KernelChoice::Auto, Shuffle::Never);
+    assert_threads_change_nothing(Sharing::Always, KernelChoice::Auto, Shuffle::Epoch);
+}
+
+#[test]
+fn sharing_every_step_by_gemm_changes_no_bit() {
+    assert_threads_change_nothing(Sharing::Always, KernelChoice::Gemm, Shuffle::Epoch);
+}
+
+/// With a clock that decides which steps are shared, a run differs from the next in everything but its bits.
+#[test]
+fn sharing_what_is_measured_to_be_faster_changes_no_bit() {
+    assert_threads_change_nothing(Sharing::Measured, KernelChoice::Auto, Shuffle::Epoch);
+    assert_threads_change_nothing(Sharing::Measured, KernelChoice::Gemm, Shuffle::Never);
 }
 
 /// Were two different runs to look alike here, the other tests of this file would prove nothing.
 #[test]
 fn another_run_has_other_bits() {
-    let run = outcome(REFERENCE, config(Shuffle::Epoch, 1));
-    run.assert_same(&outcome(REFERENCE, config(Shuffle::Epoch, 1)), "once more");
-    let never = outcome(REFERENCE, config(Shuffle::Never, 1));
-    let seed = outcome(REFERENCE, TrainConfig { seed: 8, ..config(Shuffle::Epoch, 1) });
-    let lr = outcome(REFERENCE, TrainConfig { lr: 0.050_000_004, ..config(Shuffle::Epoch, 1) });
-    for other in [never, seed, lr] {
+    let outcome = |config| outcome(REFERENCE, config, Sharing::Measured);
+    let run = outcome(config(Shuffle::Epoch, 1));
+    run.assert_same(&outcome(config(Shuffle::Epoch, 1)), "once more");
+    let never = outcome(config(Shuffle::Never, 1));
+    let seed = outcome(TrainConfig { seed: 8, ..config(Shuffle::Epoch, 1) });
+    let lr = outcome(TrainConfig { lr: 0.050_000_004, ..config(Shuffle::Epoch, 1) });
+    // Two kernels sum in two orders: the bits do not come out alike by themselves.
+    let kernel = outcome(TrainConfig { kernel: KernelChoice::Gemm, ..config(Shuffle::Epoch, 1) });
+    for other in [never, seed, lr, kernel] {
         assert!(run.parameters != other.parameters && run.batches != other.batches && run.epochs != other.epochs);
     }
 }
@@ -121,7 +149,7 @@ fn another_run_has_other_bits() {
 #[test]
 fn evaluating_gives_the_bits_of_the_last_epoch() {
     for layers in [REFERENCE, HIDDEN] {
-        let (model, history) = train(layers, config(Shuffle::Epoch, 2));
+        let (model, history) = train(layers, config(Shuffle::Epoch, 2), Sharing::Measured);
         let last = history.last().unwrap();
         let correct: u32 = history.val_batches[2 * 63..].iter().map(|batch| batch.correct).sum();
         for threads in THREADS {
@@ -136,14 +164,54 @@ fn evaluating_gives_the_bits_of_the_last_epoch() {
 /// Each has threads of its own, so neither waits for the other's, and neither sees them.
 #[test]
 fn two_trainers_at_once_do_not_disturb_each_other() {
-    let reference = outcome(REFERENCE, config(Shuffle::Never, 1));
-    let hidden = outcome(HIDDEN, config(Shuffle::Epoch, 1));
-    std::thread::scope(|scope| {
-        let first = scope.spawn(|| outcome(REFERENCE, config(Shuffle::Never, 2)));
-        let second = scope.spawn(|| outcome(HIDDEN, config(Shuffle::Epoch, 2)));
-        first.join().unwrap().assert_same(&reference, "the first of two");
-        second.join().unwrap().assert_same(&hidden, "the second of two");
-    });
+    let reference = outcome(REFERENCE, config(Shuffle::Never, 1), Sharing::Measured);
+    let hidden = outcome(HIDDEN, config(Shuffle::Epoch, 1), Sharing::Measured);
+    for sharing in [Sharing::Measured, Sharing::Always] {
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| outcome(REFERENCE, config(Shuffle::Never, 2), sharing));
+            let second = scope.spawn(|| outcome(HIDDEN, config(Shuffle::Epoch, 4), sharing));
+            first.join().unwrap().assert_same(&reference, &format!("the first of two, {sharing:?}"));
+            second.join().unwrap().assert_same(&hidden, &format!("the second of two, {sharing:?}"));
+        });
+    }
+}
+
+/// Where a run leaves the numbers, as its error says it: epoch, batch and layer.
+fn not_finite(model: &Sequential, lr: f32, threads: usize) -> (usize, usize, String) {
+    let config = TrainConfig { lr, ..config(Shuffle::Never, threads) };
+    match fit(&mut model.clone(), config, Sharing::Always) {
+        Err(Error::NonFinite { epoch, batch, layer }) => (epoch, batch, layer),
+        other => panic!("{threads} threads: {:?}", other.map(|history| history.epochs)),
+    }
+}
+
+#[test]
+fn a_run_that_leaves_the_numbers_does_so_at_one_place() {
+    for (layers, lr, layer) in [
+        (REFERENCE, 1e38, "layer 0 (linear:10)"),
+        (HIDDEN, 1e25, "layer 2 (linear:10)"),
+        (THREE_SHARED_LAYERS, 1e25, "layer 2 (linear:64)"),
+    ] {
+        let model = network(layers);
+        let alone = not_finite(&model, lr, 1);
+        assert_eq!(alone, (1, 2, layer.into()), "{layers}");
+        for threads in &THREADS[1..] {
+            assert_eq!(not_finite(&model, lr, *threads), alone, "{layers}, {threads} threads");
+        }
+    }
+}
+
+/// A single unit that overflows lies with one of the threads; the error names its layer all the same.
+#[test]
+fn a_unit_that_leaves_the_numbers_is_found_whoever_has_it() {
+    for unit in [0, 40, 127] {
+        let mut model = network(HIDDEN);
+        model.linears_mut().next().unwrap().weight_mut()[unit * 784..][..784].fill(1e38);
+        for threads in THREADS {
+            let found = not_finite(&model, 0.01, threads);
+            assert_eq!(found, (1, 1, "layer 0 (linear:128)".into()), "unit {unit}, {threads} threads");
+        }
+    }
 }
 
 /// The levels of this machine. Where it has a vector unit there are at least two to compare.
@@ -153,13 +221,20 @@ fn levels() -> Vec<SimdLevel> {
     levels
 }
 
-/// matrixmultiply chooses its instructions itself; everything else runs on the level that is asked for.
+/// matrixmultiply chooses its instructions itself; everything else runs on the level that is asked for. The first two networks
+/// are narrow throughout.
 #[test]
 fn the_simd_level_changes_no_bit_of_a_run() {
-    let auto = outcome(REFERENCE, config(Shuffle::Epoch, 2));
-    for simd in [SimdChoice::Avx512, SimdChoice::Avx2, SimdChoice::Fallback] {
-        if SimdLevel::resolve(simd).is_ok() {
-            outcome(REFERENCE, TrainConfig { simd, ..config(Shuffle::Epoch, 2) }).assert_same(&auto, &simd.to_string());
+    for layers in [REFERENCE, "linear:16,relu,linear:10", HIDDEN] {
+        let auto = outcome(layers, config(Shuffle::Epoch, 1), Sharing::Measured);
+        for simd in [SimdChoice::Avx512, SimdChoice::Avx2, SimdChoice::Fallback] {
+            if SimdLevel::resolve(simd).is_ok() {
+                for threads in [1, 2] {
+                    let config = TrainConfig { simd, ..config(Shuffle::Epoch, threads) };
+                    let what = format!("{layers}, {simd}, {threads} threads");
+                    outcome(layers, config, Sharing::Always).assert_same(&auto, &what);
+                }
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use flatnet::data::{Loader, Scale, Shuffle, Split, load_split};
+use flatnet::data::{Batch, Loader, Scale, Shuffle, Split, load_split};
 use flatnet::kernels::SimdLevel;
 use flatnet::nn::{Activations, Layer, Linear, Relu, ReluGrad, Sequential, SoftmaxCrossEntropy};
 use flatnet::optim::Sgd;
@@ -86,7 +86,7 @@ fn ten_steps(case: &str, widths: &[usize], relu_after: &[bool], grad: ReluGrad, 
         let mut criterion = SoftmaxCrossEntropy::new(10);
         let optimizer = Sgd::new(lr).unwrap();
         let mut activations = Activations::default();
-        let (mut x, mut labels) = (vec![0.0; 32 * 784], vec![0; 32]);
+        let mut batch = Batch::new().at_level(level);
 
         // Each logit sums at most 784 products; a row of x has at most `x_sum` and no weight is above `w_max`.
         let w_max = max_abs(golden.tensor("0.weight"));
@@ -94,18 +94,18 @@ fn ten_steps(case: &str, widths: &[usize], relu_after: &[bool], grad: ReluGrad, 
         // How far a weight, and through the weights a logit, may have strayed by the updates so far.
         let (mut weight_error, mut drift) = (0.0, 0.0);
         for (step, expected_loss) in losses.iter().enumerate() {
-            loader.gather(step, 0..784, &mut x);
-            loader.labels(step, &mut labels);
+            loader.load(step, &mut batch);
+            let x = batch.x();
             let x_sum = max_abs(x.chunks(784).map(|row| row.iter().map(|x| f64::from(*x)).sum::<f64>()));
             let layers = widths.len() as f64;
             let logit_error = layers * units(784) * x_sum * w_max + drift;
-            let logits = model.forward(&x, &mut activations).to_vec();
-            let loss = criterion.forward(&logits, &labels);
+            let logits = model.forward(&batch, &mut activations).to_vec();
+            let loss = criterion.forward(&logits, batch.labels());
             // The loss moves by at most twice the largest error of a logit, and is rounded some more by exp and ln.
             assert_close("loss", &[loss], &[*expected_loss], 2.0 * logit_error + 16.0 * UNIT);
             model.zero_grad();
             let dz = criterion.backward().to_vec();
-            model.backward(&x, &dz, &mut activations);
+            model.backward(&batch, &dz, &mut activations);
             // p moves by at most p (1 - p) <= 1/4 of the difference of two logits' errors.
             let p_error = 0.5 * logit_error + 16.0 * UNIT;
             // A gradient is a mean over the batch of |x| <= 1 times at most p's error, summed over 32 samples.

@@ -15,6 +15,7 @@ Examples:
   flatnet --layers linear:128,relu,linear:10 --relu-grad exact --lr 0.1
   flatnet evaluate --model runs/1/model.safetensors
   flatnet evaluate --model runs/1/model.safetensors --sample run
+  flatnet bench                           what training costs on this machine
 
 Exit codes: 0 done, 1 failed (one line on stderr), 2 wrong usage.";
 
@@ -32,6 +33,15 @@ Examples:
   flatnet evaluate --model runs/1/model.safetensors --sample run --json
 
 Models saved by PyTorch (tensors 0.weight, 0.bias, ...) are read as well.";
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  flatnet bench
+  flatnet bench --json > bench.json
+
+It takes less than 20 seconds. Run it on a machine that does nothing else. The
+images are those of data/mnist if it is found, here or in flatnet's own folder,
+else synthetic ones.";
 
 /// Trains small dense neural networks on CPUs. Without a command: `train`.
 #[derive(Debug, Parser)]
@@ -52,6 +62,9 @@ pub enum Command {
     /// Measure a saved model's loss and accuracy on a data set
     #[command(after_help = EVALUATE_EXAMPLES)]
     Evaluate(EvaluateArguments),
+    /// Measure this machine: training steps by network, kernel and threads
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(BenchArguments),
 }
 
 #[derive(Debug, Args)]
@@ -157,6 +170,13 @@ pub struct EvaluateArguments {
     pub json: bool,
 }
 
+#[derive(Debug, Args)]
+pub struct BenchArguments {
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SplitChoice {
     Test,
@@ -233,7 +253,7 @@ mod tests {
             match arguments.command {
                 Some(Command::Train(train)) => train,
                 None => arguments.train,
-                Some(Command::Evaluate(_)) => panic!("asked for training"),
+                Some(Command::Evaluate(_) | Command::Bench(_)) => panic!("asked for training"),
             }
         })
     }
@@ -297,7 +317,7 @@ mod tests {
     #[test]
     fn help_fits_80_columns_and_gives_every_default() {
         let mut command = Arguments::command();
-        for name in ["", "train", "evaluate"] {
+        for name in ["", "train", "evaluate", "bench"] {
             let part = if name.is_empty() { &mut command } else { command.find_subcommand_mut(name).unwrap() };
             let help = part.render_long_help().to_string();
             for line in help.lines() {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use flatnet::data::{self, Dataset, SampleSize, Split, sample};
+use flatnet::kernels::SimdLevel;
 use flatnet::model_file::{self, ModelMeta};
 use flatnet::nn::Sequential;
 use flatnet::rng::Stream;
@@ -34,8 +35,11 @@ struct Report {
 
 pub fn run(arguments: &EvaluateArguments) -> Result<()> {
     let started = Instant::now();
-    let (model, meta) = model_file::load(&arguments.model)?;
+    let (mut model, meta) = model_file::load(&arguments.model)?;
     let recipe = recipe(&arguments.model, &meta, arguments.sample)?;
+    if let Some(recipe) = &recipe {
+        compute_as(recipe, &mut model);
+    }
     let folder = folder(arguments, recipe.as_ref());
 
     let all = data::load_split(&folder, arguments.split.into())?;
@@ -68,7 +72,16 @@ pub fn run(arguments: &EvaluateArguments) -> Result<()> {
     }
 }
 
-/// The recipe in the model file: needed for the rows of the run, otherwise only a source of the batch size.
+/// Computes as the run did, so that the figures of its own rows are its last ones to the bit.
+fn compute_as(recipe: &Recipe, model: &mut Sequential) {
+    model.set_kernel(recipe.kernel);
+    // A level that this machine lacks is no loss: all of them give the same bits.
+    if let Ok(level) = SimdLevel::resolve(recipe.simd) {
+        model.set_level(level);
+    }
+}
+
+/// The recipe in the model file: needed for the rows of the run, otherwise a source of the batch size and the kernel.
 fn recipe(path: &Path, meta: &ModelMeta, sample: Sample) -> Result<Option<Recipe>> {
     let refuse = |problem: String| Error::Model { path: path.to_path_buf(), place: "metadata recipe".into(), problem };
     let recipe = match &meta.recipe {

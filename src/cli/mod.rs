@@ -1,6 +1,7 @@
 //! From flags to the library's public API, and from results to the screen. It knows nothing private of the library.
 
 mod args;
+mod bench;
 mod evaluate;
 mod progress;
 mod table;
@@ -36,6 +37,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         None => train::run(&arguments.train),
         Some(Command::Train(arguments)) => train::run(arguments),
         Some(Command::Evaluate(arguments)) => evaluate::run(arguments),
+        Some(Command::Bench(arguments)) => bench::run(arguments),
     }
 }
 

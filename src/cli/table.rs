@@ -98,7 +98,7 @@ pub fn of_evaluation(model: &str, data: &str, what: &str, evaluation: &Evaluatio
 }
 
 /// 187600 as 187,600.
-fn grouped(number: usize) -> String {
+pub fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {

@@ -68,7 +68,7 @@ pub fn run(arguments: &TrainArguments) -> Result<()> {
             total_seconds: started.elapsed().as_secs_f64(),
             threads: recipe.threads,
             simd: trainer.simd_name(),
-            kernel: trainer.kernel_name(),
+            kernel: model.kernel_name(),
         };
         Summary::new(data, recipe, &model, &history, circumstances)
     })?;
@@ -111,10 +111,9 @@ fn destination(arguments: &TrainArguments) -> Destination {
 /// The training and the validation sample. The rest of the set is given back before the training starts.
 fn load(arguments: &TrainArguments, recipe: &Recipe) -> Result<(Dataset, Dataset)> {
     let (train, test) = data::load_mnist_folder(&arguments.data())?;
-    let train_rows =
-        sample::draw(recipe.train_samples, train.len(), recipe.seed, Stream::TrainSample, "train-samples")?;
-    let val_rows = sample::draw(recipe.val_samples, test.len(), recipe.seed, Stream::ValSample, "val-samples")?;
-    Ok((train.select(&train_rows), test.select(&val_rows)))
+    let train = sample::take(train, recipe.train_samples, recipe.seed, Stream::TrainSample, "train-samples")?;
+    let test = sample::take(test, recipe.val_samples, recipe.seed, Stream::ValSample, "val-samples")?;
+    Ok((train, test))
 }
 
 fn check_outputs(layers: &LayerSpecs, train: &Dataset) -> Result<()> {

@@ -7,8 +7,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Dataset, Scale};
+use super::{Batch, Dataset, Scale};
 use crate::error::{Error, Result};
+use crate::kernels::prefetch::prefetch;
 use crate::rng;
 
 /// The choice of `--shuffle`.
@@ -22,17 +23,20 @@ pub enum Shuffle {
     Epoch,
 }
 
+/// How many rows before its turn a row is asked for. Scaling this many takes longer than memory does to answer.
+const AHEAD: usize = 8;
+
 /// Cuts a set into batches. Threads may share it; between epochs, [`start_epoch`](Self::start_epoch) sets the order.
 ///
 /// ```
-/// use flatnet::data::{Dataset, Loader, Scale, Shuffle};
+/// use flatnet::data::{Batch, Dataset, Loader, Scale, Shuffle};
 /// let set = Dataset::new(vec![0, 51, 255], vec![0, 1, 1], (1, 1), 2, "three pixels".into())?;
 /// let loader = Loader::new(&set, Scale::Unit, 2, Shuffle::Never, 0)?;
 /// assert_eq!((loader.batches(), loader.batch_len(0), loader.batch_len(1)), (2, 2, 1));
 ///
-/// let mut x = [0.0; 2];
-/// loader.gather(0, 0..1, &mut x);
-/// assert_eq!(x, [0.0, 0.2]);
+/// let mut batch = Batch::new();
+/// loader.load(0, &mut batch);
+/// assert_eq!((batch.x(), batch.labels()), (&[0.0, 0.2][..], &[0, 1][..]));
 /// # Ok::<(), flatnet::Error>(())
 /// ```
 #[derive(Debug)]
@@ -110,29 +114,26 @@ impl<'a> Loader<'a> {
         &self.order[start..self.order.len().min(start.saturating_add(self.batch_size))]
     }
 
-    /// Writes some columns of `batch`, scaled.
-    /// `columns`: within `0..features`; `x`: `[batch_len, columns.len()]`, overwritten.
-    // Inlined into the caller, so that code compiled for wider vectors gets them here too.
-    #[inline(always)]
-    pub fn gather(&self, batch: usize, columns: Range<usize>, x: &mut [f32]) {
-        let rows = self.rows(batch);
-        debug_assert_eq!(x.len(), rows.len() * columns.len());
-        if columns.is_empty() {
-            return;
-        }
-        for (x, &row) in x.chunks_exact_mut(columns.len()).zip(rows) {
-            self.scale.apply_to_all(&self.dataset.row(row as usize)[columns.clone()], x);
-        }
+    /// Fills `into` with `batch`: all features, scaled, and the labels.
+    pub fn load(&self, batch: usize, into: &mut Batch) {
+        self.load_columns(batch, 0..self.dataset.features(), into);
     }
 
-    /// Writes the class numbers of `batch`. `out`: `[batch_len]`, overwritten.
-    pub fn labels(&self, batch: usize, out: &mut [u8]) {
-        let rows = self.rows(batch);
-        debug_assert_eq!(out.len(), rows.len());
+    /// The same with some of the features only. `columns` lies within `0..features`.
+    pub fn load_columns(&self, batch: usize, columns: Range<usize>, into: &mut Batch) {
         let labels = self.dataset.labels();
-        for (out, &row) in out.iter_mut().zip(rows) {
-            *out = labels[row as usize];
-        }
+        // Rows that will be needed soon are asked for while these are scaled; the last ones, of the next batch.
+        let start = batch.saturating_mul(self.batch_size);
+        let soon = &self.order[self.order.len().min(start.saturating_add(AHEAD))..];
+        let mut soon = soon.iter();
+        let (level, ahead) = (into.level(), columns.clone());
+        let rows = self.rows(batch).iter().map(move |&row| {
+            if let Some(&row) = soon.next() {
+                prefetch(level, &self.dataset.row(row as usize)[ahead.clone()]);
+            }
+            (self.dataset.row(row as usize), labels[row as usize])
+        });
+        into.fill(self.scale, columns, rows);
     }
 }
 
@@ -160,6 +161,7 @@ impl fmt::Display for Shuffle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::Features;
 
     /// Pixel `c` of row `r` is `3 r + c`, its label `r % 10`, both as bytes.
     fn set(rows: usize, features: usize) -> Dataset {
@@ -199,26 +201,23 @@ mod tests {
     }
 
     #[test]
-    fn gather_and_labels_follow_the_rows() {
+    fn features_labels_and_occupancy_follow_the_rows() {
         let dataset = set(45, 21);
         let mut loader = loader(&dataset, 8, Shuffle::Epoch);
         loader.start_epoch(1);
+        // One batch for all, so that each is loaded over what another left.
+        let mut loaded = Batch::new();
         for columns in [0..21, 0..1, 5..21, 20..21, 4..4] {
             for batch in 0..loader.batches() {
-                let len = loader.batch_len(batch);
-                let mut x = vec![f32::NAN; len * columns.len()];
-                loader.gather(batch, columns.clone(), &mut x);
-                let mut labels = vec![255; len];
-                loader.labels(batch, &mut labels);
-
+                loader.load_columns(batch, columns.clone(), &mut loaded);
                 let rows = loader.rows(batch);
                 let wanted: Vec<f32> = rows
                     .iter()
                     .flat_map(|&row| columns.clone().map(move |column| (3 * row as usize + column) as u8))
                     .map(|pixel| f32::from(pixel) / 255.0)
                     .collect();
-                assert_eq!(x, wanted);
-                assert!(labels.iter().zip(rows).all(|(&label, &row)| u32::from(label) == row % 10));
+                assert_eq!(loaded.x(), wanted);
+                assert!(loaded.labels().iter().zip(rows).all(|(&label, &row)| u32::from(label) == row % 10));
             }
         }
     }
@@ -228,10 +227,32 @@ mod tests {
         let dataset = set(3, 40);
         let scale = Scale::Standard { mean: 0.25, std: 0.375 };
         let loader = Loader::new(&dataset, scale, 3, Shuffle::Never, 0).unwrap();
-        let mut x = vec![f32::NAN; 120];
-        loader.gather(0, 0..40, &mut x);
-        for (x, &pixel) in x.iter().zip(dataset.pixels()) {
+        let mut batch = Batch::new();
+        loader.load(0, &mut batch);
+        for (x, &pixel) in batch.x().iter().zip(dataset.pixels()) {
             assert_eq!(x.to_bits(), scale.apply(pixel).to_bits());
+        }
+    }
+
+    /// Blocks of zeros, and rows that end in the middle of a block or of a word of 64 blocks.
+    #[test]
+    fn a_bit_stands_for_each_block_that_holds_anything() {
+        for features in [1, 16, 21, 784, 64 * 16, 64 * 16 + 5, 130 * 16] {
+            let pixels: Vec<u8> = (0..2 * features).map(|i| u8::from((i / 7) % 5 == 1 && (i / 90) % 3 > 0)).collect();
+            let dataset = Dataset::new(pixels, vec![0, 1], (1, features), 2, "test".into()).unwrap();
+            for scale in [Scale::Unit, Scale::Standard { mean: 0.25, std: 0.375 }] {
+                let loader = Loader::new(&dataset, scale, 2, Shuffle::Never, 0).unwrap();
+                let mut batch = Batch::new();
+                loader.load(0, &mut batch);
+                let found = Features::from(&batch).occupied.unwrap();
+                let words = found.len() / 2;
+                for (row, (x, words)) in batch.x().chunks(features).zip(found.chunks(words)).enumerate() {
+                    for (block, x) in x.chunks(16).enumerate() {
+                        let bit = words[block / 64] >> (block % 64) & 1 == 1;
+                        assert_eq!(bit, x.iter().any(|x| *x != 0.0), "{features}, row {row}, block {block}");
+                    }
+                }
+            }
         }
     }
 

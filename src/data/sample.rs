@@ -1,4 +1,4 @@
-//! Which rows of a set take part in a run. It knows row numbers, not rows.
+//! Which rows of a set take part in a run. It knows row numbers, not what the rows hold.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::Dataset;
 use crate::error::{Error, Result};
 use crate::rng::{self, Stream};
 
@@ -54,6 +55,17 @@ pub fn draw(
         SampleSize::Count(count) => {
             refuse(count.to_string(), format!("1 to {population}, the rows of the set, or all"))
         }
+    }
+}
+
+/// The rows that [`draw`] draws, as a set of their own. All of a set is the set itself: a large one is not copied.
+///
+/// # Errors
+/// As [`draw`].
+pub fn take(set: Dataset, size: SampleSize, seed: u64, stream: Stream, flag_name: &'static str) -> Result<Dataset> {
+    match size {
+        SampleSize::All if !set.is_empty() => Ok(set),
+        _ => Ok(set.select(&draw(size, set.len(), seed, stream, flag_name)?)),
     }
 }
 
@@ -108,6 +120,20 @@ impl<'de> Deserialize<'de> for SampleSize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_of_a_set_is_the_set_itself_and_a_count_is_what_was_drawn() {
+        let set = || Dataset::new((0..40).collect(), vec![0; 40], (1, 1), 2, "test".into()).unwrap();
+        let whole = set();
+        let place = whole.pixels().as_ptr();
+        let taken = take(whole, SampleSize::All, 0, Stream::TrainSample, "train-samples").unwrap();
+        assert_eq!((taken.len(), taken.pixels().as_ptr()), (40, place), "not copied");
+        let taken = take(set(), SampleSize::Count(7), 3, Stream::TrainSample, "train-samples").unwrap();
+        let rows = draw(SampleSize::Count(7), 40, 3, Stream::TrainSample, "train-samples").unwrap();
+        assert_eq!(taken.pixels().iter().map(|pixel| u32::from(*pixel)).collect::<Vec<_>>(), rows);
+        let error = take(set(), SampleSize::Count(41), 0, Stream::ValSample, "val-samples").unwrap_err();
+        assert!(error.to_string().contains("--val-samples"), "{error}");
+    }
 
     #[test]
     fn the_reference_sample_has_no_row_twice() {

@@ -1,6 +1,7 @@
 //! What a pixel, a byte, is as a number. It knows pixels and their spread, not batches.
 //!
-//! One formula for each scale, used for the table, for single pixels and for whole rows, so that all give the same bits:
+//! One formula for each scale, used for the table and for single pixels here and for whole rows in `kernels::pixels`, so that
+//! all give the same bits:
 //!
 //! - unit: `x = p / 255`, rounded once, as IEEE division gives it (and ToTensor of torchvision);
 //! - standard: `(x - mean) * (1 / std)`, with f32 roundings of `1 / std`, of the difference and of the product.
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Dataset;
 use crate::error::{Error, Result};
+use crate::kernels::pixels::PixelScale;
 
 /// The choice of `--scale`, before the data are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,8 +69,8 @@ impl Scale {
     #[inline]
     pub fn apply(&self, pixel: u8) -> f32 {
         match *self {
-            Scale::Unit => unit(pixel),
-            Scale::Standard { mean, std } => (unit(pixel) - mean) * (1.0 / std),
+            Scale::Unit => f32::from(pixel) / 255.0,
+            Scale::Standard { mean, std } => (f32::from(pixel) / 255.0 - mean) * (1.0 / std),
         }
     }
 
@@ -77,29 +79,13 @@ impl Scale {
         std::array::from_fn(|pixel| self.apply(pixel as u8))
     }
 
-    /// `pixels`: `[n]`, read; `x`: `[n]`, overwritten. The shorter of the two decides `n`.
-    // Inlined into the caller, so that code compiled for wider vectors gets them here too.
-    #[inline(always)]
-    pub fn apply_to_all(&self, pixels: &[u8], x: &mut [f32]) {
+    /// The same for the kernel that scales whole rows.
+    pub(super) fn of_pixels(&self) -> PixelScale {
         match *self {
-            Scale::Unit => x.iter_mut().zip(pixels).for_each(|(x, &pixel)| *x = unit(pixel)),
-            Scale::Standard { mean, std } => {
-                let factor = 1.0 / std;
-                x.iter_mut().zip(pixels).for_each(|(x, &pixel)| *x = (unit(pixel) - mean) * factor);
-            }
+            Scale::Unit => PixelScale::Unit,
+            Scale::Standard { mean, std } => PixelScale::Standard { mean, factor: 1.0 / std },
         }
     }
-}
-
-/// `pixel / 255`, rounded once, without the division: that takes twice the time wherever vectors are wide.
-#[inline(always)]
-fn unit(pixel: u8) -> f32 {
-    // 1/255 in two parts. The product with the first has 17 bits and is exact; the product with the second, 2^16 times
-    // smaller, is rounded far below the last place of the sum. A test compares all 256 results with the division.
-    const HEAD: f32 = 257.0 / 65536.0;
-    const TAIL: f32 = (1.0_f64 / 255.0 - 257.0 / 65536.0) as f32;
-    let pixel = f32::from(pixel);
-    pixel * HEAD + pixel * TAIL
 }
 
 /// How often each of the 256 pixels occurs.
@@ -191,6 +177,9 @@ impl fmt::Display for ScaleKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::{Batch, Loader, Shuffle};
+    use crate::kernels::occupancy::words_per_row;
+    use crate::kernels::{Features, SimdLevel};
     use proptest::prelude::*;
 
     const STANDARD: Scale = Scale::Standard { mean: 0.130_66, std: 0.308_11 };
@@ -211,17 +200,63 @@ mod tests {
     }
 
     #[test]
-    fn rows_pixels_and_table_agree_to_the_bit() {
-        // Every length around the widths of vectors, so that bodies and remainders are both seen.
-        let pixels: Vec<u8> = (0..=255).chain((0..=255).rev()).collect();
+    fn the_table_holds_every_pixel() {
         for scale in [Scale::Unit, STANDARD] {
-            let table = scale.table();
-            for len in (0..70).chain([512]) {
-                let mut x = vec![f32::NAN; len];
-                scale.apply_to_all(&pixels[..len], &mut x);
-                for (&pixel, x) in pixels.iter().zip(&x) {
-                    assert_eq!(x.to_bits(), table[usize::from(pixel)].to_bits(), "{scale:?}, pixel {pixel}");
-                    assert_eq!(x.to_bits(), scale.apply(pixel).to_bits());
+            for (pixel, value) in (0..=255).zip(scale.table()) {
+                assert_eq!(value.to_bits(), scale.apply(pixel).to_bits(), "{scale:?}, pixel {pixel}");
+            }
+        }
+    }
+
+    /// A loader fills rows by [`kernels::pixels`](crate::kernels::pixels), sixteen pixels at a time and none where a block
+    /// stays zero: every length around blocks and words of 64 of them, on every SIMD level, over what other rows left.
+    #[test]
+    fn rows_of_a_batch_and_the_table_agree_to_the_bit() {
+        const ROWS: usize = 6;
+        let short_and_long = (1..70).chain([255, 512, 783, 784, 1023, 1024, 1025, 1030, 2049]);
+        for width in short_and_long {
+            // All 256 pixels; only zeros; zeros but for the last; blocks of zeros between others; the first but in reverse.
+            let pixel = |row: usize, column: usize| match row {
+                0 => (column % 256) as u8,
+                2 => u8::from(column + 1 == width) * 255,
+                3 if column / 16 % 3 != 1 => 0,
+                3 => (column * 7 % 251) as u8,
+                4 => (255 - column % 256) as u8,
+                _ => 0,
+            };
+            let pixels = (0..ROWS * width).map(|i| pixel(i / width, i % width)).collect();
+            let set = Dataset::new(pixels, vec![0; ROWS], (1, width), 2, "test".into()).unwrap();
+            for scale in [Scale::Unit, STANDARD, Scale::Standard { mean: 0.0, std: 1.0 }] {
+                let table = scale.table();
+                for level in SimdLevel::all() {
+                    let mut batch = Batch::new().at_level(level);
+                    // Batches of 4 and 2 rows, and the same ones in another order: each row over every other's leavings.
+                    for (batch_size, index) in [(4, 0), (4, 1), (2, 2), (2, 1), (2, 0), (1, 3), (1, 1), (6, 0)] {
+                        let loader = Loader::new(&set, scale, batch_size, Shuffle::Never, 0).unwrap();
+                        loader.load(index, &mut batch);
+                        let first = index * batch_size * width;
+                        assert_eq!(batch.x().len(), loader.batch_len(index) * width);
+                        for (x, pixel) in batch.x().iter().zip(&set.pixels()[first..]) {
+                            let wanted = table[usize::from(*pixel)];
+                            assert_eq!(
+                                x.to_bits(),
+                                wanted.to_bits(),
+                                "{scale:?}, width {width}, {}, batch {index} of {batch_size}, pixel {pixel}",
+                                level.name()
+                            );
+                        }
+                        let occupied = Features::from(&batch).occupied.unwrap();
+                        let rows = batch.x().chunks(width).zip(occupied.chunks(words_per_row(width)));
+                        for (row, (x, words)) in rows.enumerate() {
+                            for (block, x) in x.chunks(16).enumerate() {
+                                let bit = words[block / 64] >> (block % 64) & 1 == 1;
+                                let holds_any = x.iter().any(|x| *x != 0.0);
+                                // Standard scaling takes no look at which pixels become 0.
+                                let right = bit == holds_any || (bit && scale != Scale::Unit);
+                                assert!(right, "{scale:?}, width {width}, {}, row {row}, block {block}", level.name());
+                            }
+                        }
+                    }
                 }
             }
         }

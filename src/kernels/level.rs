@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use fearless_simd::Level;
+use fearless_simd::{Level, Simd, dispatch};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -114,6 +114,11 @@ impl SimdLevel {
             Level::Neon(_) => "neon",
             _ => "fallback",
         }
+    }
+
+    /// Runs plain loops compiled for this level's vectors. `f` must be `#[inline(always)]`, and so must be what it calls.
+    pub(crate) fn run<R>(self, f: impl FnOnce() -> R) -> R {
+        dispatch!(self.0, simd => simd.vectorize(f))
     }
 
     /// What `fearless_simd::dispatch!` takes.

@@ -5,53 +5,85 @@ use fearless_simd::{Simd, dispatch, f32x16, prelude::*};
 
 use crate::kernels::SimdLevel;
 
-/// `rows: [m, width]`, overwritten: each row becomes `row: [width]`.
-pub fn fill_rows(row: &[f32], rows: &mut [f32]) {
-    for target in rows.chunks_exact_mut(row.len()) {
-        target.copy_from_slice(row);
-    }
+/// `rows += row`, for each of them. `row: [width]`, read; `rows: [m, width]`.
+pub fn add_to_rows(level: SimdLevel, row: &[f32], rows: &mut [f32]) {
+    level.run(
+        #[inline(always)]
+        || {
+            for target in rows.chunks_exact_mut(row.len()) {
+                for (target, value) in target.iter_mut().zip(row) {
+                    *target += value;
+                }
+            }
+        },
+    );
 }
 
 /// `y = max(z, 0)`; a NaN stays a NaN. `z`, read, and `y`, overwritten: any shape.
 pub fn relu_forward(level: SimdLevel, z: &[f32], y: &mut [f32]) {
     debug_assert_eq!(z.len(), y.len());
-    dispatch!(level.token(), simd => simd.vectorize(#[inline(always)] || {
-        for (y, z) in y.iter_mut().zip(z) {
-            *y = if *z < 0.0 { 0.0 } else { *z };
-        }
-    }));
+    level.run(
+        #[inline(always)]
+        || {
+            for (y, z) in y.iter_mut().zip(z) {
+                *y = if *z < 0.0 { 0.0 } else { *z };
+            }
+        },
+    );
 }
 
 /// `dz = dy` where `z > 0`, else 0: the derivative of the rectifier, with PyTorch's choice of 0 at 0.
 /// `z`, `dy`, read, and `dz`, overwritten: any shape.
 pub fn relu_backward_exact(level: SimdLevel, z: &[f32], dy: &[f32], dz: &mut [f32]) {
     debug_assert!(z.len() == dy.len() && dy.len() == dz.len());
-    dispatch!(level.token(), simd => simd.vectorize(#[inline(always)] || {
-        for ((dz, dy), z) in dz.iter_mut().zip(dy).zip(z) {
-            *dz = if *z > 0.0 { *dy } else { 0.0 };
-        }
-    }));
+    level.run(
+        #[inline(always)]
+        || {
+            for ((dz, dy), z) in dz.iter_mut().zip(dy).zip(z) {
+                *dz = if *z > 0.0 { *dy } else { 0.0 };
+            }
+        },
+    );
+}
+
+/// `scaled = factor * values`, elementwise; overwritten.
+pub fn scale(level: SimdLevel, factor: f32, values: &[f32], scaled: &mut [f32]) {
+    debug_assert_eq!(values.len(), scaled.len());
+    level.run(
+        #[inline(always)]
+        || {
+            for (scaled, value) in scaled.iter_mut().zip(values) {
+                *scaled = factor * value;
+            }
+        },
+    );
 }
 
 /// `total += values`, elementwise.
 pub fn add(level: SimdLevel, values: &[f32], total: &mut [f32]) {
     debug_assert_eq!(values.len(), total.len());
-    dispatch!(level.token(), simd => simd.vectorize(#[inline(always)] || {
-        for (total, value) in total.iter_mut().zip(values) {
-            *total += value;
-        }
-    }));
+    level.run(
+        #[inline(always)]
+        || {
+            for (total, value) in total.iter_mut().zip(values) {
+                *total += value;
+            }
+        },
+    );
 }
 
 /// `total += sum over rows`. `rows: [m, width]`, read; `total: [width]`. Rows are added in order.
 pub fn add_rows(level: SimdLevel, rows: &[f32], total: &mut [f32]) {
-    dispatch!(level.token(), simd => simd.vectorize(#[inline(always)] || {
-        for row in rows.chunks_exact(total.len()) {
-            for (total, value) in total.iter_mut().zip(row) {
-                *total += value;
+    level.run(
+        #[inline(always)]
+        || {
+            for row in rows.chunks_exact(total.len()) {
+                for (total, value) in total.iter_mut().zip(row) {
+                    *total += value;
+                }
             }
-        }
-    }));
+        },
+    );
 }
 
 /// `parameters -= lr * gradient`, elementwise, in one rounding: `fma(-lr, gradient, parameter)`.
@@ -72,5 +104,124 @@ fn sgd_step_at<S: Simd>(simd: S, lr: f32, gradient: &[f32], parameters: &mut [f3
     }
     for (parameter, gradient) in tail.iter_mut().zip(gradient_tail) {
         *parameter = (-lr).mul_add(*gradient, *parameter);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::reference;
+    use crate::kernels::testing::{assert_close, levels, random};
+
+    /// Around the 16 lanes and several of them at once.
+    const LENGTHS: [usize; 12] = [0, 1, 7, 15, 16, 17, 31, 32, 33, 64, 100, 7850];
+
+    /// Unit of f32 rounding.
+    const UNIT: f64 = f32::EPSILON as f64 / 2.0;
+
+    fn wide(values: &[f32]) -> Vec<f64> {
+        values.iter().map(|value| f64::from(*value)).collect()
+    }
+
+    /// Runs `compute` on every level, demands the same bits of all, and returns them.
+    fn on_every_level(compute: impl Fn(SimdLevel) -> Vec<f32>) -> Vec<f32> {
+        let found: Vec<_> = levels().into_iter().map(|level| (level.name(), compute(level))).collect();
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        for (name, values) in &found {
+            assert!(bits(values) == bits(&found[0].1), "{name} and {} differ, of {}", found[0].0, values.len());
+        }
+        found[0].1.clone()
+    }
+
+    /// Both signs and both zeros.
+    fn inputs(len: usize, seed: u64) -> Vec<f32> {
+        let mut values = random(len, seed);
+        values.iter_mut().step_by(5).for_each(|value| *value = 0.0);
+        values.iter_mut().skip(1).step_by(5).for_each(|value| *value = -0.0);
+        values
+    }
+
+    #[test]
+    fn the_rectifier_does_what_the_oracle_does() {
+        for len in LENGTHS {
+            let (z, dy) = (inputs(len, 1), random(len, 2));
+            let (mut y, mut dz) = (vec![f64::NAN; len], vec![f64::NAN; len]);
+            reference::relu_forward(&wide(&z), &mut y);
+            reference::relu_backward_exact(&wide(&z), &wide(&dy), &mut dz);
+            let found = on_every_level(|level| {
+                let mut y = vec![f32::NAN; len];
+                relu_forward(level, &z, &mut y);
+                y
+            });
+            assert_eq!(wide(&found), y);
+            let found = on_every_level(|level| {
+                let mut dz = vec![f32::NAN; len];
+                relu_backward_exact(level, &z, &dy, &mut dz);
+                dz
+            });
+            assert_eq!(wide(&found), dz);
+        }
+    }
+
+    #[test]
+    fn the_rectifier_hides_no_nan() {
+        for level in levels() {
+            let (z, mut y) = ([-1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 2.0].repeat(7), [0.0; 35]);
+            relu_forward(level, &z, &mut y);
+            for y in y.chunks(5) {
+                assert!(y[1].is_nan() && (y[0], y[2], y[3], y[4]) == (0.0, f32::INFINITY, 0.0, 2.0), "{y:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn sums_take_every_row_in_order() {
+        for width in LENGTHS.into_iter().filter(|width| *width > 0) {
+            for m in [0, 1, 2, 5, 32] {
+                let (row, rows) = (random(width, 3), random(m * width, 4));
+                let found = on_every_level(|level| {
+                    let mut total = row.clone();
+                    add_rows(level, &rows, &mut total);
+                    total
+                });
+                let mut expected = row.clone();
+                rows.chunks(width).for_each(|row| expected.iter_mut().zip(row).for_each(|(a, b)| *a += b));
+                assert_eq!(found, expected, "the sum of {m} rows of {width}");
+
+                let found = on_every_level(|level| {
+                    let mut rows = rows.clone();
+                    add_to_rows(level, &row, &mut rows);
+                    rows
+                });
+                let expected: Vec<f32> = rows.iter().enumerate().map(|(i, value)| value + row[i % width]).collect();
+                assert_eq!(found, expected, "{m} rows of {width}");
+            }
+            let (values, total) = (random(width, 5), random(width, 6));
+            let found = on_every_level(|level| {
+                let mut total = total.clone();
+                add(level, &values, &mut total);
+                total
+            });
+            assert_eq!(found, total.iter().zip(&values).map(|(a, b)| a + b).collect::<Vec<_>>());
+        }
+    }
+
+    /// One rounding: the sum is off by at most a unit of itself.
+    #[test]
+    fn an_update_is_rounded_once() {
+        for len in LENGTHS {
+            let (parameters, gradient) = (random(len, 7), random(len, 8));
+            for lr in [0.01, 0.5] {
+                let found = on_every_level(|level| {
+                    let mut parameters = parameters.clone();
+                    sgd_step(level, lr, &gradient, &mut parameters);
+                    parameters
+                });
+                let mut expected = wide(&parameters);
+                reference::sgd_step(&mut expected, &wide(&gradient), f64::from(lr));
+                let bound: Vec<f64> = expected.iter().map(|value| UNIT * value.abs() * (1.0 + 1e-6)).collect();
+                assert_close(&format!("{len} parameters"), &found, &expected, &bound);
+            }
+        }
     }
 }

@@ -41,11 +41,14 @@ pub fn softmax_cross_entropy_forward(
 pub fn softmax_cross_entropy_backward(level: SimdLevel, probabilities: &[f32], labels: &[u8], dz: &mut [f32]) {
     debug_assert_eq!(probabilities.len(), dz.len());
     let m = labels.len() as f32;
-    dispatch!(level.token(), simd => simd.vectorize(#[inline(always)] || {
-        for (dz, p) in dz.iter_mut().zip(probabilities) {
-            *dz = p / m;
-        }
-    }));
+    level.run(
+        #[inline(always)]
+        || {
+            for (dz, p) in dz.iter_mut().zip(probabilities) {
+                *dz = p / m;
+            }
+        },
+    );
     let classes = dz.len() / labels.len();
     for ((dz, p), label) in dz.chunks_exact_mut(classes).zip(probabilities.chunks_exact(classes)).zip(labels) {
         dz[usize::from(*label)] = (p[usize::from(*label)] - 1.0) / m;

@@ -1,4 +1,6 @@
-//! What the kernels' tests share: portable pseudo-random numbers and a comparison that NaN cannot pass.
+//! What the kernels' tests share: portable pseudo-random numbers, a comparison that NaN cannot pass, and the SIMD levels to test.
+
+use crate::kernels::SimdLevel;
 
 /// Numbers in `[-1, 1)`, the same on every machine (an LCG's high bits).
 pub fn random(len: usize, seed: u64) -> Vec<f32> {
@@ -27,6 +29,37 @@ fn first_difference(found: &[f32], expected: &[f64], bound: &[f64]) -> Option<St
     (0..found.len())
         .find(differs)
         .map(|i| format!("at {i}: found {}, expected {} within {:e}", found[i], expected[i], bound[i]))
+}
+
+/// Every level that can run here. Where the environment variable `FLATNET_REQUIRE_SIMD` names levels, with commas between them,
+/// one that is missing fails the test: else a machine that shows fewer than it has would pass for tested.
+pub fn levels() -> Vec<SimdLevel> {
+    let levels = SimdLevel::all();
+    let names: Vec<_> = levels.iter().map(|level| level.name()).collect();
+    let required = std::env::var("FLATNET_REQUIRE_SIMD").unwrap_or_default();
+    let missing = missing(&required, &names);
+    assert!(missing.is_empty(), "FLATNET_REQUIRE_SIMD={required}: no {} among {names:?}", missing.join(", "));
+    levels
+}
+
+fn missing<'a>(required: &'a str, names: &[&str]) -> Vec<&'a str> {
+    required.split(',').map(str::trim).filter(|name| !name.is_empty() && !names.contains(name)).collect()
+}
+
+#[test]
+fn a_level_that_is_required_and_missing_is_named() {
+    assert_eq!(missing("", &["fallback"]), [""; 0]);
+    assert_eq!(missing("avx2,fallback", &["avx2", "fallback"]), [""; 0]);
+    assert_eq!(missing("avx512, avx2,fallback", &["avx2", "fallback"]), ["avx512"]);
+    assert_eq!(missing("sse9", &["avx2", "fallback"]), ["sse9"]);
+}
+
+/// The scalar code is never missing, and twice the same level would compare it with itself.
+#[test]
+fn levels_are_different_and_the_fallback_is_one() {
+    let names: Vec<_> = levels().iter().map(|level| level.name()).collect();
+    assert!(names.contains(&"fallback"));
+    assert!(names.iter().enumerate().all(|(i, name)| !names[..i].contains(name)), "{names:?}");
 }
 
 #[test]

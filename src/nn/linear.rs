@@ -1,21 +1,42 @@
 //! The fully connected layer.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{Matrix, Output, gemm};
-use crate::kernels::{SimdLevel, pointwise};
+use crate::kernels::{AlignedVec, Features, KernelChoice, SimdLevel, narrow, pointwise};
+use crate::nn::reduce::{Alone, Reduce};
+use crate::nn::split::{Axis, Split};
 
 /// `z = x W^T + b`, with `W: [out_features, in_features]` as in PyTorch.
 #[derive(Debug, Clone)]
 pub struct Linear {
     in_features: usize,
     out_features: usize,
-    weight: Vec<f32>,
+    weight: AlignedVec,
     bias: Vec<f32>,
-    weight_grad: Vec<f32>,
+    weight_grad: AlignedVec,
     bias_grad: Vec<f32>,
     /// Whether the gradients hold anything; as in PyTorch, zeroing them means forgetting them.
     has_grad: bool,
     level: SimdLevel,
+    kernel: Kernel,
+    split: Split,
+}
+
+/// What becomes of a layer's gradients.
+pub(crate) enum Gradient<'a> {
+    /// They are added to those that the layer keeps.
+    Keep,
+    /// They are never stored: `W += (-lr dz)^T x` takes plain gradient descent's step while it multiplies.
+    Descend { lr: f32, scratch: &'a mut AlignedVec },
+}
+
+/// What multiplies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kernel {
+    Gemm,
+    Narrow,
 }
 
 impl Linear {
@@ -33,16 +54,27 @@ impl Linear {
         if bias.len() != out_features {
             return Err(shape("bias", Some(out_features), bias.len()));
         }
-        Ok(Linear {
+        let mut linear = Self::zeros(in_features, out_features, Split::whole(in_features));
+        linear.weight.copy_from_slice(&weight);
+        linear.bias.copy_from_slice(&bias);
+        Ok(linear)
+    }
+
+    fn zeros(in_features: usize, out_features: usize, split: Split) -> Self {
+        let mut linear = Linear {
             in_features,
             out_features,
-            weight_grad: vec![0.0; weight.len()],
-            bias_grad: vec![0.0; bias.len()],
-            weight,
-            bias,
+            weight: AlignedVec::zeros(in_features * out_features),
+            bias: vec![0.0; out_features],
+            weight_grad: AlignedVec::zeros(in_features * out_features),
+            bias_grad: vec![0.0; out_features],
             has_grad: false,
             level: SimdLevel::detect(),
-        })
+            kernel: Kernel::Gemm,
+            split,
+        };
+        linear.set_kernel(KernelChoice::Auto);
+        linear
     }
 
     pub fn in_features(&self) -> usize {
@@ -87,31 +119,116 @@ impl Linear {
         self.level = level;
     }
 
+    /// Chooses the kernel by the layer's shape alone, so that the bits of a result never depend on timing.
+    pub(crate) fn set_kernel(&mut self, choice: KernelChoice) {
+        self.kernel = match choice {
+            KernelChoice::Auto | KernelChoice::Narrow if self.out_features <= narrow::MAX_OUT_FEATURES => {
+                Kernel::Narrow
+            }
+            _ => Kernel::Gemm,
+        };
+    }
+
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.kernel == Kernel::Narrow
+    }
+
+    pub(crate) fn split(&self) -> &Split {
+        &self.split
+    }
+
+    pub(crate) fn set_split(&mut self, split: Split) {
+        self.split = split;
+    }
+
     /// `z = x W^T + b`. `x: [m, in_features]`, read; `z: [m, out_features]`, overwritten.
-    pub fn forward(&self, x: &[f32], z: &mut [f32]) {
-        let m = self.batch_size(x, z);
-        pointwise::fill_rows(&self.bias, z);
-        let weight = Matrix::row_major(&self.weight, self.out_features, self.in_features);
-        gemm(Matrix::row_major(x, m, self.in_features), weight.transposed(), Output::Accumulate, z);
+    pub fn forward<'x>(&self, x: impl Into<Features<'x>>, z: &mut [f32]) {
+        self.forward_with(x.into(), z, &mut Alone::default());
     }
 
     /// Adds to the gradients `dW = dz^T x` and `db = sum of dz over the batch`, and, where asked, writes `dx = dz W`.
     ///
     /// `x: [m, in_features]`, the input of [`Self::forward`]; `dz: [m, out_features]`, the loss's derivative by its output;
     /// `dx: [m, in_features]`, overwritten.
-    pub fn backward(&mut self, x: &[f32], dz: &[f32], dx: Option<&mut [f32]>) {
-        let m = self.batch_size(x, dz);
-        let dz_matrix = Matrix::row_major(dz, m, self.out_features);
-        let output = if self.has_grad { Output::Accumulate } else { Output::Overwrite };
-        if !self.has_grad {
-            self.bias_grad.fill(0.0);
-            self.has_grad = true;
+    pub fn backward<'x>(&mut self, x: impl Into<Features<'x>>, dz: &[f32], dx: Option<&mut [f32]>) {
+        self.backward_with(x.into(), dz, dx, Gradient::Keep, &mut Alone::default());
+    }
+
+    /// [`Self::forward`] for one of several holders of the layer.
+    pub(crate) fn forward_with(&self, x: Features<'_>, z: &mut [f32], reduce: &mut impl Reduce) {
+        debug_assert_eq!(x.values.len() * self.out_features, z.len() * self.in_features);
+        match self.split.axis {
+            Axis::Features => {
+                reduce.sum(&self.split.parts, z, |part, z| self.multiply(x, self.split.range(part), z));
+            }
+            Axis::Units => self.multiply(x, 0..self.in_features, z),
         }
-        gemm(dz_matrix.transposed(), Matrix::row_major(x, m, self.in_features), output, &mut self.weight_grad);
-        pointwise::add_rows(self.level, dz, &mut self.bias_grad);
+        pointwise::add_to_rows(self.level, &self.bias, z);
+    }
+
+    /// `z = x[:, columns] W[:, columns]^T`. `z: [m, out_features]`, overwritten.
+    fn multiply(&self, x: Features<'_>, columns: Range<usize>, z: &mut [f32]) {
+        match self.kernel {
+            Kernel::Narrow => narrow::forward(self.level, x, &self.weight, self.out_features, columns, z),
+            Kernel::Gemm => {
+                let x = Matrix::row_major(x.values, x.values.len() / self.in_features, self.in_features);
+                let weight = Matrix::row_major(&self.weight, self.out_features, self.in_features);
+                gemm(x.columns(columns.clone()), weight.columns(columns).transposed(), Output::Overwrite, z);
+            }
+        }
+    }
+
+    /// [`Self::backward`] for one of several holders of the layer; `gradient` says what becomes of the gradients.
+    pub(crate) fn backward_with(
+        &mut self,
+        x: Features<'_>,
+        dz: &[f32],
+        dx: Option<&mut [f32]>,
+        gradient: Gradient<'_>,
+        reduce: &mut impl Reduce,
+    ) {
+        // Before the weight may change.
         if let Some(dx) = dx {
-            let weight = Matrix::row_major(&self.weight, self.out_features, self.in_features);
-            gemm(dz_matrix, weight, Output::Overwrite, dx);
+            match self.split.axis {
+                Axis::Features => self.multiply_back(dz, 0..self.out_features, dx),
+                Axis::Units => {
+                    reduce.sum(&self.split.parts, dx, |part, dx| self.multiply_back(dz, self.split.range(part), dx));
+                }
+            }
+        }
+        match gradient {
+            Gradient::Keep => {
+                let output = if self.has_grad { Output::Accumulate } else { Output::Overwrite };
+                if !self.has_grad {
+                    self.bias_grad.fill(0.0);
+                    self.has_grad = true;
+                }
+                pointwise::add_rows(self.level, dz, &mut self.bias_grad);
+                let shape = (self.in_features, self.out_features);
+                multiply_transposed(self.level, self.kernel, shape, x, dz, output, &mut self.weight_grad);
+            }
+            Gradient::Descend { lr, scratch } => {
+                scratch.set_len(dz.len());
+                pointwise::scale(self.level, -lr, dz, scratch);
+                pointwise::add_rows(self.level, scratch, &mut self.bias);
+                let shape = (self.in_features, self.out_features);
+                multiply_transposed(self.level, self.kernel, shape, x, scratch, Output::Accumulate, &mut self.weight);
+            }
+        }
+    }
+
+    /// `dx = dz[:, units] W[units, :]`. `dx: [m, in_features]`, overwritten.
+    fn multiply_back(&self, dz: &[f32], units: Range<usize>, dx: &mut [f32]) {
+        match self.kernel {
+            Kernel::Narrow => {
+                debug_assert_eq!(units.len(), self.out_features, "a narrow layer is never cut by its units");
+                narrow::backward_input(self.level, dz, &self.weight, self.out_features, dx);
+            }
+            Kernel::Gemm => {
+                let dz = Matrix::row_major(dz, dz.len() / self.out_features, self.out_features);
+                let weight = Matrix::row_major(&self.weight, self.out_features, self.in_features);
+                gemm(dz.columns(units.clone()), weight.rows(units), Output::Overwrite, dx);
+            }
         }
     }
 
@@ -128,10 +245,73 @@ impl Linear {
         }
     }
 
-    fn batch_size(&self, x: &[f32], z: &[f32]) -> usize {
-        let m = x.len() / self.in_features;
-        debug_assert_eq!((x.len(), z.len()), (m * self.in_features, m * self.out_features));
-        m
+    /// The piece of this layer that holder `holder` of `holders` has, its parameters included; its gradients start anew.
+    pub(crate) fn share(&self, holder: usize, holders: usize) -> Self {
+        let (range, split) = self.split.share(holder, holders);
+        let mut share = match split.axis {
+            Axis::Features => Self::zeros(range.len(), self.out_features, split),
+            Axis::Units => Self::zeros(self.in_features, range.len(), split),
+        };
+        (share.level, share.kernel) = (self.level, self.kernel);
+        share.take_share(self, holder, holders);
+        share
+    }
+
+    /// Copies a holder's piece of `whole` into this [`Self::share`] of it.
+    pub(crate) fn take_share(&mut self, whole: &Self, holder: usize, holders: usize) {
+        let (weights, biases) = whole.share_ranges(holder, holders);
+        for (whole_row, own_row) in weights {
+            self.weight[own_row].copy_from_slice(&whole.weight[whole_row]);
+        }
+        self.bias.copy_from_slice(&whole.bias[biases]);
+    }
+
+    /// Copies a holder's [`Self::share`] back to where it came from.
+    pub(crate) fn gather_share(&mut self, share: &Self, holder: usize, holders: usize) {
+        let (weights, biases) = self.share_ranges(holder, holders);
+        for (own_row, share_row) in weights {
+            self.weight[own_row].copy_from_slice(&share.weight[share_row]);
+        }
+        self.bias[biases].copy_from_slice(&share.bias);
+    }
+
+    /// Where a holder's weights stand in this layer and in the share, run by run; and its biases in this layer.
+    fn share_ranges(
+        &self,
+        holder: usize,
+        holders: usize,
+    ) -> (impl Iterator<Item = (Range<usize>, Range<usize>)> + use<>, Range<usize>) {
+        let (range, _) = self.split.share(holder, holders);
+        // By units, a share is one run of whole rows. By features, it has a piece of every row and all biases.
+        let (runs, start, len, stride, biases) = match self.split.axis {
+            Axis::Features => (self.out_features, range.start, range.len(), self.in_features, 0..self.out_features),
+            Axis::Units => (1, range.start * self.in_features, range.len() * self.in_features, 0, range),
+        };
+        let runs = (0..runs).map(move |run| {
+            let own = run * stride + start;
+            (own..own + len, run * len..(run + 1) * len)
+        });
+        (runs, biases)
+    }
+}
+
+/// `dw = dz^T x` or `dw += dz^T x`, for a layer of `shape` (in_features, out_features).
+fn multiply_transposed(
+    level: SimdLevel,
+    kernel: Kernel,
+    (in_features, out_features): (usize, usize),
+    x: Features<'_>,
+    dz: &[f32],
+    output: Output,
+    dw: &mut [f32],
+) {
+    match kernel {
+        Kernel::Narrow => narrow::backward_weight(level, x, dz, out_features, output, dw),
+        Kernel::Gemm => {
+            let m = x.values.len() / in_features;
+            let dz = Matrix::row_major(dz, m, out_features).transposed();
+            gemm(dz, Matrix::row_major(x.values, m, in_features), output, dw);
+        }
     }
 }
 

@@ -3,9 +3,11 @@
 mod init;
 mod linear;
 mod loss;
+pub(crate) mod reduce;
 mod relu;
 mod sequential;
 mod spec;
+mod split;
 
 pub use init::Init;
 pub use linear::Linear;

@@ -1,12 +1,21 @@
 //! Layers one after another, and the buffers that a pass through them needs.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
-use crate::kernels::SimdLevel;
-use crate::nn::{Init, LayerSpec, LayerSpecs, Linear, Relu, ReluGrad};
+use crate::kernels::{AlignedVec, Features, KernelChoice, SimdLevel};
+use crate::nn::linear::Gradient;
+use crate::nn::reduce::{Alone, Reduce};
+use crate::nn::split::Axis;
+use crate::nn::{Init, LayerSpec, LayerSpecs, Linear, Relu, ReluGrad, split};
 use crate::rng::{self, Stream};
 
 /// One layer of a [`Sequential`].
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a network has a handful of layers; a box would make each harder to name"
+)]
 pub enum Layer {
     Linear(Linear),
     Relu(Relu),
@@ -29,10 +38,13 @@ pub struct Sequential {
 #[derive(Debug, Clone, Default)]
 pub struct Activations {
     /// Each layer's output, `[m, width]`.
-    outputs: Vec<Vec<f32>>,
+    outputs: Vec<AlignedVec>,
     /// The loss's derivative by the output of the layer at hand, and by its input.
-    output_grad: Vec<f32>,
-    input_grad: Vec<f32>,
+    output_grad: AlignedVec,
+    input_grad: AlignedVec,
+    /// `-lr * output_grad`.
+    scaled_grad: AlignedVec,
+    alone: Alone,
 }
 
 impl Sequential {
@@ -78,7 +90,6 @@ impl Sequential {
             });
         };
         let mut width = in_features;
-        let mut widths = Vec::with_capacity(layers.len());
         for (index, layer) in layers.iter().enumerate() {
             if let Layer::Linear(linear) = layer {
                 if linear.in_features() != width {
@@ -90,9 +101,14 @@ impl Sequential {
                 }
                 width = linear.out_features();
             }
-            widths.push(width);
         }
-        Ok(Sequential { layers, in_features, widths, level: SimdLevel::detect() })
+        let widths = widths(in_features, &layers);
+        let mut model = Sequential { layers, in_features, widths, level: SimdLevel::detect() };
+        let shapes: Vec<_> = model.linears().map(|linear| (linear.in_features(), linear.out_features())).collect();
+        for (linear, split) in model.linears_mut().zip(split::plan(&shapes)) {
+            linear.set_split(split);
+        }
+        Ok(model)
     }
 
     pub fn layers(&self) -> &[Layer] {
@@ -163,45 +179,156 @@ impl Sequential {
         }
     }
 
+    /// Chooses the kernel of every linear layer, by its shape.
+    pub fn set_kernel(&mut self, choice: KernelChoice) {
+        self.linears_mut().for_each(|linear| linear.set_kernel(choice));
+    }
+
+    /// The kernels that its linear layers run on: `narrow`, `gemm` or, for a network with both, `narrow+gemm`.
+    pub fn kernel_name(&self) -> &'static str {
+        let narrow = self.linears().filter(|linear| linear.is_narrow()).count();
+        match (narrow, self.linears().count() - narrow) {
+            (0, _) => "gemm",
+            (_, 0) => "narrow",
+            _ => "narrow+gemm",
+        }
+    }
+
     /// Runs a batch through all layers and returns the logits, `[m, out_features]`. `x: [m, in_features]`, read.
     ///
     /// # Panics
     /// If `x` is not a whole number of rows of `in_features`.
-    pub fn forward<'a>(&self, x: &[f32], activations: &'a mut Activations) -> &'a [f32] {
-        assert_eq!(x.len() % self.in_features, 0, "rows of {} features", self.in_features);
-        let m = x.len() / self.in_features;
-        activations.outputs.resize_with(self.layers.len(), Vec::new);
-        for (index, layer) in self.layers.iter().enumerate() {
-            let (before, rest) = activations.outputs.split_at_mut(index);
-            let (input, output) = (before.last().map_or(x, |output| output), &mut rest[0]);
-            output.resize(m * self.widths[index], 0.0);
-            match layer {
-                Layer::Linear(linear) => linear.forward(input, output),
-                Layer::Relu(relu) => relu.forward(input, output),
-            }
-        }
-        activations.outputs.last().map_or(&[], |logits| logits)
+    pub fn forward<'x, 'a>(&self, x: impl Into<Features<'x>>, activations: &'a mut Activations) -> &'a [f32] {
+        let mut alone = std::mem::take(&mut activations.alone);
+        self.forward_with(x.into(), activations, &mut alone);
+        activations.alone = alone;
+        activations.logits()
     }
 
     /// Adds to every gradient. `x` and `activations` are those of the last [`Self::forward`]; `logits_grad: [m, out_features]`
     /// is the loss's derivative by the logits.
-    pub fn backward(&mut self, x: &[f32], logits_grad: &[f32], activations: &mut Activations) {
-        let Activations { outputs, output_grad, input_grad } = activations;
-        output_grad.clear();
-        output_grad.extend_from_slice(logits_grad);
-        let m = x.len() / self.in_features;
+    pub fn backward<'x>(&mut self, x: impl Into<Features<'x>>, logits_grad: &[f32], activations: &mut Activations) {
+        let mut alone = std::mem::take(&mut activations.alone);
+        self.backward_with(x.into(), logits_grad, None, activations, &mut alone);
+        activations.alone = alone;
+    }
+
+    /// Backward and a step of plain gradient descent in one: `parameters -= lr * gradient` without storing the gradient.
+    /// It differs from [`Self::backward`] and [`Sgd::step`](crate::optim::Sgd::step) by roundings, and is what the
+    /// [`Trainer`](crate::train::Trainer) does.
+    pub fn descend<'x>(
+        &mut self,
+        x: impl Into<Features<'x>>,
+        logits_grad: &[f32],
+        lr: f32,
+        activations: &mut Activations,
+    ) {
+        let mut alone = std::mem::take(&mut activations.alone);
+        self.backward_with(x.into(), logits_grad, Some(lr), activations, &mut alone);
+        activations.alone = alone;
+    }
+
+    /// [`Self::forward`] for one of several holders; the logits are complete for each of them.
+    pub(crate) fn forward_with(&self, x: Features<'_>, activations: &mut Activations, reduce: &mut impl Reduce) {
+        assert_eq!(x.values.len() % self.in_features, 0, "rows of {} features", self.in_features);
+        let m = x.values.len() / self.in_features;
+        activations.outputs.resize_with(self.layers.len(), AlignedVec::default);
+        for (index, layer) in self.layers.iter().enumerate() {
+            let (before, rest) = activations.outputs.split_at_mut(index);
+            let (input, output) = (before.last().map_or(x, |output| Features::from(&**output)), &mut rest[0]);
+            output.set_len(m * self.widths[index]);
+            match layer {
+                Layer::Linear(linear) => linear.forward_with(input, output, reduce),
+                Layer::Relu(relu) => relu.forward(input.values, output),
+            }
+        }
+    }
+
+    /// [`Self::backward`] or, given a learning rate, [`Self::descend`] for one of several holders.
+    pub(crate) fn backward_with(
+        &mut self,
+        x: Features<'_>,
+        logits_grad: &[f32],
+        descend: Option<f32>,
+        activations: &mut Activations,
+        reduce: &mut impl Reduce,
+    ) {
+        let Activations { outputs, output_grad, input_grad, scaled_grad, .. } = activations;
+        output_grad.set_len(logits_grad.len());
+        output_grad.copy_from_slice(logits_grad);
+        let m = x.values.len() / self.in_features;
         for (index, layer) in self.layers.iter_mut().enumerate().rev() {
             let (input, width) = match index.checked_sub(1) {
-                Some(before) => (&*outputs[before], self.widths[before]),
+                Some(before) => (Features::from(&*outputs[before]), self.widths[before]),
                 None => (x, self.in_features),
             };
-            input_grad.resize(m * width, 0.0);
-            match layer {
-                // Nobody asks for the derivative by the data.
-                Layer::Linear(linear) => linear.backward(input, output_grad, (index > 0).then_some(&mut *input_grad)),
-                Layer::Relu(relu) => relu.backward(input, output_grad, input_grad),
+            // Nobody asks for the derivative by the data.
+            let mut input_grad_wanted = (index > 0).then(|| {
+                input_grad.set_len(m * width);
+                &mut **input_grad
+            });
+            match (layer, &mut input_grad_wanted) {
+                (Layer::Linear(linear), dx) => {
+                    let gradient = match descend {
+                        None => Gradient::Keep,
+                        Some(lr) => Gradient::Descend { lr, scratch: scaled_grad },
+                    };
+                    linear.backward_with(input, output_grad, dx.as_deref_mut(), gradient, reduce);
+                }
+                (Layer::Relu(relu), Some(dz)) => relu.backward(input.values, output_grad, dz),
+                (Layer::Relu(_), None) => {}
             }
             std::mem::swap(output_grad, input_grad);
+        }
+    }
+
+    /// The most holders that its training can be shared among; a matter of its shapes.
+    pub(crate) fn max_holders(&self) -> usize {
+        self.linears().map(|linear| linear.split().parts.total).min().unwrap_or(1)
+    }
+
+    /// The most floats per sample that all parts of one of its sums take together.
+    pub(crate) fn largest_sum_width(&self) -> usize {
+        let floats = |linear: &Linear| match linear.split().axis {
+            Axis::Features => linear.split().parts.total * linear.out_features(),
+            Axis::Units => linear.split().parts.total * linear.in_features(),
+        };
+        self.linears().map(floats).max().unwrap_or(0)
+    }
+
+    /// Which of the data's features holder `holder` of `holders` reads.
+    pub(crate) fn share_of_features(&self, holder: usize, holders: usize) -> Range<usize> {
+        let first = self.linears().next().map(Linear::split);
+        match first.filter(|split| split.axis == Axis::Features) {
+            Some(split) => split.share(holder, holders).0,
+            None => 0..self.in_features,
+        }
+    }
+
+    /// What holder `holder` of `holders` has of it: a network whose logits are complete once its sums are added to those
+    /// of the other holders.
+    pub(crate) fn share(&self, holder: usize, holders: usize) -> Self {
+        let share = |layer: &Layer| match layer {
+            Layer::Linear(linear) => Layer::Linear(linear.share(holder, holders)),
+            Layer::Relu(relu) => Layer::Relu(relu.clone()),
+        };
+        let layers: Vec<Layer> = self.layers.iter().map(share).collect();
+        let in_features = self.share_of_features(holder, holders).len();
+        let widths = widths(in_features, &layers);
+        Sequential { layers, in_features, widths, level: self.level }
+    }
+
+    /// Copies a holder's piece of `whole` into this [`Self::share`] of it.
+    pub(crate) fn take_share(&mut self, whole: &Self, holder: usize, holders: usize) {
+        for (share, whole) in self.linears_mut().zip(whole.linears()) {
+            share.take_share(whole, holder, holders);
+        }
+    }
+
+    /// Copies a holder's [`Self::share`] back to where it came from.
+    pub(crate) fn gather_share(&mut self, share: &Self, holder: usize, holders: usize) {
+        for (own, share) in self.linears_mut().zip(share.linears()) {
+            own.gather_share(share, holder, holders);
         }
     }
 
@@ -211,7 +338,23 @@ impl Sequential {
     }
 }
 
+/// Width of each layer's output.
+fn widths(in_features: usize, layers: &[Layer]) -> Vec<usize> {
+    let width = |width: &mut usize, layer: &Layer| {
+        if let Layer::Linear(linear) = layer {
+            *width = linear.out_features();
+        }
+        Some(*width)
+    };
+    layers.iter().scan(in_features, width).collect()
+}
+
 impl Activations {
+    /// What the last layer gave in the last forward pass.
+    pub fn logits(&self) -> &[f32] {
+        self.outputs.last().map_or(&[], |logits| logits)
+    }
+
     /// The index of the first layer whose output holds a value that is not a finite number.
     pub fn first_not_finite(&self) -> Option<usize> {
         self.outputs.iter().position(|output| output.iter().any(|value| !value.is_finite()))

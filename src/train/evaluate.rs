@@ -3,10 +3,12 @@
 
 use crate::data::{Dataset, Loader, Scale, Shuffle};
 use crate::error::Result;
-use crate::nn::{Activations, Sequential, SoftmaxCrossEntropy};
+use crate::nn::Sequential;
+use crate::nn::reduce::Alone;
 use crate::parallel::Team;
 use crate::train::check_fit;
 use crate::train::history::{BatchRecord, mean_loss_and_accuracy};
+use crate::train::pass::Pass;
 
 /// What a network makes of a data set.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,59 +34,33 @@ pub fn evaluate(
     let loader = Loader::new(data, scale, batch_size, Shuffle::Never, 0)?;
     let team = Team::new(threads)?;
     let mut records = Vec::new();
-    Evaluator::new(model, &loader, &team).run(model, &loader, &team, &mut records);
+    Evaluator::new(model, &team).run(model, &loader, &team, &mut records);
     let (loss, accuracy) = mean_loss_and_accuracy(&records);
     let correct = records.iter().map(|record| record.correct as usize).sum();
     Ok(Evaluation { samples: data.len(), correct, accuracy, loss })
 }
 
-/// The buffers that evaluating needs, one set per thread, kept from epoch to epoch.
-pub(crate) struct Evaluator {
-    passes: Vec<Pass>,
-}
-
-/// One thread's way through a batch.
-struct Pass {
-    x: Vec<f32>,
-    labels: Vec<u8>,
-    activations: Activations,
-    criterion: SoftmaxCrossEntropy,
+/// What evaluating needs beside the network, one set per thread, kept from epoch to epoch.
+pub(super) struct Evaluator {
+    passes: Vec<(Pass, Alone)>,
 }
 
 impl Evaluator {
-    pub(crate) fn new(model: &Sequential, loader: &Loader<'_>, team: &Team) -> Self {
-        let batch_size = loader.batch_size().min(loader.dataset().len());
-        let pass = || Pass {
-            x: vec![0.0; batch_size * model.in_features()],
-            labels: vec![0; batch_size],
-            activations: Activations::default(),
-            criterion: SoftmaxCrossEntropy::new(model.out_features()).at_level(model.level()),
-        };
-        Evaluator { passes: (0..team.threads()).map(|_| pass()).collect() }
+    pub fn new(model: &Sequential, team: &Team) -> Self {
+        Evaluator { passes: (0..team.threads()).map(|_| (Pass::new(model), Alone::default())).collect() }
     }
 
     /// Appends one record per batch, in the batches' order.
-    pub(crate) fn run(&mut self, model: &Sequential, loader: &Loader<'_>, team: &Team, records: &mut Vec<BatchRecord>) {
+    pub fn run(&mut self, model: &Sequential, loader: &Loader<'_>, team: &Team, records: &mut Vec<BatchRecord>) {
         /// Batches that a thread takes at a time: few enough to share out evenly, enough to make taking them cheap.
         const CHUNK: usize = 8;
         let first_record = records.len();
         records.resize(first_record + loader.batches(), BatchRecord { loss: 0.0, correct: 0, samples: 0 });
-        team.for_each_chunk(&mut self.passes, &mut records[first_record..], CHUNK, |pass, first_batch, records| {
+        let records = &mut records[first_record..];
+        team.for_each_chunk(&mut self.passes, records, CHUNK, |(pass, alone), first_batch, records| {
             for (offset, record) in records.iter_mut().enumerate() {
-                *record = pass.batch(model, loader, first_batch + offset);
+                *record = pass.evaluate(model, loader, first_batch + offset, 0..model.in_features(), alone);
             }
         });
-    }
-}
-
-impl Pass {
-    fn batch(&mut self, model: &Sequential, loader: &Loader<'_>, batch: usize) -> BatchRecord {
-        let samples = loader.batch_len(batch);
-        let (x, labels) = (&mut self.x[..samples * model.in_features()], &mut self.labels[..samples]);
-        loader.gather(batch, 0..model.in_features(), x);
-        loader.labels(batch, labels);
-        let logits = model.forward(x, &mut self.activations);
-        let loss = self.criterion.forward(logits, labels);
-        BatchRecord { loss, correct: self.criterion.correct() as u32, samples: samples as u32 }
     }
 }

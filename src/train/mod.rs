@@ -1,11 +1,15 @@
 //! Training and evaluation: the [`Trainer`], what it measured ([`History`]), and [`evaluate`].
 
+mod crew;
 mod evaluate;
 mod history;
+mod pace;
+mod pass;
 mod trainer;
 
 pub use evaluate::{Evaluation, evaluate};
 pub use history::{BatchRecord, Best, EpochRecord, History};
+pub use pace::Sharing;
 pub use trainer::{TrainConfig, Trainer};
 
 use crate::data::Dataset;

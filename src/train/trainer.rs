@@ -5,14 +5,15 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use crate::data::{Dataset, Loader, Scale, Shuffle};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::{KernelChoice, SimdChoice, SimdLevel};
-use crate::nn::{Activations, Sequential, SoftmaxCrossEntropy};
+use crate::nn::Sequential;
 use crate::optim::Sgd;
 use crate::parallel::Team;
 use crate::train::check_fit;
 use crate::train::evaluate::Evaluator;
 use crate::train::history::{BatchRecord, EpochRecord, History, mean_loss_and_accuracy};
+use crate::train::pace::{Pace, Sharing};
 
 /// How to train. The network, its data and their sampling are given separately.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +40,7 @@ pub struct Trainer {
     level: SimdLevel,
     optimizer: Sgd,
     team: Team,
+    sharing: Sharing,
 }
 
 impl Trainer {
@@ -46,15 +48,8 @@ impl Trainer {
     pub fn new(config: TrainConfig) -> Result<Self> {
         let level = SimdLevel::resolve(config.simd)?;
         let optimizer = Sgd::new(config.lr)?;
-        if config.kernel == KernelChoice::Narrow {
-            return Err(Error::Setting {
-                name: "kernel",
-                found: "narrow".into(),
-                expected: "auto or gemm: this version has no narrow kernels".into(),
-            });
-        }
         let team = Team::new(config.threads)?;
-        Ok(Trainer { config, level, optimizer, team })
+        Ok(Trainer { config, level, optimizer, team, sharing: Sharing::default() })
     }
 
     /// The SIMD level that runs, as `--simd` names it.
@@ -62,9 +57,9 @@ impl Trainer {
         self.level.name()
     }
 
-    /// The kernel that runs the linear layers, as `--kernel` names it.
-    pub fn kernel_name(&self) -> &'static str {
-        "gemm"
+    /// Sets whether a step is shared among threads. The results are the same bits either way.
+    pub fn set_sharing(&mut self, sharing: Sharing) {
+        self.sharing = sharing;
     }
 
     /// Trains `model` on `train` and validates it on `val`, `config.epochs` times.
@@ -82,22 +77,18 @@ impl Trainer {
         check_fit(model, train)?;
         check_fit(model, val)?;
         model.set_level(self.level);
+        model.set_kernel(self.config.kernel);
         let mut train_loader = Loader::new(train, scale, batch_size, shuffle, seed)?;
         let val_loader = Loader::new(val, scale, batch_size, Shuffle::Never, seed)?;
-        let mut step = Step::new(model, &train_loader, self.optimizer);
-        let mut evaluator = Evaluator::new(model, &val_loader, &self.team);
+        let largest_batch = batch_size.min(train.len());
+        let mut pace = Pace::new(model, &self.team, largest_batch, self.optimizer, self.sharing);
+        let mut evaluator = Evaluator::new(model, &self.team);
         let mut history = History::with_capacity(epochs, train_loader.batches(), val_loader.batches());
 
         for epoch in 1..=epochs {
             let started = Instant::now();
             train_loader.start_epoch(epoch);
-            for batch in 0..train_loader.batches() {
-                let record = step.run(model, &train_loader, batch);
-                if !record.loss.is_finite() {
-                    return Err(step.not_finite(model, epoch, batch));
-                }
-                history.train_batches.push(record);
-            }
+            pace.epoch(model, &self.team, &train_loader, epoch, &mut history.train_batches)?;
             let trained = Instant::now();
             evaluator.run(model, &val_loader, &self.team, &mut history.val_batches);
             let validated = Instant::now();
@@ -121,47 +112,5 @@ impl Trainer {
             }
         }
         Ok(history)
-    }
-}
-
-/// One training step and the buffers it reuses.
-struct Step {
-    optimizer: Sgd,
-    criterion: SoftmaxCrossEntropy,
-    activations: Activations,
-    x: Vec<f32>,
-    labels: Vec<u8>,
-}
-
-impl Step {
-    fn new(model: &Sequential, loader: &Loader<'_>, optimizer: Sgd) -> Self {
-        let batch_size = loader.batch_size().min(loader.dataset().len());
-        Step {
-            optimizer,
-            criterion: SoftmaxCrossEntropy::new(model.out_features()).at_level(model.level()),
-            activations: Activations::default(),
-            x: vec![0.0; batch_size * model.in_features()],
-            labels: vec![0; batch_size],
-        }
-    }
-
-    fn run(&mut self, model: &mut Sequential, loader: &Loader<'_>, batch: usize) -> BatchRecord {
-        let samples = loader.batch_len(batch);
-        let (x, labels) = (&mut self.x[..samples * model.in_features()], &mut self.labels[..samples]);
-        loader.gather(batch, 0..model.in_features(), x);
-        loader.labels(batch, labels);
-
-        let logits = model.forward(x, &mut self.activations);
-        let loss = self.criterion.forward(logits, labels);
-        model.zero_grad();
-        model.backward(x, self.criterion.backward(), &mut self.activations);
-        self.optimizer.step(model);
-        BatchRecord { loss, correct: self.criterion.correct() as u32, samples: samples as u32 }
-    }
-
-    /// Names the first layer that gave a value that is not finite; the loss itself where all of them are.
-    fn not_finite(&self, model: &Sequential, epoch: usize, batch: usize) -> Error {
-        let layer = self.activations.first_not_finite().map_or("the loss".into(), |index| model.layer_name(index));
-        Error::NonFinite { epoch, batch: batch + 1, layer }
     }
 }

@@ -1,0 +1,194 @@
+//! What `flatnet bench` measures: one network, batch size, kernel and number of threads each. It knows how one measurement
+//! is made, not when, and not what becomes of the figures.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use flatnet::data::{Scale, Shuffle};
+use flatnet::kernels::{KernelChoice, SimdChoice};
+use flatnet::nn::{Init, ReluGrad, Sequential};
+use flatnet::train::{EpochRecord, TrainConfig, Trainer};
+use flatnet::{Dataset, Result};
+
+use super::images::{FEATURES, Images};
+
+/// Networks as the table calls them and as `--layers` does, and the batch sizes that they are trained with.
+const NETS: [(&str, &str, &[usize]); 3] = [
+    ("784-10", "linear:10,relu", &[1, 8, 32, 128, 1024]),
+    ("784-128-10", "linear:128,relu,linear:10", &[32]),
+    ("784-512-256-10", "linear:512,relu,linear:256,relu,linear:10", &[32]),
+];
+/// `auto` is what users get: narrow kernels where a layer is narrow.
+const KERNELS: [KernelChoice; 2] = [KernelChoice::Auto, KernelChoice::Gemm];
+/// What the recipe validates with.
+const EVALUATION_BATCH_SIZE: usize = 32;
+
+/// A network and how it is run.
+#[derive(Clone)]
+pub struct Case {
+    pub net: &'static str,
+    pub batch_size: usize,
+    pub threads: usize,
+    kernel: KernelChoice,
+    /// As it is before every measurement.
+    model: Sequential,
+}
+
+impl Case {
+    fn new(net: &'static str, layers: &str, batch_size: usize, kernel: KernelChoice, threads: usize) -> Result<Self> {
+        let mut model = Sequential::new(FEATURES, &layers.parse()?, Init::UnitNorm, ReluGrad::StraightThrough, 0)?;
+        model.set_kernel(kernel);
+        Ok(Case { net, batch_size, threads, kernel, model })
+    }
+
+    /// The kernels that run, as a run's summary names them.
+    pub fn kernel_name(&self) -> &'static str {
+        self.model.kernel_name()
+    }
+
+    /// Floating-point operations of a training batch, nominal: those of products that leave no zero out. A linear layer
+    /// has `2 m in out` in the forward pass, as many for the gradient of its weights, and as many for that of its inputs,
+    /// which the first layer does not need. The rest (softmax, update, ReLU) is small and does not count.
+    pub fn flops(&self) -> f64 {
+        let products = |layer: usize| if layer == 0 { 2.0 } else { 3.0 };
+        let weights = self.model.linears().map(|linear| linear.weight().len()).enumerate();
+        weights.map(|(layer, weights)| products(layer) * 2.0 * (self.batch_size * weights) as f64).sum()
+    }
+
+    /// The mean of what `seconds` reads from each epoch, as a user's run would give it. A first epoch warms up; those after
+    /// it count, until they come to `wanted` seconds or there have been `epochs` of them (at least one).
+    fn time(
+        &self,
+        train: &Dataset,
+        val: &Dataset,
+        epochs: usize,
+        wanted: f64,
+        seconds: fn(&EpochRecord) -> f64,
+    ) -> Result<f64> {
+        let mut trainer = Trainer::new(TrainConfig {
+            epochs: 1 + epochs.max(1),
+            batch_size: self.batch_size,
+            lr: 0.01,
+            shuffle: Shuffle::Never,
+            seed: 0,
+            scale: Scale::Unit,
+            threads: self.threads,
+            kernel: self.kernel,
+            simd: SimdChoice::Auto,
+        })?;
+        let (mut sum, mut count) = (0.0, 0);
+        trainer.fit(&mut self.model.clone(), train, val, &mut |epoch, record| {
+            if epoch > 1 {
+                sum += seconds(record);
+                count += 1;
+            }
+            if count > 0 && sum >= wanted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(sum / f64::from(count))
+    }
+}
+
+/// Training steps: batch from bytes, forward, loss, backward, update.
+pub struct Training {
+    pub case: Case,
+    /// One for each round.
+    pub seconds_per_batch: Vec<f64>,
+    /// A guess at them, which decides how long an epoch may be.
+    estimate: f64,
+}
+
+impl Training {
+    /// All cases, in the order of the table.
+    pub fn all(thread_counts: &[usize], images: &Images) -> Result<Vec<Self>> {
+        let mut all = Vec::new();
+        for (net, layers, batch_sizes) in NETS {
+            for &batch_size in batch_sizes {
+                for kernel in KERNELS {
+                    for &threads in thread_counts {
+                        let case = Case::new(net, layers, batch_size, kernel, threads)?;
+                        let train = images.at_least(Self::least_images(batch_size));
+                        let seconds = case.time(train, &images.one, 1, 0.0, |epoch| epoch.train_seconds)?;
+                        let estimate = seconds / (train.len() / batch_size) as f64;
+                        all.push(Training { case, seconds_per_batch: Vec::new(), estimate });
+                    }
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// One round's measurement, which takes about `slice`.
+    pub fn measure(&mut self, images: &Images, slice: Duration) -> Result<()> {
+        /// Should the guess be far too high, so many epochs are still enough.
+        const MOST_EPOCHS: usize = 100;
+        // A third of the time to warm up, the rest to be counted.
+        let epoch_seconds = slice.as_secs_f64() / 3.0;
+        let batch_size = self.case.batch_size;
+        let affordable = (epoch_seconds / self.estimate) as usize * batch_size;
+        let train = images.at_most(affordable.max(Self::least_images(batch_size)));
+        debug_assert!(train.len().is_multiple_of(batch_size), "a short batch would count as a whole one");
+        let seconds =
+            self.case.time(train, &images.one, MOST_EPOCHS, 2.0 * epoch_seconds, |epoch| epoch.train_seconds)?;
+        self.seconds_per_batch.push(seconds / (train.len() / batch_size) as f64);
+        Ok(())
+    }
+
+    /// Images of the shortest epoch: sixteen batches, since the engine finds out within an epoch whether a step is worth
+    /// sharing among threads.
+    fn least_images(batch_size: usize) -> usize {
+        16 * batch_size
+    }
+}
+
+/// Loss and accuracy of the test images, as after every epoch: the threads are there already.
+pub struct Evaluating {
+    pub case: Case,
+    /// One for each round.
+    pub seconds: Vec<f64>,
+}
+
+impl Evaluating {
+    /// A case for each number of threads up to `cores`.
+    pub fn all(thread_counts: &[usize], cores: usize) -> Result<Vec<Self>> {
+        let (net, layers, _) = NETS[0];
+        let case = |threads| Case::new(net, layers, EVALUATION_BATCH_SIZE, KernelChoice::Auto, threads);
+        let evaluating = |threads: &usize| Ok(Evaluating { case: case(*threads)?, seconds: Vec::new() });
+        thread_counts.iter().filter(|threads| **threads <= cores).map(evaluating).collect()
+    }
+
+    /// One round's measurement.
+    pub fn measure(&mut self, images: &Images) -> Result<()> {
+        const EVALUATIONS: usize = 8;
+        let train = images.at_least(EVALUATION_BATCH_SIZE);
+        let seconds = self.case.time(train, &images.test, EVALUATIONS, f64::INFINITY, |epoch| epoch.val_seconds)?;
+        self.seconds.push(seconds);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flops_are_those_of_the_products() {
+        let flops =
+            |net: usize, batch_size| Case::new("", NETS[net].1, batch_size, KernelChoice::Auto, 1).unwrap().flops();
+        assert_eq!(flops(0, 1), 4.0 * 7_840.0);
+        assert_eq!(flops(0, 32), 1_003_520.0);
+        assert_eq!(flops(1, 32), 32.0 * (4.0 * 784.0 * 128.0 + 6.0 * 128.0 * 10.0));
+        assert_eq!(flops(2, 32), 32.0 * (4.0 * 784.0 * 512.0 + 6.0 * (512.0 * 256.0 + 256.0 * 10.0)));
+    }
+
+    #[test]
+    fn every_net_is_measured_with_every_kernel_and_number_of_threads() {
+        let images = Images::synthetic().unwrap();
+        let training = Training::all(&[1, 2], &images).unwrap();
+        assert_eq!(training.len(), (5 + 1 + 1) * 2 * 2);
+        let names: Vec<_> = training.iter().map(|training| training.case.kernel_name()).collect();
+        assert_eq!(names[..4], ["narrow", "narrow", "gemm", "gemm"]);
+        assert!(names.contains(&"narrow+gemm"), "{names:?}");
+        assert!(training.iter().all(|training| training.estimate > 0.0 && training.estimate < 1.0));
+        assert_eq!(Evaluating::all(&[1, 2, 4], 2).unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,593 @@
+//! Linear layers of at most sixteen outputs, on sixteen lanes of features.
+//!
+//! A GEMM pads ten outputs to its tile and packs both operands anew for every batch; here each block of sixteen features
+//! meets all outputs while it stands in a register, and blocks of zeros are left out. All sums run in an order that
+//! depends on shapes alone and every product enters its sum by one fused multiply-add, so the bits are the same on every
+//! SIMD level.
+//!
+//! Legend: `m` batch size, `k` in_features, `n <= 16` out_features; `x: [m, k]`, `w: [n, k]`, `z`, `dz: [m, n]`,
+//! `dw: [n, k]`, `dx: [m, k]`, all row-major.
+
+use std::ops::Range;
+
+use fearless_simd::{Simd, dispatch, f32x8, f32x16, prelude::*};
+
+use crate::kernels::gemm::Output;
+use crate::kernels::occupancy::{Features, transpose_bits, words_per_row};
+use crate::kernels::{LANES, SimdLevel};
+
+/// The widest layer that these kernels take.
+pub const MAX_OUT_FEATURES: usize = 16;
+
+/// Calls `$f::<S, T>` with the constant `T` that equals `$tile`, so that a tile's sums stay in registers.
+macro_rules! with_tile {
+    ($simd:expr, $tile:expr, $f:ident::<$s:ty>($($arg:expr),*)) => {
+        match $tile {
+            1 => $simd.vectorize(#[inline(always)] || $f::<$s, 1>($($arg),*)),
+            2 => $simd.vectorize(#[inline(always)] || $f::<$s, 2>($($arg),*)),
+            3 => $simd.vectorize(#[inline(always)] || $f::<$s, 3>($($arg),*)),
+            4 => $simd.vectorize(#[inline(always)] || $f::<$s, 4>($($arg),*)),
+            5 => $simd.vectorize(#[inline(always)] || $f::<$s, 5>($($arg),*)),
+            6 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 6>($($arg),*)),
+            7 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 7>($($arg),*)),
+            8 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 8>($($arg),*)),
+            9 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 9>($($arg),*)),
+            10 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 10>($($arg),*)),
+            11 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 11>($($arg),*)),
+            12 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 12>($($arg),*)),
+            13 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 13>($($arg),*)),
+            14 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 14>($($arg),*)),
+            15 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 15>($($arg),*)),
+            16 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 16>($($arg),*)),
+            other => unreachable!("a tile of {other}"),
+        }
+    };
+}
+
+/// Outputs whose sums stand in registers at once: all sixteen where a vector is one of 32 registers, five where it takes
+/// two of 16.
+#[inline(always)]
+const fn max_tile<S: Simd>() -> usize {
+    if size_of::<S::f32s>() == LANES * size_of::<f32>() { 16 } else { 5 }
+}
+
+/// `n` outputs cut into equal tiles of at most `max_tile`.
+#[inline(always)]
+fn tiles<S: Simd>(n: usize) -> impl Iterator<Item = Range<usize>> {
+    let tile = n.div_ceil(n.div_ceil(max_tile::<S>()));
+    (0..n).step_by(tile).map(move |start| start..(start + tile).min(n))
+}
+
+/// `z = x[:, columns] w[:, columns]^T`: what some of a layer's features add to its sums.
+///
+/// `columns` starts at a multiple of 16 and ends at one or at `k`; `z: [m, n]`, overwritten.
+pub fn forward(level: SimdLevel, x: Features<'_>, w: &[f32], n: usize, columns: Range<usize>, z: &mut [f32]) {
+    debug_assert!((1..=MAX_OUT_FEATURES).contains(&n) && w.len().is_multiple_of(n));
+    debug_assert!(columns.start.is_multiple_of(LANES) && columns.end <= w.len() / n);
+    dispatch!(level.token(), simd => forward_at(simd, x, w, n, columns, z));
+}
+
+#[inline(always)]
+fn forward_at<S: Simd>(simd: S, x: Features<'_>, w: &[f32], n: usize, columns: Range<usize>, z: &mut [f32]) {
+    let k = w.len() / n;
+    for tile in tiles::<S>(n) {
+        let w = &w[tile.start * k..tile.end * k];
+        let z = &mut z[tile.start..];
+        with_tile!(simd, tile.len(), forward_tile::<S>(simd, x, w, columns.clone(), n, z));
+    }
+}
+
+/// The outputs of one tile: `w: [T, k]`; a sample's stand in `z` from `sample * n` on.
+#[inline(always)]
+fn forward_tile<S: Simd, const T: usize>(
+    simd: S,
+    x: Features<'_>,
+    w: &[f32],
+    columns: Range<usize>,
+    n: usize,
+    z: &mut [f32],
+) {
+    let k = w.len() / T;
+    let words = words_per_row(k);
+    let whole = columns.start / LANES..columns.end / LANES;
+    let short = columns.end / LANES..columns.end.div_ceil(LANES);
+    // Cut to one length each, so that one comparison answers for all rows.
+    let rows: [(&[[f32; LANES]], &[f32]); T] = std::array::from_fn(|o| blocks(&w[o * k..][..k]));
+    let rows = rows.map(|(row, tail)| (&row[..k / LANES], tail));
+    for (sample, (x_row, z_row)) in x.values.chunks_exact(k).zip(z.chunks_mut(n)).enumerate() {
+        let occupied = x.occupied.map(|occupied| &occupied[sample * words..][..words]);
+        let (x_blocks, x_tail) = blocks(x_row);
+        let x_blocks = &x_blocks[..k / LANES];
+        let mut sums = [f32x16::splat(simd, 0.0); T];
+        visit_occupied(
+            occupied,
+            whole.clone(),
+            #[inline(always)]
+            |block| {
+                let x = f32x16::load_array_ref(simd, &x_blocks[block]);
+                for o in 0..T {
+                    sums[o] = x.mul_add_precise(f32x16::load_array_ref(simd, &rows[o].0[block]), sums[o]);
+                }
+            },
+        );
+        visit_occupied(
+            occupied,
+            short.clone(),
+            #[inline(always)]
+            |_| {
+                let x = load_short(simd, x_tail);
+                for o in 0..T {
+                    sums[o] = x.mul_add_precise(load_short(simd, rows[o].1), sums[o]);
+                }
+            },
+        );
+        z_row[..T].copy_from_slice(&add_lanes(simd, sums)[..T]);
+    }
+}
+
+/// `dw = dz^T x` or `dw += dz^T x`: samples in order, each block of `dw` in registers over the whole batch.
+///
+/// `dz: [m, n]`, read; `dw: [n, k]`.
+pub fn backward_weight(level: SimdLevel, x: Features<'_>, dz: &[f32], n: usize, output: Output, dw: &mut [f32]) {
+    debug_assert!((1..=MAX_OUT_FEATURES).contains(&n) && dw.len().is_multiple_of(n));
+    dispatch!(level.token(), simd => backward_weight_at(simd, x, dz, n, output, dw));
+}
+
+/// Samples whose occupancies are transposed at once.
+const GROUP: usize = 64;
+
+#[inline(always)]
+fn backward_weight_at<S: Simd>(simd: S, x: Features<'_>, dz: &[f32], n: usize, output: Output, dw: &mut [f32]) {
+    let k = dw.len() / n;
+    let words = words_per_row(k);
+    let mut output = output;
+    for (group, (x_group, dz_group)) in x.values.chunks(GROUP * k).zip(dz.chunks(GROUP * n)).enumerate() {
+        let samples = x_group.len() / k;
+        for word in 0..words {
+            // Bit s of word b: whether block b of sample s is occupied.
+            let mut occupied = [u64::MAX >> (GROUP - samples); GROUP];
+            if let Some(all) = x.occupied {
+                occupied = [0; GROUP];
+                for (sample, bits) in occupied.iter_mut().enumerate().take(samples) {
+                    *bits = all[(group * GROUP + sample) * words + word];
+                }
+                transpose_bits(&mut occupied);
+            }
+            for tile in tiles::<S>(n) {
+                let dw = &mut dw[tile.start * k..tile.end * k];
+                let group =
+                    Group { x: x_group, dz: &dz_group[tile.start..], n, occupied: &occupied, first_block: word * 64 };
+                with_tile!(simd, tile.len(), backward_weight_tile::<S>(simd, group, output, dw));
+            }
+        }
+        output = Output::Accumulate;
+    }
+}
+
+/// Up to 64 samples and up to 64 of their blocks; a sample's `dz` stand from `sample * n` on.
+#[derive(Clone, Copy)]
+struct Group<'a> {
+    x: &'a [f32],
+    dz: &'a [f32],
+    n: usize,
+    /// A word for each block from `first_block` on, a bit for each sample.
+    occupied: &'a [u64; GROUP],
+    first_block: usize,
+}
+
+/// What a group adds to its blocks of one tile of `dw: [T, k]`.
+#[inline(always)]
+fn backward_weight_tile<S: Simd, const T: usize>(simd: S, group: Group<'_>, output: Output, dw: &mut [f32]) {
+    let k = dw.len() / T;
+    let blocks = k / LANES;
+    for (block, samples) in (group.first_block..blocks).zip(group.occupied) {
+        if *samples == 0 && output == Output::Accumulate {
+            continue;
+        }
+        let mut sums: [f32x16<S>; T] = std::array::from_fn(
+            #[inline(always)]
+            |o| match output {
+                Output::Overwrite => f32x16::splat(simd, 0.0),
+                Output::Accumulate => f32x16::from_slice(simd, &dw[o * k + block * LANES..][..LANES]),
+            },
+        );
+        let mut samples = *samples;
+        while samples != 0 {
+            let sample = samples.trailing_zeros() as usize;
+            samples &= samples - 1;
+            let x = f32x16::from_slice(simd, &group.x[sample * k + block * LANES..][..LANES]);
+            let dz = &group.dz[sample * group.n..][..T];
+            for o in 0..T {
+                sums[o] = x.mul_add_precise(f32x16::splat(simd, dz[o]), sums[o]);
+            }
+        }
+        for o in 0..T {
+            sums[o].store_slice(&mut dw[o * k + block * LANES..][..LANES]);
+        }
+    }
+    if !k.is_multiple_of(LANES) && blocks < group.first_block + GROUP {
+        let samples = group.occupied[blocks - group.first_block];
+        for o in 0..T {
+            let dw = &mut dw[o * k + blocks * LANES..(o + 1) * k];
+            let mut sum = match output {
+                Output::Overwrite => f32x16::splat(simd, 0.0),
+                Output::Accumulate => load_short(simd, dw),
+            };
+            for sample in (0..GROUP).filter(|sample| samples >> sample & 1 == 1) {
+                let x = load_short(simd, &group.x[sample * k + blocks * LANES..(sample + 1) * k]);
+                sum = x.mul_add_precise(f32x16::splat(simd, group.dz[sample * group.n + o]), sum);
+            }
+            dw.copy_from_slice(&sum.as_array()[..dw.len()]);
+        }
+    }
+}
+
+/// `dx = dz w`, outputs in order. `dz: [m, n]`, `w: [n, k]`, read; `dx: [m, k]`, overwritten.
+pub fn backward_input(level: SimdLevel, dz: &[f32], w: &[f32], n: usize, dx: &mut [f32]) {
+    debug_assert!((1..=MAX_OUT_FEATURES).contains(&n) && w.len().is_multiple_of(n));
+    dispatch!(level.token(), simd => backward_input_at(simd, dz, w, n, dx));
+}
+
+#[inline(always)]
+fn backward_input_at<S: Simd>(simd: S, dz: &[f32], w: &[f32], n: usize, dx: &mut [f32]) {
+    let k = w.len() / n;
+    for (dz_row, dx_row) in dz.chunks_exact(n).zip(dx.chunks_exact_mut(k)) {
+        for (block, dx_block) in dx_row.chunks_mut(LANES).enumerate() {
+            let mut sum = f32x16::splat(simd, 0.0);
+            for (o, dz) in dz_row.iter().enumerate() {
+                let w = load(simd, &w[o * k + block * LANES..][..dx_block.len()]);
+                sum = w.mul_add_precise(f32x16::splat(simd, *dz), sum);
+            }
+            store(sum, dx_block);
+        }
+    }
+}
+
+/// Up to sixteen values, with zeros in the lanes beyond them.
+#[inline(always)]
+fn load<S: Simd>(simd: S, values: &[f32]) -> f32x16<S> {
+    match values.as_array::<LANES>() {
+        Some(lanes) => f32x16::load_array_ref(simd, lanes),
+        None => load_short(simd, values),
+    }
+}
+
+/// As many lanes as `values` takes.
+#[inline(always)]
+fn store<S: Simd>(lanes: f32x16<S>, values: &mut [f32]) {
+    match values.as_mut_array::<LANES>() {
+        Some(values) => lanes.store_array(values),
+        None => values.copy_from_slice(&lanes.as_array()[..values.len()]),
+    }
+}
+
+/// A row of features as whole blocks and the short block at its end (empty where `k` is a multiple of 16).
+#[inline(always)]
+fn blocks(row: &[f32]) -> (&[[f32; LANES]], &[f32]) {
+    row.as_chunks::<LANES>()
+}
+
+/// A short block, with zeros in the lanes beyond it.
+#[inline(always)]
+fn load_short<S: Simd>(simd: S, values: &[f32]) -> f32x16<S> {
+    let mut lanes = [0.0; LANES];
+    lanes[..values.len()].copy_from_slice(values);
+    f32x16::load_array_ref(simd, &lanes)
+}
+
+/// Visits the set bits of `words` that lie in `range`, as bit numbers, ascending; without words, all of the range.
+#[inline(always)]
+fn visit_occupied(words: Option<&[u64]>, range: Range<usize>, mut visit: impl FnMut(usize)) {
+    let Some(words) = words else {
+        range.for_each(visit);
+        return;
+    };
+    for (index, word) in words.iter().enumerate().take(range.end.div_ceil(64)).skip(range.start / 64) {
+        let first = index * 64;
+        let mut bits = *word;
+        if range.start > first {
+            bits &= u64::MAX << (range.start - first);
+        }
+        if range.end < first + 64 {
+            bits &= !(u64::MAX << (range.end - first));
+        }
+        while bits != 0 {
+            visit(first + bits.trailing_zeros() as usize);
+            bits &= bits - 1;
+        }
+    }
+}
+
+/// The sums of up to sixteen vectors over their lanes, each by the same tree: first the lanes 8 apart, then neighbours,
+/// then pairs of them, ...
+///
+/// Two vectors fold into one, the sums of the first's neighbours beside those of the second's; three rounds leave eight
+/// vectors' sums in one.
+#[inline(always)]
+fn add_lanes<S: Simd, const T: usize>(simd: S, sums: [f32x16<S>; T]) -> [f32; LANES] {
+    let mut halves = [f32x8::splat(simd, 0.0); LANES];
+    for (half, sum) in halves.iter_mut().zip(sums) {
+        let (low, high) = sum.split();
+        *half = low + high;
+    }
+    fold(&mut halves, T.div_ceil(2));
+    fold(&mut halves, T.div_ceil(4));
+    fold(&mut halves, T.div_ceil(8));
+    *halves[0].combine(halves[1]).as_array()
+}
+
+/// One round: the first `2 * pairs` vectors become `pairs`. What is left of earlier rounds beyond them ends in lanes
+/// beyond the sums asked for.
+#[inline(always)]
+fn fold<S: Simd>(vectors: &mut [f32x8<S>; LANES], pairs: usize) {
+    for pair in 0..pairs {
+        let (a, b) = (vectors[2 * pair], vectors[2 * pair + 1]);
+        vectors[pair] = a.unzip_low(b) + a.unzip_high(b);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::occupancy::blocks_per_row;
+    use crate::kernels::reference;
+    use crate::kernels::testing::{assert_close, levels, random};
+
+    const M: [usize; 6] = [1, 3, 32, 64, 65, 130];
+    const K: [usize; 7] = [1, 15, 16, 17, 100, 784, 1030];
+
+    /// Unit of f32 rounding.
+    const UNIT: f64 = f32::EPSILON as f64 / 2.0;
+
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Kind {
+        /// In `[-1, 1)`.
+        Fractions,
+        /// Of at most 3: sums of thousands of their products are exact in f32. None is -0, which becomes 0 when the product of a
+        /// zero is added to it, and stays -0 when that is left out.
+        WholeNumbers,
+    }
+
+    impl Kind {
+        fn values(self, len: usize, seed: u64) -> Vec<f32> {
+            let fractions = random(len, seed);
+            match self {
+                Kind::Fractions => fractions,
+                Kind::WholeNumbers => fractions.iter().map(|value| (value * 4.0).trunc() + 0.0).collect(),
+            }
+        }
+    }
+
+    /// A batch of which some blocks are zeros: none in the first sample, all in the last of several, about half of the others.
+    struct Case {
+        kind: Kind,
+        m: usize,
+        k: usize,
+        n: usize,
+        x: Vec<f32>,
+        /// The same, but for NaN in every block of zeros.
+        poisoned: Vec<f32>,
+        /// Which blocks of `x` are not zeros: `[m, words_per_row(k)]`.
+        occupied: Vec<u64>,
+        w: Vec<f32>,
+        dz: Vec<f32>,
+        /// What `dw` holds before something is added to it.
+        dw: Vec<f32>,
+    }
+
+    impl Case {
+        fn new(kind: Kind, m: usize, k: usize, n: usize) -> Self {
+            let words = words_per_row(k);
+            let value = |len, seed| kind.values(len, seed);
+            let (mut x, mut occupied) = (value(m * k, 1), vec![0; m * words]);
+            let mut poisoned = x.clone();
+            for (sample, (x, poisoned)) in x.chunks_mut(k).zip(poisoned.chunks_mut(k)).enumerate() {
+                for (block, (x, poisoned)) in x.chunks_mut(LANES).zip(poisoned.chunks_mut(LANES)).enumerate() {
+                    let last = sample + 1 == m;
+                    if sample == 0 || (!last && (sample * 7 + block * 11 + sample * block) % 13 < 6) {
+                        occupied[sample * words + block / 64] |= 1 << (block % 64);
+                    } else {
+                        x.fill(0.0);
+                        poisoned.fill(f32::NAN);
+                    }
+                }
+            }
+            Case { kind, m, k, n, x, poisoned, occupied, w: value(n * k, 2), dz: value(m * n, 3), dw: value(n * k, 4) }
+        }
+
+        /// Every size with `n` outputs: fractions in every batch, whole numbers in some.
+        fn all(n: usize) -> impl Iterator<Item = Self> {
+            let batches = M.map(|m| (Kind::Fractions, m)).into_iter().chain([3, 65].map(|m| (Kind::WholeNumbers, m)));
+            batches.flat_map(move |(kind, m)| K.map(|k| Case::new(kind, m, k, n)))
+        }
+
+        /// All blocks; those that are occupied; and those with NaN in the others, which nobody may have looked at.
+        fn features(&self) -> [(&'static str, Features<'_>); 3] {
+            let occupied = Some(&*self.occupied);
+            [
+                ("every block", Features { values: &self.x, occupied: None }),
+                ("occupied blocks", Features { values: &self.x, occupied }),
+                ("NaN in the other blocks", Features { values: &self.poisoned, occupied }),
+            ]
+        }
+
+        /// All columns and, in the smaller batches, pieces that begin at whole blocks: halves, one block, nothing.
+        fn columns(&self) -> Vec<Range<usize>> {
+            let middle = blocks_per_row(self.k) / 2 * LANES;
+            match (self.m, middle) {
+                (1..=3, 0) => vec![0..self.k, 0..0],
+                (1..=3, _) => vec![0..self.k, 0..0, 0..middle, middle..self.k, middle - LANES..middle],
+                _ => std::iter::once(0..self.k).collect(),
+            }
+        }
+    }
+
+    fn wide(values: &[f32]) -> Vec<f64> {
+        values.iter().map(|value| f64::from(*value)).collect()
+    }
+
+    fn magnitudes(values: &[f32]) -> Vec<f64> {
+        values.iter().map(|value| f64::from(value.abs())).collect()
+    }
+
+    /// The oracle's `z` over some columns.
+    fn forward_oracle(case: &Case, columns: &Range<usize>, values: fn(&[f32]) -> Vec<f64>) -> Vec<f64> {
+        let (mut x, w) = (values(&case.x), values(&case.w));
+        for row in x.chunks_mut(case.k) {
+            row[..columns.start].fill(0.0);
+            row[columns.end..].fill(0.0);
+        }
+        let mut z = vec![f64::NAN; case.m * case.n];
+        reference::linear_forward(&x, &w, &vec![0.0; case.n], &mut z);
+        z
+    }
+
+    fn backward_weight_oracle(case: &Case, output: Output, values: fn(&[f32]) -> Vec<f64>) -> Vec<f64> {
+        let (mut dw, mut db) = (vec![f64::NAN; case.n * case.k], vec![f64::NAN; case.n]);
+        reference::linear_backward_parameters(&values(&case.x), &values(&case.dz), &mut dw, &mut db);
+        if output == Output::Accumulate {
+            dw.iter_mut().zip(values(&case.dw)).for_each(|(dw, before)| *dw += before);
+        }
+        dw
+    }
+
+    fn backward_input_oracle(case: &Case, values: fn(&[f32]) -> Vec<f64>) -> Vec<f64> {
+        let mut dx = vec![f64::NAN; case.m * case.k];
+        reference::linear_backward_input(&values(&case.dz), &values(&case.w), case.n, &mut dx);
+        dx
+    }
+
+    fn first_difference(a: &[f32], b: &[f32]) -> Option<usize> {
+        if a.len() != b.len() {
+            return Some(a.len().min(b.len()));
+        }
+        a.iter().zip(b).position(|(a, b)| a.to_bits() != b.to_bits())
+    }
+
+    /// Runs `compute` on every level with every kind of features, demands the same bits each time, and returns them.
+    fn same_everywhere(case: &Case, mut compute: impl FnMut(SimdLevel, Features<'_>) -> Vec<f32>) -> Vec<f32> {
+        let mut first: Option<(String, Vec<f32>)> = None;
+        for level in levels() {
+            for (features, x) in case.features() {
+                let name = format!("[{}, {}] to {}, {}, {features}", case.m, case.k, case.n, level.name());
+                let found = compute(level, x);
+                let (first_name, first) = first.get_or_insert_with(|| (name.clone(), found.clone()));
+                if let Some(i) = first_difference(first, &found) {
+                    panic!("at {i}: {:?} for {first_name}, but {:?} for {name}", first.get(i), found.get(i));
+                }
+            }
+        }
+        first.map(|(_, found)| found).unwrap()
+    }
+
+    /// Whole numbers have to be exact. A sum of `terms` terms, in any order, strays by at most `terms + 1` units of the sum of
+    /// their magnitudes (Higham, "Accuracy and Stability of Numerical Algorithms", 3.1); the oracle's own error vanishes.
+    fn assert_agrees(
+        case: &Case,
+        what: &str,
+        terms: usize,
+        found: &[f32],
+        oracle: impl Fn(fn(&[f32]) -> Vec<f64>) -> Vec<f64>,
+    ) {
+        let units = if case.kind == Kind::WholeNumbers { 0.0 } else { (terms + 1) as f64 * UNIT };
+        let bound: Vec<f64> = oracle(magnitudes).into_iter().map(|magnitude| units * magnitude).collect();
+        let name = format!("{what}, {:?}, [{}, {}] to {}", case.kind, case.m, case.k, case.n);
+        assert_close(&name, found, &oracle(wide), &bound);
+    }
+
+    #[test]
+    fn forward_agrees_with_the_oracle_and_has_the_same_bits_everywhere() {
+        for case in (1..=MAX_OUT_FEATURES).flat_map(Case::all) {
+            for columns in case.columns() {
+                let found = same_everywhere(&case, |level, x| {
+                    let mut z = vec![f32::NAN; case.m * case.n];
+                    forward(level, x, &case.w, case.n, columns.clone(), &mut z);
+                    z
+                });
+                let oracle = |values: fn(&[f32]) -> Vec<f64>| forward_oracle(&case, &columns, values);
+                assert_agrees(&case, &format!("z of columns {columns:?}"), columns.len(), &found, oracle);
+            }
+        }
+    }
+
+    #[test]
+    fn backward_weight_agrees_with_the_oracle_and_has_the_same_bits_everywhere() {
+        for case in (1..=MAX_OUT_FEATURES).flat_map(Case::all) {
+            for output in [Output::Overwrite, Output::Accumulate] {
+                let found = same_everywhere(&case, |level, x| {
+                    let mut dw = match output {
+                        Output::Overwrite => vec![f32::NAN; case.n * case.k],
+                        Output::Accumulate => case.dw.clone(),
+                    };
+                    backward_weight(level, x, &case.dz, case.n, output, &mut dw);
+                    dw
+                });
+                let oracle = |values: fn(&[f32]) -> Vec<f64>| backward_weight_oracle(&case, output, values);
+                assert_agrees(&case, &format!("dw, {output:?}"), case.m + 1, &found, oracle);
+            }
+        }
+    }
+
+    #[test]
+    fn backward_input_agrees_with_the_oracle_and_has_the_same_bits_everywhere() {
+        for case in (1..=MAX_OUT_FEATURES).flat_map(Case::all) {
+            let found = same_everywhere(&case, |level, _| {
+                let mut dx = vec![f32::NAN; case.m * case.k];
+                backward_input(level, &case.dz, &case.w, case.n, &mut dx);
+                dx
+            });
+            assert_agrees(&case, "dx", case.n, &found, |values| backward_input_oracle(&case, values));
+        }
+    }
+
+    /// Parts of the columns, each in a batch of its own width, have the bits of the same columns of the whole: what a share of a
+    /// layer computes is what the layer computes.
+    #[test]
+    fn a_share_of_the_columns_has_the_bits_of_these_columns() {
+        let (m, k, n) = (33, 784, 10);
+        let case = Case::new(Kind::Fractions, m, k, n);
+        for columns in [0..384, 384..784, 0..16, 768..784] {
+            let of =
+                |values: &[f32]| values.chunks(k).flat_map(|row| row[columns.clone()].to_vec()).collect::<Vec<_>>();
+            let (x, w) = (of(&case.x), of(&case.w));
+            for level in levels() {
+                let (mut part, mut share) = (vec![f32::NAN; m * n], vec![f32::NAN; m * n]);
+                forward(level, case.features()[1].1, &case.w, n, columns.clone(), &mut part);
+                forward(level, Features::from(&x), &w, n, 0..columns.len(), &mut share);
+                assert_eq!(first_difference(&part, &share), None, "z of {columns:?}, {}", level.name());
+
+                let (mut dw, mut share) = (vec![f32::NAN; n * k], vec![f32::NAN; n * columns.len()]);
+                backward_weight(level, case.features()[1].1, &case.dz, n, Output::Overwrite, &mut dw);
+                backward_weight(level, Features::from(&x), &case.dz, n, Output::Overwrite, &mut share);
+                assert_eq!(first_difference(&of(&dw), &share), None, "dw of {columns:?}, {}", level.name());
+            }
+        }
+    }
+
+    #[test]
+    fn the_comparison_of_bits_can_fail() {
+        assert_eq!(first_difference(&[1.0, f32::NAN], &[1.0, f32::NAN]), None);
+        for wrong in [&[1.0, 2.0, 4.0][..], &[1.0, 0.0, 2.0], &[1.0, 2.0], &[1.0, 2.0, 3.0, 0.0], &[1.0, 2.0, f32::NAN]]
+        {
+            assert!(first_difference(&[1.0, 2.0, 3.0], wrong).is_some(), "{wrong:?}");
+        }
+        assert_eq!(first_difference(&[0.0], &[-0.0]), Some(0));
+        assert_eq!(first_difference(&[1.0], &[1.0 + f32::EPSILON]), Some(0));
+    }
+
+    /// Some blocks of the cases have to be zeros and some not, or the tests above would not see them left out.
+    #[test]
+    fn the_cases_have_blocks_of_both_kinds() {
+        for case in Case::all(1).filter(|case| case.m > 3 && case.k > LANES) {
+            let blocks = case.m * blocks_per_row(case.k);
+            let occupied: usize = case.occupied.iter().map(|word| word.count_ones() as usize).sum();
+            assert!(
+                (blocks / 4..blocks * 3 / 4).contains(&occupied),
+                "{occupied} of {blocks} in [{}, {}]",
+                case.m,
+                case.k
+            );
+            assert!(case.poisoned.iter().any(|x| x.is_nan()) && case.x.iter().all(|x| x.is_finite()));
+        }
+    }
+}

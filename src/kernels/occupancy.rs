@@ -1,0 +1,85 @@
+//! Which blocks of sixteen features hold anything but zeros. A product may leave the others out and be exact:
+//! `fma(0, w, sum)` is `sum` for every finite `w`.
+//!
+//! An occupancy has one bit per block, `words_per_row(k)` words of 64 bits for each sample.
+
+use crate::kernels::LANES;
+
+/// Blocks of a row of `k` features; the last one may be short.
+pub fn blocks_per_row(k: usize) -> usize {
+    k.div_ceil(LANES)
+}
+
+/// 64-bit words that hold a bit for each block of a row of `k` features.
+pub fn words_per_row(k: usize) -> usize {
+    blocks_per_row(k).div_ceil(64)
+}
+
+/// A batch as the kernels read it: `values: [m, k]`, row-major, and maybe its occupancy.
+#[derive(Debug, Clone, Copy)]
+pub struct Features<'a> {
+    pub values: &'a [f32],
+    /// `[m, words_per_row(k)]`; without it every block counts as occupied.
+    pub occupied: Option<&'a [u64]>,
+}
+
+impl<'a> From<&'a [f32]> for Features<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Features { values, occupied: None }
+    }
+}
+
+impl<'a> From<&'a Vec<f32>> for Features<'a> {
+    fn from(values: &'a Vec<f32>) -> Self {
+        Features::from(&values[..])
+    }
+}
+
+impl<'a, const N: usize> From<&'a [f32; N]> for Features<'a> {
+    fn from(values: &'a [f32; N]) -> Self {
+        Features::from(&values[..])
+    }
+}
+
+/// Transposes a matrix of 64 x 64 bits in place: bit `c` of word `r` becomes bit `r` of word `c`.
+///
+/// Swaps ever smaller off-diagonal squares (Warren, "Hacker's Delight", 2nd edition, section 7-3).
+pub fn transpose_bits(words: &mut [u64; 64]) {
+    let mut side = 32;
+    let mut low = u64::MAX >> 32;
+    while side > 0 {
+        for block in words.chunks_exact_mut(2 * side) {
+            let (above, below) = block.split_at_mut(side);
+            for (above, below) in above.iter_mut().zip(below) {
+                let swapped = ((*above >> side) ^ *below) & low;
+                *below ^= swapped;
+                *above ^= swapped << side;
+            }
+        }
+        side /= 2;
+        low ^= low << side;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transposing_moves_every_bit_to_its_mirror_place() {
+        let words: [u64; 64] = std::array::from_fn(|i| (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut transposed = words;
+        transpose_bits(&mut transposed);
+        for (r, word) in words.iter().enumerate() {
+            for (c, mirror) in transposed.iter().enumerate() {
+                assert_eq!(word >> c & 1, mirror >> r & 1, "{r}, {c}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_last_block_counts() {
+        assert_eq!([1, 16, 17, 784, 1024, 1025].map(blocks_per_row), [1, 1, 2, 49, 64, 65]);
+        assert_eq!([1, 784, 1024, 1025].map(words_per_row), [1, 1, 1, 2]);
+    }
+}

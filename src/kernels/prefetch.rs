@@ -1,0 +1,28 @@
+//! Asks for memory before it is needed. It changes no value and waits for nothing; where there is no such instruction, it
+//! does nothing.
+
+use crate::kernels::SimdLevel;
+
+/// Asks for every cache line of `bytes`.
+#[inline]
+pub fn prefetch(level: SimdLevel, bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(avx2) = level.token().as_avx2() {
+        prefetch_lines(avx2, bytes);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (level, bytes);
+}
+
+#[cfg(target_arch = "x86_64")]
+fearless_simd::kernel!(
+    #[inline]
+    fn prefetch_lines(_avx2: Avx2, bytes: &[u8]) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+
+        const LINE_BYTES: usize = 64;
+        for line in bytes.chunks(LINE_BYTES) {
+            _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast());
+        }
+    }
+);

@@ -1,0 +1,86 @@
+//! What a team of threads asks for while it trains: a handful of calls per epoch for entering it, none per batch. It knows
+//! the public API, not how threads share a step.
+//!
+//! Calls of all threads are counted, those of the test harness too: so this file holds one test, and nothing runs beside it.
+
+mod counting;
+
+use std::ops::ControlFlow;
+
+use counting::{calls_of_all_threads, calls_of_this_thread, counted};
+use flatnet::data::{Dataset, Scale, Shuffle};
+use flatnet::kernels::{KernelChoice, SimdChoice};
+use flatnet::nn::{Init, ReluGrad, Sequential};
+use flatnet::train::{Sharing, TrainConfig, Trainer};
+
+const FEATURES: usize = 784;
+const BATCH_SIZE: usize = 4;
+const EPOCHS: usize = 5;
+
+/// Calls of all threads in each epoch after the first, when every epoch trains on `batches` batches and validates on as many.
+fn calls_per_epoch(kernel: KernelChoice, threads: usize, batches: usize) -> Vec<u64> {
+    let rows = batches * BATCH_SIZE;
+    let pixels = (0..rows * FEATURES).map(|i| (i * 31 % 251) as u8).collect();
+    let labels = (0..rows).map(|row| (row % 10) as u8).collect();
+    let data = Dataset::new(pixels, labels, (28, 28), 10, "made up".into()).unwrap();
+    let specs = "linear:10,relu".parse().unwrap();
+    let mut model = Sequential::new(FEATURES, &specs, Init::KaimingUniform, ReluGrad::StraightThrough, 1).unwrap();
+    let mut trainer = Trainer::new(TrainConfig {
+        epochs: EPOCHS,
+        batch_size: BATCH_SIZE,
+        lr: 0.01,
+        shuffle: Shuffle::Epoch,
+        seed: 0,
+        scale: Scale::Unit,
+        threads,
+        kernel,
+        simd: SimdChoice::Auto,
+    })
+    .unwrap();
+    trainer.set_sharing(Sharing::Always);
+    let mut after_epoch = Vec::with_capacity(EPOCHS);
+    let history = trainer.fit(&mut model, &data, &data, &mut |_, _| {
+        after_epoch.push(calls_of_all_threads());
+        ControlFlow::Continue(())
+    });
+    assert_eq!(history.unwrap().train_batches.len(), EPOCHS * batches);
+    assert_eq!(after_epoch.len(), EPOCHS);
+    after_epoch.windows(2).map(|epoch| epoch[1] - epoch[0]).collect()
+}
+
+/// Entering the team once to train and once to validate, whatever the number of batches: the team's lists of who holds what,
+/// a barrier, and what rayon needs to wake its threads. Measured: 8 calls, and now and then one more for a longer queue.
+const ENTERING: u64 = 16;
+/// Once in a run, a thread makes its buffers when it first gets something to validate, in whichever epoch that is.
+const FIRST_USE: u64 = 16;
+
+#[test]
+fn a_team_asks_for_no_memory_but_to_enter_an_epoch() {
+    let all = calls_of_all_threads();
+    let (of_another, _) = std::thread::spawn(|| counted(|| vec![1; 10].len())).join().unwrap();
+    assert!(of_another == 1 && calls_of_all_threads() > all, "another thread's calls count as well");
+    let before = calls_of_this_thread();
+    drop(vec![1; 10]);
+    assert_eq!(calls_of_this_thread() - before, 1);
+
+    for batches in [100, 400] {
+        assert_eq!(calls_per_epoch(KernelChoice::Auto, 1, batches), [0; EPOCHS - 1], "one thread, {batches} batches");
+        // The network's 784 features fall into two parts, so at most two of the threads share a step.
+        for threads in [2, 4] {
+            // Far fewer than batches: one call in a step would show.
+            let entering = ENTERING + FIRST_USE * threads as u64;
+            assert!(entering < 100);
+            for calls in calls_per_epoch(KernelChoice::Auto, threads, batches) {
+                assert!(calls <= entering, "{threads} threads, {batches} batches: {calls} calls in an epoch");
+            }
+            // A packing buffer for each product: two forward and two of dW to train, two forward to validate.
+            let packing = 6 * batches as u64;
+            for calls in calls_per_epoch(KernelChoice::Gemm, threads, batches) {
+                assert!(
+                    (packing..=packing + entering).contains(&calls),
+                    "gemm, {threads} threads, {batches} batches: {calls} calls in an epoch"
+                );
+            }
+        }
+    }
+}
