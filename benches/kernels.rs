@@ -43,7 +43,7 @@ fn linear(criterion: &mut Criterion) {
         layer.backward(&x, &dz, None);
         let (mut dw, mut db) = (vec![0.0; n * k], vec![0.0; n]);
         reference::linear_backward_parameters(&wide(&x), &wide(&dz), &mut dw, &mut db);
-        assert_near("dW", layer.weight_grad().expect("a gradient"), &dw);
+        assert_near("dW", &layer.weight_grad().expect("a gradient"), &dw);
 
         let id = format!("{m}x{k}x{n}");
         let mut group = criterion.benchmark_group("linear_forward");

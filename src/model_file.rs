@@ -62,12 +62,12 @@ fn write(out: &mut dyn Write, model: &Sequential, meta: &ModelMeta) -> io::Resul
         let (rows, columns) = (linear.out_features(), linear.in_features());
         [
             (format!("{index}.weight"), vec![rows, columns], linear.weight()),
-            (format!("{index}.bias"), vec![rows], linear.bias()),
+            (format!("{index}.bias"), vec![rows], linear.bias().to_vec()),
         ]
     });
     let mut offset = 0;
     for (name, shape, values) in tensors.clone() {
-        let end = offset + size_of_val(values);
+        let end = offset + size_of_val(&*values);
         header.insert(name, serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [offset, end] }));
         offset = end;
     }

@@ -52,7 +52,7 @@ fn check(layers: &str, relu_grad: ReluGrad, seed: u64) {
     let x: Vec<f32> = (0..M * IN).map(|i| ((i * 37 + 11) % 101) as f32 / 101.0 - 0.3).collect();
     let x64: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
     let mut parameters: Vec<Vec<f64>> = (model.linears())
-        .flat_map(|linear| [linear.weight(), linear.bias()])
+        .flat_map(|linear| [linear.weight(), linear.bias().to_vec()])
         .map(|values| values.iter().map(|value| f64::from(*value)).collect())
         .collect();
     let (_, inputs) = loss(&model, &parameters, &x64, None);
@@ -66,7 +66,7 @@ fn check(layers: &str, relu_grad: ReluGrad, seed: u64) {
         model.zero_grad();
         model.backward(&x, criterion.backward(), &mut activations);
         let gradients: Vec<Vec<f32>> = (model.linears())
-            .flat_map(|linear| [linear.weight_grad().unwrap().to_vec(), linear.bias_grad().unwrap().to_vec()])
+            .flat_map(|linear| [linear.weight_grad().unwrap(), linear.bias_grad().unwrap().to_vec()])
             .collect();
 
         let mut largest: f64 = 0.0;
@@ -118,7 +118,7 @@ fn hidden_layers() {
 fn gradients_add_up_until_they_are_zeroed() {
     let mut model = Sequential::new(3, &"linear:2".parse().unwrap(), Init::KaimingUniform, ReluGrad::Exact, 0).unwrap();
     let (x, mut activations) = ([1.0, 2.0, 4.0], Activations::default());
-    let gradient = |model: &Sequential| model.linears().next().unwrap().weight_grad().map(<[f32]>::to_vec);
+    let gradient = |model: &Sequential| model.linears().next().unwrap().weight_grad();
     assert_eq!(gradient(&model), None);
     for expected in [[1.0, 2.0, 4.0, 0.5, 1.0, 2.0], [2.0, 4.0, 8.0, 1.0, 2.0, 4.0]] {
         model.forward(&x, &mut activations);

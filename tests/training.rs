@@ -184,7 +184,7 @@ fn breaking_off_ends_with_that_epoch() {
     assert_eq!((heard.len(), &of_two.train_batches), (2, &history.train_batches));
     assert_eq!(of_two.val_batches, history.val_batches);
     let parameters =
-        |model: &Sequential| -> Vec<f32> { model.linears().flat_map(|l| [l.weight(), l.bias()].concat()).collect() };
+        |model: &Sequential| -> Vec<f32> { model.linears().flat_map(|l| [&*l.weight(), l.bias()].concat()).collect() };
     assert_eq!(parameters(&whole), parameters(&stopped));
 
     let (longer, ..) = run(3, usize::MAX);

@@ -1,11 +1,9 @@
 //! One batch as f32, in buffers that are filled again and again. It knows which blocks of its rows hold only zeros, and
 //! not where the rows come from.
 
-use std::ops::Range;
-
 use super::Scale;
 use crate::kernels::occupancy::words_per_row;
-use crate::kernels::pixels::scale_rows;
+use crate::kernels::pixels::{Blanks, Selection, SparseRows, scale_rows};
 use crate::kernels::{AlignedVec, Features, SimdLevel};
 
 /// The features and labels of some samples. [`Loader::load`](super::Loader::load) fills it; as [`Features`] it goes into a
@@ -19,6 +17,7 @@ pub struct Batch {
     labels: Vec<u8>,
     width: usize,
     level: SimdLevel,
+    blanks: Blanks,
 }
 
 impl Batch {
@@ -32,8 +31,9 @@ impl Batch {
         Batch { level, ..self }
     }
 
-    pub(super) fn level(&self) -> SimdLevel {
-        self.level
+    /// The same, for readers that leave out what is not occupied: there it holds what earlier batches left.
+    pub(crate) fn with_blanks(self, blanks: Blanks) -> Self {
+        Batch { blanks, ..self }
     }
 
     /// How many samples it holds.
@@ -55,14 +55,16 @@ impl Batch {
         &self.labels
     }
 
-    /// Fills it with some columns of some rows.
-    pub(super) fn fill<'a>(
+    /// Fills it with some columns of some rows; `labels` are theirs.
+    pub(super) fn fill(
         &mut self,
         scale: Scale,
-        columns: Range<usize>,
-        rows: impl ExactSizeIterator<Item = (&'a [u8], u8)>,
+        images: SparseRows<'_>,
+        selection: Selection<'_>,
+        labels: impl Iterator<Item = u8>,
     ) {
-        let (len, width, words) = (rows.len(), columns.len(), words_per_row(columns.len()));
+        let (len, width) = (selection.rows.len(), selection.width);
+        let words = words_per_row(width);
         if self.width != width || self.x.capacity() < len * width {
             // From here on every row starts elsewhere: begin with zeros.
             self.x = AlignedVec::zeros(len * width);
@@ -74,16 +76,10 @@ impl Batch {
             self.occupied.resize(len * words, 0);
         }
         self.labels.clear();
-        let labels = &mut self.labels;
-        let pixels = rows.map(|(pixels, label)| {
-            labels.push(label);
-            &pixels[columns.clone()]
-        });
-        if width == 0 {
-            pixels.for_each(drop);
-        } else {
-            let occupied = &mut self.occupied[..len * words];
-            scale_rows(self.level, scale.of_pixels(), pixels, width, &mut self.x, occupied);
+        self.labels.extend(labels);
+        if width > 0 {
+            let (scale, occupied) = (scale.of_pixels(), &mut self.occupied[..len * words]);
+            scale_rows(self.level, scale, self.blanks, images, selection, &mut self.x, occupied);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::idx;
+use super::rows::Rows;
 use crate::error::{Error, IdxFault, Result};
 
 /// Labels are bytes, so there are no more classes than these.
@@ -15,7 +16,7 @@ const MAX_CLASSES: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dataset {
     /// `[len, rows * columns]`
-    pixels: Vec<u8>,
+    rows: Rows,
     /// `[len]`, each below `classes`
     labels: Vec<u8>,
     image_size: (usize, usize),
@@ -61,13 +62,30 @@ impl Dataset {
                 pixels.len().to_string(),
             );
         }
+        let mut packed = Rows::new(rows * columns);
+        packed.extend(&pixels);
+        packed.shrink();
+        Self::from_rows(packed, labels, image_size, classes, source)
+    }
+
+    /// A set of rows that are as many as the labels and as wide as the image size says.
+    fn from_rows(
+        rows: Rows,
+        labels: Vec<u8>,
+        image_size: (usize, usize),
+        classes: usize,
+        source: String,
+    ) -> Result<Self> {
+        let refuse = |what: &str, expected: String, found: String| {
+            Err(Error::Shape { place: format!("{source}: {what}"), expected, found })
+        };
         if !(2..=MAX_CLASSES).contains(&classes) {
             return refuse("classes", format!("2 to {MAX_CLASSES}"), classes.to_string());
         }
         if let Some(index) = first_label_beyond(&labels, classes) {
             return refuse(&format!("label of row {index}"), format!("below {classes}"), labels[index].to_string());
         }
-        Ok(Self { pixels, labels, image_size, classes, source })
+        Ok(Self { rows, labels, image_size, classes, source })
     }
 
     /// Number of images.
@@ -100,16 +118,24 @@ impl Dataset {
         &self.source
     }
 
-    /// All images: `[len, features]`.
-    pub fn pixels(&self) -> &[u8] {
-        &self.pixels
+    /// Image `index`, which is below `len`: `[features]`. A copy: a set keeps its images without their blocks of zeros.
+    pub fn row(&self, index: usize) -> Vec<u8> {
+        let mut row = vec![0; self.features()];
+        self.rows.copy(index, &mut row);
+        row
     }
 
-    /// Image `index`, which is below `len`: `[features]`.
-    #[inline]
-    pub fn row(&self, index: usize) -> &[u8] {
-        let features = self.features();
-        &self.pixels[index * features..][..features]
+    /// All images, one after the other: `[len, features]`. A copy.
+    pub fn pixels(&self) -> Vec<u8> {
+        let mut pixels = vec![0; self.len() * self.features()];
+        for (index, row) in pixels.chunks_exact_mut(self.features()).enumerate() {
+            self.rows.copy(index, row);
+        }
+        pixels
+    }
+
+    pub(super) fn rows(&self) -> &Rows {
+        &self.rows
     }
 
     /// All class numbers: `[len]`.
@@ -119,13 +145,8 @@ impl Dataset {
 
     /// A set of the images `rows`, each below `len`, in that order.
     pub fn select(&self, rows: &[u32]) -> Dataset {
-        let mut pixels = Vec::with_capacity(rows.len() * self.features());
-        let mut labels = Vec::with_capacity(rows.len());
-        for &row in rows {
-            pixels.extend_from_slice(self.row(row as usize));
-            labels.push(self.labels[row as usize]);
-        }
-        Dataset { pixels, labels, source: self.source.clone(), ..*self }
+        let labels = rows.iter().map(|row| self.labels[*row as usize]).collect();
+        Dataset { rows: self.rows.select(rows), labels, source: self.source.clone(), ..*self }
     }
 }
 
@@ -224,7 +245,7 @@ impl Files {
     /// Puts what the two files hold together.
     fn join(&self, dir: &Path, images: Images, labels: Vec<u8>, classes: usize) -> Result<Dataset> {
         let fail = |offset, fault| Err(Error::Idx { path: self.labels.clone(), offset, fault });
-        let ([count, rows, columns], pixels) = images;
+        let ([count, rows, columns], images) = images;
         if labels.len() != count {
             let image_file = self.images.clone();
             return fail(4, IdxFault::CountMismatch { labels: labels.len(), images: count, image_file });
@@ -232,7 +253,7 @@ impl Files {
         if let Some(index) = first_label_beyond(&labels, classes) {
             return fail(LABELS_START + index as u64, IdxFault::LabelRange { label: labels[index], classes });
         }
-        Dataset::new(pixels, labels, (rows, columns), classes, dir.display().to_string())
+        Dataset::from_rows(images, labels, (rows, columns), classes, dir.display().to_string())
     }
 }
 
@@ -284,18 +305,28 @@ fn find(dir: &Path, split: Split, kind: Kind) -> Result<PathBuf> {
     Err(Error::DataFolder { path: dir.to_path_buf(), problem })
 }
 
-/// Images, their rows, their columns; and the pixels.
-type Images = ([usize; 3], Vec<u8>);
+/// Images, their rows, their columns; and the pixels, a row for each image.
+type Images = ([usize; 3], Rows);
 
+/// Packs the images as they come, so that all of their bytes are never in memory at once.
 fn read_images(path: &Path) -> Result<Images> {
-    let array = idx::read(path)?;
-    match array.dims[..] {
-        [count, rows, columns] => Ok(([count, rows, columns], array.bytes)),
-        _ => {
-            let fault = IdxFault::NotImages { found: array.dims.len() };
-            Err(Error::Idx { path: path.to_path_buf(), offset: 3, fault })
-        }
+    /// Enough for one run to cost little, and little enough to stay in L2.
+    const RUN_BYTES: usize = 256 * 1024;
+    let mut values = idx::Values::open(path)?;
+    let [_, height, width] = values.dims()[..] else {
+        let fault = IdxFault::NotImages { found: values.dims().len() };
+        return Err(Error::Idx { path: path.to_path_buf(), offset: 3, fault });
+    };
+    let image = height * width;
+    let run = (RUN_BYTES / image).max(1) * image;
+    let (mut rows, mut bytes) = (Rows::new(image), Vec::new());
+    while values.left() > 0 {
+        values.take(&mut bytes, run.min(values.left()))?;
+        rows.extend(&bytes);
     }
+    rows.shrink();
+    let dims = values.finish()?;
+    Ok(([dims[0], height, width], rows))
 }
 
 fn read_labels(path: &Path) -> Result<Vec<u8>> {
@@ -365,8 +396,8 @@ mod tests {
         // The folder now holds raw files: they load as the packed ones do.
         let (train, test) = load_mnist_folder(Path::new(MNIST)).unwrap();
         let (raw_train, raw_test) = load_mnist_folder(folder.path()).unwrap();
-        assert!(raw_train.pixels == train.pixels && raw_train.labels == train.labels);
-        assert!(raw_test.pixels == test.pixels && raw_test.labels == test.labels);
+        assert!(raw_train.rows == train.rows && raw_train.labels == train.labels);
+        assert!(raw_test.rows == test.rows && raw_test.labels == test.labels);
     }
 
     #[test]
@@ -397,7 +428,7 @@ mod tests {
         let picked = small().select(&[2, 0, 2]);
         assert_eq!(picked.pixels(), [5, 6, 1, 2, 5, 6]);
         assert_eq!(picked.labels(), [1, 0, 1]);
-        assert_eq!((picked.len(), picked.row(1), picked.classes(), picked.source()), (3, &[1, 2][..], 3, "small"));
+        assert_eq!((picked.len(), picked.row(1), picked.classes(), picked.source()), (3, vec![1, 2], 3, "small"));
         assert!(small().select(&[]).is_empty());
     }
 

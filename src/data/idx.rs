@@ -5,7 +5,7 @@
 //! then the values, the last dimension running fastest.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
 use byteorder::{BigEndian, ByteOrder, WriteBytesExt};
@@ -39,7 +39,7 @@ pub struct IdxArray {
 /// # Errors
 /// [`Error::Io`] from the operating system, [`Error::Idx`] with one [`IdxFault`] per way to break the format.
 pub fn read(path: &Path) -> Result<IdxArray> {
-    decode(path, Unpacked::open(path)?)
+    collect(Values::open(path)?)
 }
 
 /// Reads IDX from memory: `bytes` are those of a whole file, raw or gzip. Errors name `path_for_errors`.
@@ -47,7 +47,7 @@ pub fn read(path: &Path) -> Result<IdxArray> {
 /// # Errors
 /// As [`read`].
 pub fn parse(path_for_errors: &Path, bytes: &[u8]) -> Result<IdxArray> {
-    decode(path_for_errors, Unpacked::new(path_for_errors, bytes, bytes.len() as u64)?)
+    collect(Values::new(path_for_errors, Unpacked::new(path_for_errors, bytes, bytes.len() as u64)?)?)
 }
 
 /// Writes `array` to a new raw file at `path`. What it writes, [`read`] gives back.
@@ -74,51 +74,99 @@ pub fn write_gz(path: &Path, array: &IdxArray) -> Result<()> {
     })
 }
 
-fn decode<R: BufRead>(path: &Path, mut source: Unpacked<'_, R>) -> Result<IdxArray> {
-    let fail = |offset, fault| Err(Error::Idx { path: path.to_path_buf(), offset, fault });
-    let cut_short = |expected, found| fail(found, IdxFault::CutShort { expected, found });
-
-    let mut header = [0; MAGIC_BYTES + 4 * MAX_DIMENSIONS];
-    let found = source.fill(&mut header[..MAGIC_BYTES])?;
-    if found < MAGIC_BYTES {
-        return cut_short(MAGIC_BYTES as u64, found as u64);
-    }
-    let [zero_0, zero_1, element_type, dimensions] = [header[0], header[1], header[2], header[3]];
-    if [zero_0, zero_1] != [0, 0] {
-        return fail(0, IdxFault::BadMagic { found: [zero_0, zero_1] });
-    }
-    if element_type != UNSIGNED_BYTE {
-        return fail(2, IdxFault::NotBytes { found: element_type });
-    }
-    let dimensions = usize::from(dimensions);
-    if !(1..=MAX_DIMENSIONS).contains(&dimensions) {
-        return fail(3, IdxFault::DimensionCount { found: dimensions });
-    }
-    let header_bytes = header_len(dimensions);
-    let sizes = &mut header[MAGIC_BYTES..header_bytes as usize];
-    let found = (MAGIC_BYTES + source.fill(sizes)?) as u64;
-    if found < header_bytes {
-        return cut_short(header_bytes, found);
-    }
-    let dims: Vec<usize> = sizes.chunks_exact(4).map(|size| BigEndian::read_u32(size) as usize).collect();
-
-    let value_bytes = value_count(path, &dims)?;
-    let expected = header_bytes + value_bytes as u64;
-    match source.extent() {
-        Extent::Exactly(found) if found < expected => return cut_short(expected, found),
-        Extent::Exactly(found) if found > expected => return fail(expected, IdxFault::TrailingBytes { expected }),
-        Extent::AtMost { limit, packed } if limit < expected => {
-            return fail(MAGIC_BYTES as u64, IdxFault::TooLargeForGzip { promised: expected, packed, limit });
-        }
-        Extent::Exactly(_) | Extent::AtMost { .. } => {}
-    }
-
-    let bytes = source.take(value_bytes)?;
-    if bytes.len() < value_bytes {
-        return cut_short(expected, header_bytes + bytes.len() as u64);
-    }
-    source.finish()?;
+fn collect<R: BufRead>(mut values: Values<'_, R>) -> Result<IdxArray> {
+    let mut bytes = Vec::new();
+    values.take(&mut bytes, values.left)?;
+    let dims = values.finish()?;
     Ok(IdxArray { dims, bytes })
+}
+
+/// The values of a file whose header is in order, to be taken in runs.
+pub(super) struct Values<'a, R> {
+    path: &'a Path,
+    source: Unpacked<'a, R>,
+    dims: Vec<usize>,
+    /// Bytes of the whole file, unpacked, as the header says.
+    expected: u64,
+    /// Values that have not been taken.
+    left: usize,
+}
+
+impl<'a> Values<'a, BufReader<File>> {
+    pub fn open(path: &'a Path) -> Result<Self> {
+        Self::new(path, Unpacked::open(path)?)
+    }
+}
+
+impl<'a, R: BufRead> Values<'a, R> {
+    fn new(path: &'a Path, mut source: Unpacked<'a, R>) -> Result<Self> {
+        let fail = |offset, fault| Err(Error::Idx { path: path.to_path_buf(), offset, fault });
+        let cut_short = |expected, found| fail(found, IdxFault::CutShort { expected, found });
+
+        let mut header = [0; MAGIC_BYTES + 4 * MAX_DIMENSIONS];
+        let found = source.fill(&mut header[..MAGIC_BYTES])?;
+        if found < MAGIC_BYTES {
+            return cut_short(MAGIC_BYTES as u64, found as u64);
+        }
+        let [zero_0, zero_1, element_type, dimensions] = [header[0], header[1], header[2], header[3]];
+        if [zero_0, zero_1] != [0, 0] {
+            return fail(0, IdxFault::BadMagic { found: [zero_0, zero_1] });
+        }
+        if element_type != UNSIGNED_BYTE {
+            return fail(2, IdxFault::NotBytes { found: element_type });
+        }
+        let dimensions = usize::from(dimensions);
+        if !(1..=MAX_DIMENSIONS).contains(&dimensions) {
+            return fail(3, IdxFault::DimensionCount { found: dimensions });
+        }
+        let header_bytes = header_len(dimensions);
+        let sizes = &mut header[MAGIC_BYTES..header_bytes as usize];
+        let found = (MAGIC_BYTES + source.fill(sizes)?) as u64;
+        if found < header_bytes {
+            return cut_short(header_bytes, found);
+        }
+        let dims: Vec<usize> = sizes.chunks_exact(4).map(|size| BigEndian::read_u32(size) as usize).collect();
+
+        let left = value_count(path, &dims)?;
+        let expected = header_bytes + left as u64;
+        match source.extent() {
+            Extent::Exactly(found) if found < expected => return cut_short(expected, found),
+            Extent::Exactly(found) if found > expected => return fail(expected, IdxFault::TrailingBytes { expected }),
+            Extent::AtMost { limit, packed } if limit < expected => {
+                return fail(MAGIC_BYTES as u64, IdxFault::TooLargeForGzip { promised: expected, packed, limit });
+            }
+            Extent::Exactly(_) | Extent::AtMost { .. } => {}
+        }
+        Ok(Values { path, source, dims, expected, left })
+    }
+
+    /// 1 to 3 sizes, none of them 0.
+    pub fn dims(&self) -> &[usize] {
+        &self.dims
+    }
+
+    /// Values that have not been taken.
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Replaces what `bytes` holds by the next `count` values, at most those that are left.
+    pub fn take(&mut self, bytes: &mut Vec<u8>, count: usize) -> Result<()> {
+        self.source.take(bytes, count)?;
+        if bytes.len() < count {
+            let found = self.expected - (self.left - bytes.len()) as u64;
+            let fault = IdxFault::CutShort { expected: self.expected, found };
+            return Err(Error::Idx { path: self.path.to_path_buf(), offset: found, fault });
+        }
+        self.left -= count;
+        Ok(())
+    }
+
+    /// Checks that nothing follows the last value. Returns the dimensions.
+    pub fn finish(self) -> Result<Vec<usize>> {
+        self.source.finish()?;
+        Ok(self.dims)
+    }
 }
 
 fn header_len(dimensions: usize) -> u64 {

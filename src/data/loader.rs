@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Batch, Dataset, Scale};
 use crate::error::{Error, Result};
-use crate::kernels::prefetch::prefetch;
+use crate::kernels::occupancy::BLOCK;
+use crate::kernels::pixels::Selection;
 use crate::rng;
 
 /// The choice of `--shuffle`.
@@ -22,9 +23,6 @@ pub enum Shuffle {
     /// Every epoch has an order of its own, decided by seed and epoch
     Epoch,
 }
-
-/// How many rows before its turn a row is asked for. Scaling this many takes longer than memory does to answer.
-const AHEAD: usize = 8;
 
 /// Cuts a set into batches. Threads may share it; between epochs, [`start_epoch`](Self::start_epoch) sets the order.
 ///
@@ -119,21 +117,19 @@ impl<'a> Loader<'a> {
         self.load_columns(batch, 0..self.dataset.features(), into);
     }
 
-    /// The same with some of the features only. `columns` lies within `0..features`.
-    pub fn load_columns(&self, batch: usize, columns: Range<usize>, into: &mut Batch) {
-        let labels = self.dataset.labels();
-        // Rows that will be needed soon are asked for while these are scaled; the last ones, of the next batch.
+    /// The same with some of the features only. `columns` begins at a whole block and lies within `0..features`.
+    pub(crate) fn load_columns(&self, batch: usize, columns: Range<usize>, into: &mut Batch) {
+        debug_assert!(columns.start.is_multiple_of(BLOCK) && columns.end <= self.dataset.features());
+        /// How many rows before its turn a row is asked for. Scaling this many takes longer than memory does to answer.
+        const AHEAD: usize = 8;
         let start = batch.saturating_mul(self.batch_size);
+        let rows = self.rows(batch);
+        // The last rows ask for the next batch's first.
         let soon = &self.order[self.order.len().min(start.saturating_add(AHEAD))..];
-        let mut soon = soon.iter();
-        let (level, ahead) = (into.level(), columns.clone());
-        let rows = self.rows(batch).iter().map(move |&row| {
-            if let Some(&row) = soon.next() {
-                prefetch(level, &self.dataset.row(row as usize)[ahead.clone()]);
-            }
-            (self.dataset.row(row as usize), labels[row as usize])
-        });
-        into.fill(self.scale, columns, rows);
+        let selection = Selection { rows, soon, first_block: columns.start / BLOCK, width: columns.len() };
+        let labels = self.dataset.labels();
+        let labels = rows.iter().map(|&row| labels[row as usize]);
+        into.fill(self.scale, self.dataset.rows().view(), selection, labels);
     }
 }
 
@@ -162,6 +158,7 @@ impl fmt::Display for Shuffle {
 mod tests {
     use super::*;
     use crate::kernels::Features;
+    use crate::kernels::pixels::Blanks;
 
     /// Pixel `c` of row `r` is `3 r + c`, its label `r % 10`, both as bytes.
     fn set(rows: usize, features: usize) -> Dataset {
@@ -207,7 +204,7 @@ mod tests {
         loader.start_epoch(1);
         // One batch for all, so that each is loaded over what another left.
         let mut loaded = Batch::new();
-        for columns in [0..21, 0..1, 5..21, 20..21, 4..4] {
+        for columns in [0..21, 0..1, 8..21, 16..21, 16..16, 0..20] {
             for batch in 0..loader.batches() {
                 loader.load_columns(batch, columns.clone(), &mut loaded);
                 let rows = loader.rows(batch);
@@ -222,6 +219,34 @@ mod tests {
         }
     }
 
+    /// A batch for readers that leave out what is not occupied holds the rest as any other batch does.
+    #[test]
+    fn blanks_that_are_left_change_nothing_that_is_occupied() {
+        for features in [21, 784, 64 * 8 + 5] {
+            let pixels: Vec<u8> =
+                (0..6 * features).map(|i| if (i / 7) % 5 == 1 { (i % 255) as u8 } else { 0 }).collect();
+            let dataset = Dataset::new(pixels, vec![0; 6], (1, features), 2, "test".into()).unwrap();
+            let loader = loader(&dataset, 2, Shuffle::Never);
+            let (mut written, mut left) = (Batch::new(), Batch::new().with_blanks(Blanks::Left));
+            let mut stale = 0;
+            for batch in 0..3 {
+                loader.load(batch, &mut written);
+                loader.load(batch, &mut left);
+                let [written, left] = [&written, &left].map(Features::from);
+                assert_eq!(written.occupied, left.occupied);
+                let (words, occupied) = (left.occupied.unwrap().len() / 2, left.occupied.unwrap());
+                for (i, (a, b)) in written.values.iter().zip(left.values).enumerate() {
+                    let (row, block) = (i / features, i % features / 8);
+                    match occupied[row * words + block / 64] >> (block % 64) & 1 {
+                        1 => assert_eq!(a, b),
+                        _ => stale += usize::from(a != b),
+                    }
+                }
+            }
+            assert!(stale > 0, "nothing was left");
+        }
+    }
+
     #[test]
     fn gather_scales_as_the_scale_does() {
         let dataset = set(3, 40);
@@ -229,7 +254,7 @@ mod tests {
         let loader = Loader::new(&dataset, scale, 3, Shuffle::Never, 0).unwrap();
         let mut batch = Batch::new();
         loader.load(0, &mut batch);
-        for (x, &pixel) in batch.x().iter().zip(dataset.pixels()) {
+        for (x, pixel) in batch.x().iter().zip(dataset.pixels()) {
             assert_eq!(x.to_bits(), scale.apply(pixel).to_bits());
         }
     }
@@ -247,7 +272,7 @@ mod tests {
                 let found = Features::from(&batch).occupied.unwrap();
                 let words = found.len() / 2;
                 for (row, (x, words)) in batch.x().chunks(features).zip(found.chunks(words)).enumerate() {
-                    for (block, x) in x.chunks(16).enumerate() {
+                    for (block, x) in x.chunks(8).enumerate() {
                         let bit = words[block / 64] >> (block % 64) & 1 == 1;
                         assert_eq!(bit, x.iter().any(|x| *x != 0.0), "{features}, row {row}, block {block}");
                     }

@@ -7,6 +7,7 @@ mod batch;
 mod dataset;
 pub mod idx;
 mod loader;
+mod rows;
 pub mod sample;
 mod scale;
 mod unpack;

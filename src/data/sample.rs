@@ -125,9 +125,9 @@ mod tests {
     fn all_of_a_set_is_the_set_itself_and_a_count_is_what_was_drawn() {
         let set = || Dataset::new((0..40).collect(), vec![0; 40], (1, 1), 2, "test".into()).unwrap();
         let whole = set();
-        let place = whole.pixels().as_ptr();
+        let place = whole.labels().as_ptr();
         let taken = take(whole, SampleSize::All, 0, Stream::TrainSample, "train-samples").unwrap();
-        assert_eq!((taken.len(), taken.pixels().as_ptr()), (40, place), "not copied");
+        assert_eq!((taken.len(), taken.labels().as_ptr()), (40, place), "not copied");
         let taken = take(set(), SampleSize::Count(7), 3, Stream::TrainSample, "train-samples").unwrap();
         let rows = draw(SampleSize::Count(7), 40, 3, Stream::TrainSample, "train-samples").unwrap();
         assert_eq!(taken.pixels().iter().map(|pixel| u32::from(*pixel)).collect::<Vec<_>>(), rows);

@@ -43,7 +43,7 @@ impl Scale {
         match kind {
             ScaleKind::Unit => Scale::Unit,
             ScaleKind::Standard => {
-                let (mean, std) = mean_and_std(&histogram(training.pixels()));
+                let (mean, std) = mean_and_std(&training.rows().histogram());
                 Scale::Standard { mean: mean as f32, std: std as f32 }
             }
         }
@@ -86,22 +86,6 @@ impl Scale {
             Scale::Standard { mean, std } => PixelScale::Standard { mean, factor: 1.0 / std },
         }
     }
-}
-
-/// How often each of the 256 pixels occurs.
-fn histogram(pixels: &[u8]) -> [u64; 256] {
-    // Most pixels are equal to their neighbour: four tables in turn, so that one count need not wait for the last.
-    let mut lanes = [[0_u64; 256]; 4];
-    let (quads, rest) = pixels.as_chunks::<4>();
-    for quad in quads {
-        for (lane, &pixel) in lanes.iter_mut().zip(quad) {
-            lane[usize::from(pixel)] += 1;
-        }
-    }
-    for &pixel in rest {
-        lanes[0][usize::from(pixel)] += 1;
-    }
-    std::array::from_fn(|pixel| lanes.iter().map(|lane| lane[pixel]).sum())
 }
 
 /// In units of `p / 255`. The sums are exact integers; what fits in memory, 2^48 pixels, stays far below 2^128.
@@ -208,7 +192,7 @@ mod tests {
         }
     }
 
-    /// A loader fills rows by [`kernels::pixels`](crate::kernels::pixels), sixteen pixels at a time and none where a block
+    /// A loader fills rows by [`kernels::pixels`](crate::kernels::pixels), eight pixels at a time and none where a block
     /// stays zero: every length around blocks and words of 64 of them, on every SIMD level, over what other rows left.
     #[test]
     fn rows_of_a_batch_and_the_table_agree_to_the_bit() {
@@ -248,7 +232,7 @@ mod tests {
                         let occupied = Features::from(&batch).occupied.unwrap();
                         let rows = batch.x().chunks(width).zip(occupied.chunks(words_per_row(width)));
                         for (row, (x, words)) in rows.enumerate() {
-                            for (block, x) in x.chunks(16).enumerate() {
+                            for (block, x) in x.chunks(8).enumerate() {
                                 let bit = words[block / 64] >> (block % 64) & 1 == 1;
                                 let holds_any = x.iter().any(|x| *x != 0.0);
                                 // Standard scaling takes no look at which pixels become 0.

@@ -101,10 +101,10 @@ impl<'a, R: BufRead> Unpacked<'a, R> {
         Ok(filled)
     }
 
-    /// Returns the next `count` bytes, fewer only at the end, in one allocation of that size.
+    /// Replaces what `bytes` holds by the next `count` bytes, fewer only at the end, in one allocation of that size.
     /// The caller has compared `count` with [`extent`](Self::extent).
-    pub(super) fn take(&mut self, count: usize) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
+    pub(super) fn take(&mut self, bytes: &mut Vec<u8>, count: usize) -> Result<()> {
+        bytes.clear();
         bytes.try_reserve_exact(count).map_err(|_| Error::Io {
             path: self.path.to_path_buf(),
             action: "hold its contents in memory",
@@ -119,7 +119,7 @@ impl<'a, R: BufRead> Unpacked<'a, R> {
                 break;
             }
         }
-        Ok(bytes)
+        Ok(())
     }
 
     /// Checks that nothing follows what has been given out: no further byte, and for gzip a valid end of the stream

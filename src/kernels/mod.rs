@@ -7,10 +7,11 @@ pub mod gemm;
 mod level;
 pub mod narrow;
 pub mod occupancy;
+pub mod panels;
 mod peak;
 pub mod pixels;
 pub mod pointwise;
-pub mod prefetch;
+mod prefetch;
 pub mod reference;
 pub mod softmax;
 #[cfg(test)]

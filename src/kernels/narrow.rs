@@ -1,325 +1,262 @@
-//! Linear layers of at most sixteen outputs, on sixteen lanes of features.
+//! Linear layers of at most sixteen outputs, on eight lanes of features.
 //!
-//! A GEMM pads ten outputs to its tile and packs both operands anew for every batch; here each block of sixteen features
+//! A GEMM pads ten outputs to its tile and packs both operands anew for every batch; here each block of eight features
 //! meets all outputs while it stands in a register, and blocks of zeros are left out. All sums run in an order that
 //! depends on shapes alone and every product enters its sum by one fused multiply-add, so the bits are the same on every
 //! SIMD level.
 //!
-//! Legend: `m` batch size, `k` in_features, `n <= 16` out_features; `x: [m, k]`, `w: [n, k]`, `z`, `dz: [m, n]`,
-//! `dw: [n, k]`, `dx: [m, k]`, all row-major.
+//! Legend: `m` batch size, `k` in_features, `n <= 16` out_features; `x: [m, k]`, `z`, `dz: [m, n]`, `dx: [m, k]`,
+//! row-major; `w`, `dw: [2 ceil(k / 16), n, 8]`, the panels of `[n, k]` (see [`panels`](mod@crate::kernels::panels)).
 
 use std::ops::Range;
 
-use fearless_simd::{Simd, dispatch, f32x8, f32x16, prelude::*};
+use fearless_simd::{Simd, dispatch, f32x8, prelude::*};
 
 use crate::kernels::gemm::Output;
-use crate::kernels::occupancy::{Features, transpose_bits, words_per_row};
-use crate::kernels::{LANES, SimdLevel};
+use crate::kernels::occupancy::{BLOCK, Features, bits_from, transpose_bits, words_per_row};
+use crate::kernels::{LANES, SimdLevel, panels};
 
 /// The widest layer that these kernels take.
 pub const MAX_OUT_FEATURES: usize = 16;
 
-/// Calls `$f::<S, T>` with the constant `T` that equals `$tile`, so that a tile's sums stay in registers.
-macro_rules! with_tile {
-    ($simd:expr, $tile:expr, $f:ident::<$s:ty>($($arg:expr),*)) => {
-        match $tile {
+/// Calls `$f::<S, T>` with the constant `T` that equals `$outputs`, so that their sums stand in registers.
+macro_rules! with_outputs {
+    ($simd:expr, $outputs:expr, $f:ident::<$s:ty>($($arg:expr),*)) => {
+        match $outputs {
             1 => $simd.vectorize(#[inline(always)] || $f::<$s, 1>($($arg),*)),
             2 => $simd.vectorize(#[inline(always)] || $f::<$s, 2>($($arg),*)),
             3 => $simd.vectorize(#[inline(always)] || $f::<$s, 3>($($arg),*)),
             4 => $simd.vectorize(#[inline(always)] || $f::<$s, 4>($($arg),*)),
             5 => $simd.vectorize(#[inline(always)] || $f::<$s, 5>($($arg),*)),
-            6 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 6>($($arg),*)),
-            7 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 7>($($arg),*)),
-            8 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 8>($($arg),*)),
-            9 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 9>($($arg),*)),
-            10 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 10>($($arg),*)),
-            11 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 11>($($arg),*)),
-            12 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 12>($($arg),*)),
-            13 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 13>($($arg),*)),
-            14 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 14>($($arg),*)),
-            15 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 15>($($arg),*)),
-            16 if max_tile::<$s>() > 5 => $simd.vectorize(#[inline(always)] || $f::<$s, 16>($($arg),*)),
-            other => unreachable!("a tile of {other}"),
+            6 => $simd.vectorize(#[inline(always)] || $f::<$s, 6>($($arg),*)),
+            7 => $simd.vectorize(#[inline(always)] || $f::<$s, 7>($($arg),*)),
+            8 => $simd.vectorize(#[inline(always)] || $f::<$s, 8>($($arg),*)),
+            9 => $simd.vectorize(#[inline(always)] || $f::<$s, 9>($($arg),*)),
+            10 => $simd.vectorize(#[inline(always)] || $f::<$s, 10>($($arg),*)),
+            11 => $simd.vectorize(#[inline(always)] || $f::<$s, 11>($($arg),*)),
+            12 => $simd.vectorize(#[inline(always)] || $f::<$s, 12>($($arg),*)),
+            13 => $simd.vectorize(#[inline(always)] || $f::<$s, 13>($($arg),*)),
+            14 => $simd.vectorize(#[inline(always)] || $f::<$s, 14>($($arg),*)),
+            15 => $simd.vectorize(#[inline(always)] || $f::<$s, 15>($($arg),*)),
+            16 => $simd.vectorize(#[inline(always)] || $f::<$s, 16>($($arg),*)),
+            other => unreachable!("{other} outputs of a narrow layer"),
         }
     };
 }
 
-/// Outputs whose sums stand in registers at once: all sixteen where a vector is one of 32 registers, five where it takes
-/// two of 16.
-#[inline(always)]
-const fn max_tile<S: Simd>() -> usize {
-    if size_of::<S::f32s>() == LANES * size_of::<f32>() { 16 } else { 5 }
-}
-
-/// `n` outputs cut into equal tiles of at most `max_tile`.
-#[inline(always)]
-fn tiles<S: Simd>(n: usize) -> impl Iterator<Item = Range<usize>> {
-    let tile = n.div_ceil(n.div_ceil(max_tile::<S>()));
-    (0..n).step_by(tile).map(move |start| start..(start + tile).min(n))
-}
-
 /// `z = x[:, columns] w[:, columns]^T`: what some of a layer's features add to its sums.
 ///
-/// `columns` starts at a multiple of 16 and ends at one or at `k`; `z: [m, n]`, overwritten.
+/// `columns` starts at a multiple of 8 and ends at one or at `k`; `z: [m, n]`, overwritten.
 pub fn forward(level: SimdLevel, x: Features<'_>, w: &[f32], n: usize, columns: Range<usize>, z: &mut [f32]) {
-    debug_assert!((1..=MAX_OUT_FEATURES).contains(&n) && w.len().is_multiple_of(n));
-    debug_assert!(columns.start.is_multiple_of(LANES) && columns.end <= w.len() / n);
+    debug_assert!((1..=MAX_OUT_FEATURES).contains(&n) && columns.start.is_multiple_of(BLOCK));
     dispatch!(level.token(), simd => forward_at(simd, x, w, n, columns, z));
 }
 
 #[inline(always)]
 fn forward_at<S: Simd>(simd: S, x: Features<'_>, w: &[f32], n: usize, columns: Range<usize>, z: &mut [f32]) {
-    let k = w.len() / n;
-    for tile in tiles::<S>(n) {
-        let w = &w[tile.start * k..tile.end * k];
-        let z = &mut z[tile.start..];
-        with_tile!(simd, tile.len(), forward_tile::<S>(simd, x, w, columns.clone(), n, z));
-    }
+    let Some(k) = x.values.len().checked_div(z.len() / n) else { return };
+    debug_assert!(columns.end <= k && w.len() == panels::len(n, k));
+    with_outputs!(simd, n, forward_outputs::<S>(simd, x, k, w, columns, z));
 }
 
-/// The outputs of one tile: `w: [T, k]`; a sample's stand in `z` from `sample * n` on.
+/// Every output's sum stands in a register (or two) while a sample's blocks go by.
 #[inline(always)]
-fn forward_tile<S: Simd, const T: usize>(
+fn forward_outputs<S: Simd, const N: usize>(
     simd: S,
     x: Features<'_>,
+    k: usize,
     w: &[f32],
     columns: Range<usize>,
-    n: usize,
     z: &mut [f32],
 ) {
-    let k = w.len() / T;
     let words = words_per_row(k);
-    let whole = columns.start / LANES..columns.end / LANES;
-    let short = columns.end / LANES..columns.end.div_ceil(LANES);
-    // Cut to one length each, so that one comparison answers for all rows.
-    let rows: [(&[[f32; LANES]], &[f32]); T] = std::array::from_fn(|o| blocks(&w[o * k..][..k]));
-    let rows = rows.map(|(row, tail)| (&row[..k / LANES], tail));
-    for (sample, (x_row, z_row)) in x.values.chunks_exact(k).zip(z.chunks_mut(n)).enumerate() {
+    let whole = columns.start / BLOCK..columns.end / BLOCK;
+    let short = columns.end / BLOCK..columns.end.div_ceil(BLOCK);
+    let (w, _) = w.as_chunks::<BLOCK>().0.as_chunks::<N>();
+    for (sample, (row, z)) in x.values.chunks_exact(k).zip(z.as_chunks_mut::<N>().0).enumerate() {
         let occupied = x.occupied.map(|occupied| &occupied[sample * words..][..words]);
-        let (x_blocks, x_tail) = blocks(x_row);
-        let x_blocks = &x_blocks[..k / LANES];
-        let mut sums = [f32x16::splat(simd, 0.0); T];
-        visit_occupied(
-            occupied,
-            whole.clone(),
-            #[inline(always)]
-            |block| {
-                let x = f32x16::load_array_ref(simd, &x_blocks[block]);
-                for o in 0..T {
-                    sums[o] = x.mul_add_precise(f32x16::load_array_ref(simd, &rows[o].0[block]), sums[o]);
+        let (x, x_short) = row.as_chunks::<BLOCK>();
+        let mut sums = [f32x8::splat(simd, 0.0); N];
+        for first in whole.clone().step_by(64) {
+            // Cut to one length, so that one comparison answers for both.
+            let len = (whole.end - first).min(64);
+            let (x, w) = (&x[first..][..len], &w[first..][..len]);
+            let mut bits = occupied.map_or(u64::MAX >> (64 - len), |words| bits_from(words, first, len));
+            while bits != 0 {
+                let block = bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let (x, w) = (f32x8::load_array_ref(simd, &x[block]), &w[block]);
+                for o in 0..N {
+                    sums[o] = x.mul_add_precise(f32x8::load_array_ref(simd, &w[o]), sums[o]);
                 }
-            },
-        );
-        visit_occupied(
-            occupied,
-            short.clone(),
-            #[inline(always)]
-            |_| {
-                let x = load_short(simd, x_tail);
-                for o in 0..T {
-                    sums[o] = x.mul_add_precise(load_short(simd, rows[o].1), sums[o]);
-                }
-            },
-        );
-        z_row[..T].copy_from_slice(&add_lanes(simd, sums)[..T]);
+            }
+        }
+        for block in short.clone().filter(|block| occupied.is_none_or(|words| bits_from(words, *block, 1) != 0)) {
+            let (x, w) = (load(simd, x_short), &w[block]);
+            for o in 0..N {
+                sums[o] = x.mul_add_precise(f32x8::load_array_ref(simd, &w[o]), sums[o]);
+            }
+        }
+        z.copy_from_slice(&add_lanes(simd, sums)[..N]);
     }
 }
 
-/// `dw = dz^T x` or `dw += dz^T x`: samples in order, each block of `dw` in registers over the whole batch.
+/// `dw = dz^T x` or `dw += dz^T x`: samples in order, a panel of `dw` in registers over the whole batch.
 ///
-/// `dz: [m, n]`, read; `dw: [n, k]`.
+/// `dz: [m, n]`, read; `dw: [2 ceil(k / 16), n, 8]`.
 pub fn backward_weight(level: SimdLevel, x: Features<'_>, dz: &[f32], n: usize, output: Output, dw: &mut [f32]) {
-    debug_assert!((1..=MAX_OUT_FEATURES).contains(&n) && dw.len().is_multiple_of(n));
+    debug_assert!((1..=MAX_OUT_FEATURES).contains(&n) && dw.len().is_multiple_of(n * LANES));
     dispatch!(level.token(), simd => backward_weight_at(simd, x, dz, n, output, dw));
 }
 
-/// Samples whose occupancies are transposed at once.
-const GROUP: usize = 64;
-
 #[inline(always)]
 fn backward_weight_at<S: Simd>(simd: S, x: Features<'_>, dz: &[f32], n: usize, output: Output, dw: &mut [f32]) {
-    let k = dw.len() / n;
+    let Some(k) = x.values.len().checked_div(dz.len() / n) else { return };
+    with_outputs!(simd, n, backward_weight_outputs::<S>(simd, x, k, dz, output, dw));
+}
+
+#[inline(always)]
+fn backward_weight_outputs<S: Simd, const N: usize>(
+    simd: S,
+    x: Features<'_>,
+    k: usize,
+    dz: &[f32],
+    mut output: Output,
+    dw: &mut [f32],
+) {
+    /// Samples whose occupancies are transposed at once.
+    const GROUP: usize = 64;
     let words = words_per_row(k);
-    let mut output = output;
-    for (group, (x_group, dz_group)) in x.values.chunks(GROUP * k).zip(dz.chunks(GROUP * n)).enumerate() {
-        let samples = x_group.len() / k;
-        for word in 0..words {
+    let (dz, _) = dz.as_chunks::<N>();
+    let (panels, _) = dw.as_chunks_mut::<BLOCK>().0.as_chunks_mut::<N>();
+    for (group, (x_group, dz)) in x.values.chunks(GROUP * k).zip(dz.chunks(GROUP)).enumerate() {
+        for (word, panels) in panels.chunks_mut(64).enumerate() {
             // Bit s of word b: whether block b of sample s is occupied.
-            let mut occupied = [u64::MAX >> (GROUP - samples); GROUP];
+            let mut occupied = [u64::MAX >> (GROUP - dz.len()); GROUP];
             if let Some(all) = x.occupied {
                 occupied = [0; GROUP];
-                for (sample, bits) in occupied.iter_mut().enumerate().take(samples) {
+                for (sample, bits) in occupied.iter_mut().enumerate().take(dz.len()) {
                     *bits = all[(group * GROUP + sample) * words + word];
                 }
                 transpose_bits(&mut occupied);
             }
-            for tile in tiles::<S>(n) {
-                let dw = &mut dw[tile.start * k..tile.end * k];
-                let group =
-                    Group { x: x_group, dz: &dz_group[tile.start..], n, occupied: &occupied, first_block: word * 64 };
-                with_tile!(simd, tile.len(), backward_weight_tile::<S>(simd, group, output, dw));
+            for (block, (panel, samples)) in panels.iter_mut().zip(occupied).enumerate() {
+                let start = (word * 64 + block) * BLOCK;
+                if start + BLOCK <= k {
+                    add_to_panel(
+                        simd,
+                        dz,
+                        samples,
+                        output,
+                        panel,
+                        #[inline(always)]
+                        |sample| f32x8::from_slice(simd, &x_group[sample * k + start..][..BLOCK]),
+                    );
+                } else {
+                    add_to_panel(
+                        simd,
+                        dz,
+                        samples,
+                        output,
+                        panel,
+                        #[inline(always)]
+                        |sample| load(simd, &x_group[(sample * k + start).min((sample + 1) * k)..(sample + 1) * k]),
+                    );
+                }
             }
         }
         output = Output::Accumulate;
     }
 }
 
-/// Up to 64 samples and up to 64 of their blocks; a sample's `dz` stand from `sample * n` on.
-#[derive(Clone, Copy)]
-struct Group<'a> {
-    x: &'a [f32],
-    dz: &'a [f32],
-    n: usize,
-    /// A word for each block from `first_block` on, a bit for each sample.
-    occupied: &'a [u64; GROUP],
-    first_block: usize,
-}
-
-/// What a group adds to its blocks of one tile of `dw: [T, k]`.
+/// Adds some samples, a bit each, to a panel; `x` gives a sample's block of features.
 #[inline(always)]
-fn backward_weight_tile<S: Simd, const T: usize>(simd: S, group: Group<'_>, output: Output, dw: &mut [f32]) {
-    let k = dw.len() / T;
-    let blocks = k / LANES;
-    for (block, samples) in (group.first_block..blocks).zip(group.occupied) {
-        if *samples == 0 && output == Output::Accumulate {
-            continue;
-        }
-        let mut sums: [f32x16<S>; T] = std::array::from_fn(
-            #[inline(always)]
-            |o| match output {
-                Output::Overwrite => f32x16::splat(simd, 0.0),
-                Output::Accumulate => f32x16::from_slice(simd, &dw[o * k + block * LANES..][..LANES]),
-            },
-        );
-        let mut samples = *samples;
-        while samples != 0 {
-            let sample = samples.trailing_zeros() as usize;
-            samples &= samples - 1;
-            let x = f32x16::from_slice(simd, &group.x[sample * k + block * LANES..][..LANES]);
-            let dz = &group.dz[sample * group.n..][..T];
-            for o in 0..T {
-                sums[o] = x.mul_add_precise(f32x16::splat(simd, dz[o]), sums[o]);
-            }
-        }
-        for o in 0..T {
-            sums[o].store_slice(&mut dw[o * k + block * LANES..][..LANES]);
+fn add_to_panel<S: Simd, const N: usize>(
+    simd: S,
+    dz: &[[f32; N]],
+    mut samples: u64,
+    output: Output,
+    panel: &mut [[f32; BLOCK]; N],
+    x: impl Fn(usize) -> f32x8<S>,
+) {
+    if samples == 0 && output == Output::Accumulate {
+        return;
+    }
+    let mut sums: [f32x8<S>; N] = std::array::from_fn(
+        #[inline(always)]
+        |o| match output {
+            Output::Overwrite => f32x8::splat(simd, 0.0),
+            Output::Accumulate => f32x8::load_array_ref(simd, &panel[o]),
+        },
+    );
+    while samples != 0 {
+        let sample = samples.trailing_zeros() as usize;
+        samples &= samples - 1;
+        let (x, dz) = (x(sample), &dz[sample]);
+        for o in 0..N {
+            sums[o] = x.mul_add_precise(f32x8::splat(simd, dz[o]), sums[o]);
         }
     }
-    if !k.is_multiple_of(LANES) && blocks < group.first_block + GROUP {
-        let samples = group.occupied[blocks - group.first_block];
-        for o in 0..T {
-            let dw = &mut dw[o * k + blocks * LANES..(o + 1) * k];
-            let mut sum = match output {
-                Output::Overwrite => f32x16::splat(simd, 0.0),
-                Output::Accumulate => load_short(simd, dw),
-            };
-            for sample in (0..GROUP).filter(|sample| samples >> sample & 1 == 1) {
-                let x = load_short(simd, &group.x[sample * k + blocks * LANES..(sample + 1) * k]);
-                sum = x.mul_add_precise(f32x16::splat(simd, group.dz[sample * group.n + o]), sum);
-            }
-            dw.copy_from_slice(&sum.as_array()[..dw.len()]);
-        }
+    for o in 0..N {
+        sums[o].store_array(&mut panel[o]);
     }
 }
 
-/// `dx = dz w`, outputs in order. `dz: [m, n]`, `w: [n, k]`, read; `dx: [m, k]`, overwritten.
+/// `dx = dz w`, outputs in order. `dz: [m, n]`, read; `dx: [m, k]`, overwritten.
 pub fn backward_input(level: SimdLevel, dz: &[f32], w: &[f32], n: usize, dx: &mut [f32]) {
-    debug_assert!((1..=MAX_OUT_FEATURES).contains(&n) && w.len().is_multiple_of(n));
+    debug_assert!((1..=MAX_OUT_FEATURES).contains(&n) && w.len().is_multiple_of(n * LANES));
     dispatch!(level.token(), simd => backward_input_at(simd, dz, w, n, dx));
 }
 
 #[inline(always)]
 fn backward_input_at<S: Simd>(simd: S, dz: &[f32], w: &[f32], n: usize, dx: &mut [f32]) {
-    let k = w.len() / n;
-    for (dz_row, dx_row) in dz.chunks_exact(n).zip(dx.chunks_exact_mut(k)) {
-        for (block, dx_block) in dx_row.chunks_mut(LANES).enumerate() {
-            let mut sum = f32x16::splat(simd, 0.0);
-            for (o, dz) in dz_row.iter().enumerate() {
-                let w = load(simd, &w[o * k + block * LANES..][..dx_block.len()]);
-                sum = w.mul_add_precise(f32x16::splat(simd, *dz), sum);
+    let Some(k) = dx.len().checked_div(dz.len() / n) else { return };
+    for (dz, dx) in dz.chunks_exact(n).zip(dx.chunks_exact_mut(k)) {
+        for (w, dx) in w.chunks_exact(n * BLOCK).zip(dx.chunks_mut(BLOCK)) {
+            let mut sum = f32x8::splat(simd, 0.0);
+            for (w, dz) in w.as_chunks::<BLOCK>().0.iter().zip(dz) {
+                sum = f32x8::load_array_ref(simd, w).mul_add_precise(f32x8::splat(simd, *dz), sum);
             }
-            store(sum, dx_block);
+            store(sum, dx);
         }
     }
 }
 
-/// Up to sixteen values, with zeros in the lanes beyond them.
+/// Up to eight values, with zeros in the lanes beyond them.
 #[inline(always)]
-fn load<S: Simd>(simd: S, values: &[f32]) -> f32x16<S> {
-    match values.as_array::<LANES>() {
-        Some(lanes) => f32x16::load_array_ref(simd, lanes),
-        None => load_short(simd, values),
-    }
+fn load<S: Simd>(simd: S, values: &[f32]) -> f32x8<S> {
+    let mut lanes = [0.0; BLOCK];
+    lanes[..values.len()].copy_from_slice(values);
+    f32x8::load_array_ref(simd, &lanes)
 }
 
 /// As many lanes as `values` takes.
 #[inline(always)]
-fn store<S: Simd>(lanes: f32x16<S>, values: &mut [f32]) {
-    match values.as_mut_array::<LANES>() {
+fn store<S: Simd>(lanes: f32x8<S>, values: &mut [f32]) {
+    match values.as_mut_array::<BLOCK>() {
         Some(values) => lanes.store_array(values),
         None => values.copy_from_slice(&lanes.as_array()[..values.len()]),
     }
 }
 
-/// A row of features as whole blocks and the short block at its end (empty where `k` is a multiple of 16).
-#[inline(always)]
-fn blocks(row: &[f32]) -> (&[[f32; LANES]], &[f32]) {
-    row.as_chunks::<LANES>()
-}
-
-/// A short block, with zeros in the lanes beyond it.
-#[inline(always)]
-fn load_short<S: Simd>(simd: S, values: &[f32]) -> f32x16<S> {
-    let mut lanes = [0.0; LANES];
-    lanes[..values.len()].copy_from_slice(values);
-    f32x16::load_array_ref(simd, &lanes)
-}
-
-/// Visits the set bits of `words` that lie in `range`, as bit numbers, ascending; without words, all of the range.
-#[inline(always)]
-fn visit_occupied(words: Option<&[u64]>, range: Range<usize>, mut visit: impl FnMut(usize)) {
-    let Some(words) = words else {
-        range.for_each(visit);
-        return;
-    };
-    for (index, word) in words.iter().enumerate().take(range.end.div_ceil(64)).skip(range.start / 64) {
-        let first = index * 64;
-        let mut bits = *word;
-        if range.start > first {
-            bits &= u64::MAX << (range.start - first);
-        }
-        if range.end < first + 64 {
-            bits &= !(u64::MAX << (range.end - first));
-        }
-        while bits != 0 {
-            visit(first + bits.trailing_zeros() as usize);
-            bits &= bits - 1;
-        }
-    }
-}
-
-/// The sums of up to sixteen vectors over their lanes, each by the same tree: first the lanes 8 apart, then neighbours,
-/// then pairs of them, ...
+/// The sums of up to sixteen vectors over their lanes, each by the same tree: first neighbours, then pairs of them, ...
 ///
 /// Two vectors fold into one, the sums of the first's neighbours beside those of the second's; three rounds leave eight
 /// vectors' sums in one.
 #[inline(always)]
-fn add_lanes<S: Simd, const T: usize>(simd: S, sums: [f32x16<S>; T]) -> [f32; LANES] {
-    let mut halves = [f32x8::splat(simd, 0.0); LANES];
-    for (half, sum) in halves.iter_mut().zip(sums) {
-        let (low, high) = sum.split();
-        *half = low + high;
-    }
-    fold(&mut halves, T.div_ceil(2));
-    fold(&mut halves, T.div_ceil(4));
-    fold(&mut halves, T.div_ceil(8));
-    *halves[0].combine(halves[1]).as_array()
+fn add_lanes<S: Simd, const T: usize>(simd: S, sums: [f32x8<S>; T]) -> [f32; 16] {
+    let mut vectors = [f32x8::splat(simd, 0.0); 16];
+    vectors[..T].copy_from_slice(&sums);
+    fold(&mut vectors, T.div_ceil(2));
+    fold(&mut vectors, T.div_ceil(4));
+    fold(&mut vectors, T.div_ceil(8));
+    *vectors[0].combine(vectors[1]).as_array()
 }
 
 /// One round: the first `2 * pairs` vectors become `pairs`. What is left of earlier rounds beyond them ends in lanes
 /// beyond the sums asked for.
 #[inline(always)]
-fn fold<S: Simd>(vectors: &mut [f32x8<S>; LANES], pairs: usize) {
+fn fold<S: Simd>(vectors: &mut [f32x8<S>; 16], pairs: usize) {
     for pair in 0..pairs {
         let (a, b) = (vectors[2 * pair], vectors[2 * pair + 1]);
         vectors[pair] = a.unzip_low(b) + a.unzip_high(b);
@@ -369,6 +306,7 @@ mod tests {
         poisoned: Vec<f32>,
         /// Which blocks of `x` are not zeros: `[m, words_per_row(k)]`.
         occupied: Vec<u64>,
+        /// `[n, k]`, row-major.
         w: Vec<f32>,
         dz: Vec<f32>,
         /// What `dw` holds before something is added to it.
@@ -382,7 +320,7 @@ mod tests {
             let (mut x, mut occupied) = (value(m * k, 1), vec![0; m * words]);
             let mut poisoned = x.clone();
             for (sample, (x, poisoned)) in x.chunks_mut(k).zip(poisoned.chunks_mut(k)).enumerate() {
-                for (block, (x, poisoned)) in x.chunks_mut(LANES).zip(poisoned.chunks_mut(LANES)).enumerate() {
+                for (block, (x, poisoned)) in x.chunks_mut(BLOCK).zip(poisoned.chunks_mut(BLOCK)).enumerate() {
                     let last = sample + 1 == m;
                     if sample == 0 || (!last && (sample * 7 + block * 11 + sample * block) % 13 < 6) {
                         occupied[sample * words + block / 64] |= 1 << (block % 64);
@@ -413,13 +351,25 @@ mod tests {
 
         /// All columns and, in the smaller batches, pieces that begin at whole blocks: halves, one block, nothing.
         fn columns(&self) -> Vec<Range<usize>> {
-            let middle = blocks_per_row(self.k) / 2 * LANES;
+            let middle = blocks_per_row(self.k) / 2 * BLOCK;
             match (self.m, middle) {
                 (1..=3, 0) => vec![0..self.k, 0..0],
-                (1..=3, _) => vec![0..self.k, 0..0, 0..middle, middle..self.k, middle - LANES..middle],
+                (1..=3, _) => vec![0..self.k, 0..0, 0..middle, middle..self.k, middle - BLOCK..middle],
                 _ => std::iter::once(0..self.k).collect(),
             }
         }
+    }
+
+    fn panels_of(rows: &[f32], k: usize) -> Vec<f32> {
+        let mut panels = vec![f32::NAN; panels::len(rows.len() / k, k)];
+        panels::from_rows(rows, k, &mut panels);
+        panels
+    }
+
+    fn rows_of(panels: &[f32], n: usize, k: usize) -> Vec<f32> {
+        let mut rows = vec![f32::NAN; n * k];
+        panels::to_rows(panels, k, &mut rows);
+        rows
     }
 
     fn wide(values: &[f32]) -> Vec<f64> {
@@ -501,7 +451,7 @@ mod tests {
             for columns in case.columns() {
                 let found = same_everywhere(&case, |level, x| {
                     let mut z = vec![f32::NAN; case.m * case.n];
-                    forward(level, x, &case.w, case.n, columns.clone(), &mut z);
+                    forward(level, x, &panels_of(&case.w, case.k), case.n, columns.clone(), &mut z);
                     z
                 });
                 let oracle = |values: fn(&[f32]) -> Vec<f64>| forward_oracle(&case, &columns, values);
@@ -516,11 +466,11 @@ mod tests {
             for output in [Output::Overwrite, Output::Accumulate] {
                 let found = same_everywhere(&case, |level, x| {
                     let mut dw = match output {
-                        Output::Overwrite => vec![f32::NAN; case.n * case.k],
-                        Output::Accumulate => case.dw.clone(),
+                        Output::Overwrite => vec![f32::NAN; panels::len(case.n, case.k)],
+                        Output::Accumulate => panels_of(&case.dw, case.k),
                     };
                     backward_weight(level, x, &case.dz, case.n, output, &mut dw);
-                    dw
+                    rows_of(&dw, case.n, case.k)
                 });
                 let oracle = |values: fn(&[f32]) -> Vec<f64>| backward_weight_oracle(&case, output, values);
                 assert_agrees(&case, &format!("dw, {output:?}"), case.m + 1, &found, oracle);
@@ -533,7 +483,7 @@ mod tests {
         for case in (1..=MAX_OUT_FEATURES).flat_map(Case::all) {
             let found = same_everywhere(&case, |level, _| {
                 let mut dx = vec![f32::NAN; case.m * case.k];
-                backward_input(level, &case.dz, &case.w, case.n, &mut dx);
+                backward_input(level, &case.dz, &panels_of(&case.w, case.k), case.n, &mut dx);
                 dx
             });
             assert_agrees(&case, "dx", case.n, &found, |values| backward_input_oracle(&case, values));
@@ -550,16 +500,18 @@ mod tests {
             let of =
                 |values: &[f32]| values.chunks(k).flat_map(|row| row[columns.clone()].to_vec()).collect::<Vec<_>>();
             let (x, w) = (of(&case.x), of(&case.w));
+            let (whole_w, w) = (panels_of(&case.w, k), panels_of(&w, columns.len()));
             for level in levels() {
                 let (mut part, mut share) = (vec![f32::NAN; m * n], vec![f32::NAN; m * n]);
-                forward(level, case.features()[1].1, &case.w, n, columns.clone(), &mut part);
+                forward(level, case.features()[1].1, &whole_w, n, columns.clone(), &mut part);
                 forward(level, Features::from(&x), &w, n, 0..columns.len(), &mut share);
                 assert_eq!(first_difference(&part, &share), None, "z of {columns:?}, {}", level.name());
 
-                let (mut dw, mut share) = (vec![f32::NAN; n * k], vec![f32::NAN; n * columns.len()]);
+                let (mut dw, mut share) = (whole_w.clone(), w.clone());
                 backward_weight(level, case.features()[1].1, &case.dz, n, Output::Overwrite, &mut dw);
                 backward_weight(level, Features::from(&x), &case.dz, n, Output::Overwrite, &mut share);
-                assert_eq!(first_difference(&of(&dw), &share), None, "dw of {columns:?}, {}", level.name());
+                let (dw, share) = (of(&rows_of(&dw, n, k)), rows_of(&share, n, columns.len()));
+                assert_eq!(first_difference(&dw, &share), None, "dw of {columns:?}, {}", level.name());
             }
         }
     }
@@ -578,7 +530,7 @@ mod tests {
     /// Some blocks of the cases have to be zeros and some not, or the tests above would not see them left out.
     #[test]
     fn the_cases_have_blocks_of_both_kinds() {
-        for case in Case::all(1).filter(|case| case.m > 3 && case.k > LANES) {
+        for case in Case::all(1).filter(|case| case.m > 3 && case.k > BLOCK) {
             let blocks = case.m * blocks_per_row(case.k);
             let occupied: usize = case.occupied.iter().map(|word| word.count_ones() as usize).sum();
             assert!(

@@ -1,18 +1,30 @@
-//! Which blocks of sixteen features hold anything but zeros. A product may leave the others out and be exact:
+//! Which blocks of eight features hold anything but zeros. A product may leave the others out and be exact:
 //! `fma(0, w, sum)` is `sum` for every finite `w`.
 //!
 //! An occupancy has one bit per block, `words_per_row(k)` words of 64 bits for each sample.
 
-use crate::kernels::LANES;
+/// Features of a block. Of MNIST's blocks of eight, 39 % hold a pixel that is not zero; of blocks of sixteen, 58 %.
+pub const BLOCK: usize = 8;
 
 /// Blocks of a row of `k` features; the last one may be short.
 pub fn blocks_per_row(k: usize) -> usize {
-    k.div_ceil(LANES)
+    k.div_ceil(BLOCK)
 }
 
 /// 64-bit words that hold a bit for each block of a row of `k` features.
 pub fn words_per_row(k: usize) -> usize {
     blocks_per_row(k).div_ceil(64)
+}
+
+/// `len` bits, 1 to 64 of them, from bit `first` of `words` on.
+#[inline(always)]
+pub fn bits_from(words: &[u64], first: usize, len: usize) -> u64 {
+    let (word, bit) = (first / 64, first % 64);
+    let bits = match words.get(word + 1) {
+        Some(next) if bit > 0 => words[word] >> bit | next << (64 - bit),
+        _ => words[word] >> bit,
+    };
+    bits & u64::MAX >> (64 - len)
 }
 
 /// A batch as the kernels read it: `values: [m, k]`, row-major, and maybe its occupancy.
@@ -78,8 +90,20 @@ mod tests {
     }
 
     #[test]
+    fn bits_may_begin_anywhere() {
+        let words = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, 0x0f1e_2d3c_4b5a_6978];
+        let bit = |i: usize| words[i / 64] >> (i % 64) & 1;
+        for first in 0..192 {
+            for len in 1..=64.min(192 - first) {
+                let expected = (0..len).fold(0, |bits, i| bits | bit(first + i) << i);
+                assert_eq!(bits_from(&words, first, len), expected, "{len} from {first}");
+            }
+        }
+    }
+
+    #[test]
     fn a_short_last_block_counts() {
-        assert_eq!([1, 16, 17, 784, 1024, 1025].map(blocks_per_row), [1, 1, 2, 49, 64, 65]);
-        assert_eq!([1, 784, 1024, 1025].map(words_per_row), [1, 1, 1, 2]);
+        assert_eq!([1, 8, 9, 784, 1024, 1025].map(blocks_per_row), [1, 1, 2, 98, 128, 129]);
+        assert_eq!([1, 512, 513, 784, 1025].map(words_per_row), [1, 1, 2, 2, 3]);
     }
 }

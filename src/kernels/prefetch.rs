@@ -1,22 +1,22 @@
 //! Asks for memory before it is needed. It changes no value and waits for nothing; where there is no such instruction, it
 //! does nothing.
 
-use crate::kernels::SimdLevel;
+use fearless_simd::Simd;
 
 /// Asks for every cache line of `bytes`.
-#[inline]
-pub fn prefetch(level: SimdLevel, bytes: &[u8]) {
+#[inline(always)]
+pub(super) fn prefetch<S: Simd>(simd: S, bytes: &[u8]) {
     #[cfg(target_arch = "x86_64")]
-    if let Some(avx2) = level.token().as_avx2() {
+    if let Some(avx2) = simd.level().as_avx2() {
         prefetch_lines(avx2, bytes);
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (level, bytes);
+    let _ = (simd, bytes);
 }
 
 #[cfg(target_arch = "x86_64")]
 fearless_simd::kernel!(
-    #[inline]
+    #[inline(always)]
     fn prefetch_lines(_avx2: Avx2, bytes: &[u8]) {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 

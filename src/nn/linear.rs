@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{Matrix, Output, gemm};
-use crate::kernels::{AlignedVec, Features, KernelChoice, SimdLevel, narrow, pointwise};
+use crate::kernels::{AlignedVec, Features, KernelChoice, SimdLevel, narrow, panels, pointwise};
 use crate::nn::reduce::{Alone, Reduce};
 use crate::nn::split::{Axis, Split};
 
@@ -13,8 +13,11 @@ use crate::nn::split::{Axis, Split};
 pub struct Linear {
     in_features: usize,
     out_features: usize,
+    /// In the kernel's order: `[in_features, out_features]` for GEMM, which would else transpose it for every product;
+    /// [`mod@panels`] for the narrow kernels.
     weight: AlignedVec,
     bias: Vec<f32>,
+    /// In the weight's order.
     weight_grad: AlignedVec,
     bias_grad: Vec<f32>,
     /// Whether the gradients hold anything; as in PyTorch, zeroing them means forgetting them.
@@ -39,6 +42,23 @@ enum Kernel {
     Narrow,
 }
 
+impl Kernel {
+    fn of(choice: KernelChoice, out_features: usize) -> Self {
+        match choice {
+            KernelChoice::Auto | KernelChoice::Narrow if out_features <= narrow::MAX_OUT_FEATURES => Kernel::Narrow,
+            _ => Kernel::Gemm,
+        }
+    }
+
+    /// Floats of a weight in this kernel's order.
+    fn weights(self, in_features: usize, out_features: usize) -> usize {
+        match self {
+            Kernel::Gemm => in_features * out_features,
+            Kernel::Narrow => panels::len(out_features, in_features),
+        }
+    }
+}
+
 impl Linear {
     /// A layer of given parameters. `weight: [out_features, in_features]`, `bias: [out_features]`.
     pub fn from_parts(in_features: usize, out_features: usize, weight: Vec<f32>, bias: Vec<f32>) -> Result<Self> {
@@ -55,26 +75,26 @@ impl Linear {
             return Err(shape("bias", Some(out_features), bias.len()));
         }
         let mut linear = Self::zeros(in_features, out_features, Split::whole(in_features));
-        linear.weight.copy_from_slice(&weight);
+        linear.set_weight(&weight);
         linear.bias.copy_from_slice(&bias);
         Ok(linear)
     }
 
     fn zeros(in_features: usize, out_features: usize, split: Split) -> Self {
-        let mut linear = Linear {
+        let kernel = Kernel::of(KernelChoice::Auto, out_features);
+        let weights = kernel.weights(in_features, out_features);
+        Linear {
             in_features,
             out_features,
-            weight: AlignedVec::zeros(in_features * out_features),
+            weight: AlignedVec::zeros(weights),
             bias: vec![0.0; out_features],
-            weight_grad: AlignedVec::zeros(in_features * out_features),
+            weight_grad: AlignedVec::zeros(weights),
             bias_grad: vec![0.0; out_features],
             has_grad: false,
             level: SimdLevel::detect(),
-            kernel: Kernel::Gemm,
+            kernel,
             split,
-        };
-        linear.set_kernel(KernelChoice::Auto);
-        linear
+        }
     }
 
     pub fn in_features(&self) -> usize {
@@ -85,14 +105,31 @@ impl Linear {
         self.out_features
     }
 
-    /// `[out_features, in_features]`.
-    pub fn weight(&self) -> &[f32] {
-        &self.weight
+    /// `[out_features, in_features]`, row-major. A copy: the layer keeps it in the order of its kernel.
+    pub fn weight(&self) -> Vec<f32> {
+        self.in_rows(&self.weight)
     }
 
-    /// `[out_features, in_features]`.
-    pub fn weight_mut(&mut self) -> &mut [f32] {
-        &mut self.weight
+    /// `weight: [out_features, in_features]`, row-major.
+    ///
+    /// # Panics
+    /// If it has another number of values.
+    pub fn set_weight(&mut self, weight: &[f32]) {
+        assert_eq!(weight.len(), self.in_features * self.out_features, "weights of a linear layer");
+        match self.kernel {
+            Kernel::Gemm => transpose(weight, self.in_features, &mut self.weight),
+            Kernel::Narrow => panels::from_rows(weight, self.in_features, &mut self.weight),
+        }
+    }
+
+    /// A weight or its gradient in the order that users know.
+    fn in_rows(&self, values: &[f32]) -> Vec<f32> {
+        let mut rows = vec![0.0; self.in_features * self.out_features];
+        match self.kernel {
+            Kernel::Gemm => transpose(values, self.out_features, &mut rows),
+            Kernel::Narrow => panels::to_rows(values, self.in_features, &mut rows),
+        }
+        rows
     }
 
     /// `[out_features]`.
@@ -105,9 +142,9 @@ impl Linear {
         &mut self.bias
     }
 
-    /// The loss's derivative by the weight, `[out_features, in_features]`; none since the last [`Self::zero_grad`].
-    pub fn weight_grad(&self) -> Option<&[f32]> {
-        self.has_grad.then_some(&*self.weight_grad)
+    /// The loss's derivative by the weight, `[out_features, in_features]`, a copy; none since the last [`Self::zero_grad`].
+    pub fn weight_grad(&self) -> Option<Vec<f32>> {
+        self.has_grad.then(|| self.in_rows(&self.weight_grad))
     }
 
     /// The loss's derivative by the bias, `[out_features]`; none since the last [`Self::zero_grad`].
@@ -119,14 +156,15 @@ impl Linear {
         self.level = level;
     }
 
-    /// Chooses the kernel by the layer's shape alone, so that the bits of a result never depend on timing.
+    /// Chooses the kernel by the layer's shape alone, so that the bits of a result never depend on timing. Gradients are
+    /// forgotten.
     pub(crate) fn set_kernel(&mut self, choice: KernelChoice) {
-        self.kernel = match choice {
-            KernelChoice::Auto | KernelChoice::Narrow if self.out_features <= narrow::MAX_OUT_FEATURES => {
-                Kernel::Narrow
-            }
-            _ => Kernel::Gemm,
-        };
+        let weight = self.weight();
+        self.kernel = Kernel::of(choice, self.out_features);
+        let weights = self.kernel.weights(self.in_features, self.out_features);
+        (self.weight, self.weight_grad) = (AlignedVec::zeros(weights), AlignedVec::zeros(weights));
+        self.set_weight(&weight);
+        self.zero_grad();
     }
 
     pub(crate) fn is_narrow(&self) -> bool {
@@ -172,8 +210,8 @@ impl Linear {
             Kernel::Narrow => narrow::forward(self.level, x, &self.weight, self.out_features, columns, z),
             Kernel::Gemm => {
                 let x = Matrix::row_major(x.values, x.values.len() / self.in_features, self.in_features);
-                let weight = Matrix::row_major(&self.weight, self.out_features, self.in_features);
-                gemm(x.columns(columns.clone()), weight.columns(columns).transposed(), Output::Overwrite, z);
+                let weight = Matrix::row_major(&self.weight, self.in_features, self.out_features);
+                gemm(x.columns(columns.clone()), weight.rows(columns), Output::Overwrite, z);
             }
         }
     }
@@ -226,8 +264,8 @@ impl Linear {
             }
             Kernel::Gemm => {
                 let dz = Matrix::row_major(dz, dz.len() / self.out_features, self.out_features);
-                let weight = Matrix::row_major(&self.weight, self.out_features, self.in_features);
-                gemm(dz.columns(units.clone()), weight.rows(units), Output::Overwrite, dx);
+                let weight = Matrix::row_major(&self.weight, self.in_features, self.out_features);
+                gemm(dz.columns(units.clone()), weight.columns(units).transposed(), Output::Overwrite, dx);
             }
         }
     }
@@ -248,11 +286,18 @@ impl Linear {
     /// The piece of this layer that holder `holder` of `holders` has, its parameters included; its gradients start anew.
     pub(crate) fn share(&self, holder: usize, holders: usize) -> Self {
         let (range, split) = self.split.share(holder, holders);
-        let mut share = match split.axis {
-            Axis::Features => Self::zeros(range.len(), self.out_features, split),
-            Axis::Units => Self::zeros(self.in_features, range.len(), split),
+        let (in_features, out_features) = match split.axis {
+            Axis::Features => (range.len(), self.out_features),
+            Axis::Units => (self.in_features, range.len()),
         };
-        (share.level, share.kernel) = (self.level, self.kernel);
+        let weights = self.kernel.weights(in_features, out_features);
+        let mut share = Linear {
+            weight: AlignedVec::zeros(weights),
+            weight_grad: AlignedVec::zeros(weights),
+            kernel: self.kernel,
+            level: self.level,
+            ..Self::zeros(in_features, out_features, split)
+        };
         share.take_share(self, holder, holders);
         share
     }
@@ -260,8 +305,8 @@ impl Linear {
     /// Copies a holder's piece of `whole` into this [`Self::share`] of it.
     pub(crate) fn take_share(&mut self, whole: &Self, holder: usize, holders: usize) {
         let (weights, biases) = whole.share_ranges(holder, holders);
-        for (whole_row, own_row) in weights {
-            self.weight[own_row].copy_from_slice(&whole.weight[whole_row]);
+        for (whole_run, own_run) in weights {
+            self.weight[own_run].copy_from_slice(&whole.weight[whole_run]);
         }
         self.bias.copy_from_slice(&whole.bias[biases]);
     }
@@ -269,8 +314,8 @@ impl Linear {
     /// Copies a holder's [`Self::share`] back to where it came from.
     pub(crate) fn gather_share(&mut self, share: &Self, holder: usize, holders: usize) {
         let (weights, biases) = self.share_ranges(holder, holders);
-        for (own_row, share_row) in weights {
-            self.weight[own_row].copy_from_slice(&share.weight[share_row]);
+        for (own_run, share_run) in weights {
+            self.weight[own_run].copy_from_slice(&share.weight[share_run]);
         }
         self.bias[biases].copy_from_slice(&share.bias);
     }
@@ -282,10 +327,16 @@ impl Linear {
         holders: usize,
     ) -> (impl Iterator<Item = (Range<usize>, Range<usize>)> + use<>, Range<usize>) {
         let (range, _) = self.split.share(holder, holders);
-        // By units, a share is one run of whole rows. By features, it has a piece of every row and all biases.
-        let (runs, start, len, stride, biases) = match self.split.axis {
-            Axis::Features => (self.out_features, range.start, range.len(), self.in_features, 0..self.out_features),
-            Axis::Units => (1, range.start * self.in_features, range.len() * self.in_features, 0, range),
+        let n = self.out_features;
+        let (runs, start, len, stride, biases) = match (self.split.axis, self.kernel) {
+            // One run of whole rows of `[in_features, out_features]`, and all biases.
+            (Axis::Features, Kernel::Gemm) => (1, n * range.start, n * range.len(), 0, 0..n),
+            // One run of whole panels.
+            (Axis::Features, Kernel::Narrow) => (1, n * range.start, panels::len(n, range.len()), 0, 0..n),
+            // A piece of every row.
+            (Axis::Units, Kernel::Gemm) => (self.in_features, range.start, range.len(), n, range),
+            // Narrow layers are not cut by units: one holder has all of it.
+            (Axis::Units, Kernel::Narrow) => (1, 0, panels::len(range.len(), self.in_features), 0, range),
         };
         let runs = (0..runs).map(move |run| {
             let own = run * stride + start;
@@ -295,7 +346,7 @@ impl Linear {
     }
 }
 
-/// `dw = dz^T x` or `dw += dz^T x`, for a layer of `shape` (in_features, out_features).
+/// `dw = dz^T x` or `dw += dz^T x`, for a layer of `shape` (in_features, out_features); `dw` in the kernel's order.
 fn multiply_transposed(
     level: SimdLevel,
     kernel: Kernel,
@@ -309,8 +360,18 @@ fn multiply_transposed(
         Kernel::Narrow => narrow::backward_weight(level, x, dz, out_features, output, dw),
         Kernel::Gemm => {
             let m = x.values.len() / in_features;
-            let dz = Matrix::row_major(dz, m, out_features).transposed();
-            gemm(dz, Matrix::row_major(x.values, m, in_features), output, dw);
+            let x = Matrix::row_major(x.values, m, in_features).transposed();
+            gemm(x, Matrix::row_major(dz, m, out_features), output, dw);
+        }
+    }
+}
+
+/// `a: [rows, columns]`, read; `b: [columns, rows]`, overwritten.
+fn transpose(a: &[f32], columns: usize, b: &mut [f32]) {
+    let rows = a.len() / columns;
+    for (row, a) in a.chunks_exact(columns).enumerate() {
+        for (column, value) in a.iter().enumerate() {
+            b[column * rows + row] = *value;
         }
     }
 }
@@ -375,7 +436,7 @@ mod tests {
         case.layer.forward(&case.x, &mut z);
         case.layer.zero_grad();
         case.layer.backward(&case.x, &case.dz, Some(&mut dx));
-        [z, case.layer.weight_grad().unwrap().to_vec(), case.layer.bias_grad().unwrap().to_vec(), dx]
+        [z, case.layer.weight_grad().unwrap(), case.layer.bias_grad().unwrap().to_vec(), dx]
     }
 
     #[test]
@@ -419,7 +480,7 @@ mod tests {
         for times in [1.0, 2.0, 3.0] {
             case.layer.backward(&case.x, &case.dz, None);
             let times = |values: &[f64]| values.iter().map(|value| value * times).collect::<Vec<_>>();
-            assert_eq!(wide(case.layer.weight_grad().unwrap()), times(&dw));
+            assert_eq!(wide(&case.layer.weight_grad().unwrap()), times(&dw));
             assert_eq!(wide(case.layer.bias_grad().unwrap()), times(&db));
         }
         case.layer.zero_grad();
@@ -435,8 +496,11 @@ mod tests {
         case.layer.backward(&case.x, &case.dz, None);
         let [_, dw, db, _] = oracle(wide, &case);
         let mut seen = Vec::new();
-        case.layer.for_each_gradient(|_, values, gradient| seen.push((values.to_vec(), wide(gradient))));
-        assert_eq!(seen, [(case.weight.clone(), dw), (case.bias.clone(), db)]);
+        case.layer.for_each_gradient(|_, values, gradient| seen.push((values.to_vec(), gradient.to_vec())));
+        let [(weight, weight_grad), (bias, bias_grad)] = &seen[..] else { panic!("{} tensors", seen.len()) };
+        assert_eq!(case.layer.in_rows(weight), case.weight);
+        assert_eq!(wide(&case.layer.in_rows(weight_grad)), dw);
+        assert_eq!((bias, wide(bias_grad)), (&case.bias, db));
     }
 
     #[test]

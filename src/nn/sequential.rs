@@ -194,6 +194,11 @@ impl Sequential {
         }
     }
 
+    /// Whether it never reads features that are not occupied.
+    pub(crate) fn leaves_out_zeros(&self) -> bool {
+        matches!(self.layers.first(), Some(Layer::Linear(linear)) if linear.is_narrow())
+    }
+
     /// Runs a batch through all layers and returns the logits, `[m, out_features]`. `x: [m, in_features]`, read.
     ///
     /// # Panics

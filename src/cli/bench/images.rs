@@ -73,7 +73,7 @@ impl Images {
 }
 
 /// Images of a line from top to bottom that wavers at random, about as thick and as long as a digit's: what counts for
-/// speed is how many of the aligned blocks of sixteen pixels are empty.
+/// speed is how many of the aligned blocks of eight pixels are empty.
 fn strokes(count: usize) -> Result<Dataset> {
     /// Where the line may turn: its ends and points at even heights between them.
     const POINTS: usize = 5;
@@ -114,12 +114,13 @@ mod tests {
     use super::super::super::args::default_data;
     use super::*;
 
-    /// Shares of pixels, and of aligned blocks of sixteen, that are not zero.
+    /// Shares of pixels, and of aligned blocks of eight, that are not zero.
     fn occupied(set: &Dataset) -> (f64, f64) {
         let share = |count: usize, of: usize| count as f64 / of as f64;
-        let pixels = set.pixels().iter().filter(|pixel| **pixel != 0).count();
-        let blocks = set.pixels().chunks(16).filter(|block| block.iter().any(|pixel| *pixel != 0)).count();
-        (share(pixels, set.pixels().len()), share(blocks, set.pixels().len() / 16))
+        let pixels = set.pixels();
+        let some = pixels.iter().filter(|pixel| **pixel != 0).count();
+        let blocks = pixels.chunks(8).filter(|block| block.iter().any(|pixel| *pixel != 0)).count();
+        (share(some, pixels.len()), share(blocks, pixels.len() / 8))
     }
 
     #[test]
