@@ -43,6 +43,11 @@ pub enum Error {
     #[error("{}: {problem}", path.display())]
     DataFolder { path: PathBuf, problem: String },
     // --- end of data sets as folders ---
+    // --- pictures ---
+    /// A picture cannot be read, or nothing can be made out in it.
+    #[error("{}: {problem}", path.display())]
+    Picture { path: PathBuf, problem: String },
+    // --- end of pictures ---
     /// Threads could not be started.
     #[error("cannot start {threads} threads: {problem}")]
     Threads { threads: usize, problem: String },

@@ -48,6 +48,7 @@
 //! | `kernels` | arithmetic on flat slices, shapes as arguments, on every SIMD level | threads, layers |
 //! | `kernels/reference` | the same arithmetic as plain loops: the oracle of the tests | every kernel |
 //! | `data` | IDX files, data sets, samples, scaled batches | networks, threads that train |
+//! | `picture` | PNG and JPEG of any size as images in MNIST's form, with the feature `picture` | networks, terminals |
 //! | `nn` | layers, loss, networks: forward, backward, zero_grad | files, threads, flags |
 //! | `optim` | from gradients to new parameters | what layers do with them |
 //! | `train` | the loop over epochs, evaluation, what both measured | flags, terminals, files |
@@ -68,6 +69,8 @@ pub mod model_file;
 pub mod nn;
 pub mod optim;
 pub mod parallel;
+#[cfg(feature = "picture")]
+pub mod picture;
 pub mod rng;
 pub mod run;
 pub mod train;

@@ -6,6 +6,9 @@
 mod batch;
 mod dataset;
 pub mod idx;
+#[cfg(feature = "inspect")]
+pub mod inspect;
+pub mod known;
 mod loader;
 mod rows;
 pub mod sample;

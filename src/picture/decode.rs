@@ -1,0 +1,216 @@
+//! From the bytes of a PNG or JPEG to grey, with limits that are checked before memory is taken for pixels. It knows
+//! formats, not what a picture shows.
+
+use std::fs::{self, File};
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use png::Transformations;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::Gray;
+use super::exif::Orientation;
+use crate::error::{Error, Result};
+
+/// The largest picture that is read. A camera of 50 megapixels stays below it; a decoder needs about 7 bytes for a pixel
+/// of a progressive JPEG, 5 for an interlaced PNG and 1 otherwise.
+pub const MAX_PIXELS: u64 = 64_000_000;
+/// The largest file that is read.
+pub const MAX_FILE_BYTES: u64 = 256 << 20;
+
+const PNG_MAGIC: &[u8] = b"\x89PNG\r\n\x1a\n";
+const JPEG_MAGIC: &[u8] = b"\xff\xd8\xff";
+/// For palettes and a row or two of pixels, which the PNG decoder keeps for itself.
+const PNG_BYTES: usize = 64 << 20;
+const WHITE: u8 = 255;
+const BLACK: u8 = 0;
+
+/// Reads the PNG or JPEG at `path` as grey; see [`decode`].
+///
+/// # Errors
+/// [`Error::Io`] from the operating system, [`Error::Picture`] for everything else.
+pub fn open(path: &Path) -> Result<Gray> {
+    let fail = |source| Error::Io { path: path.to_path_buf(), action: "open", source };
+    // Asked before opening: to open a named pipe may wait for ever.
+    let about = fs::metadata(path).map_err(fail)?;
+    if about.is_dir() {
+        return Err(refuse(path, "is a folder; name the pictures in it"));
+    }
+    if !about.is_file() {
+        return Err(refuse(path, "is not a regular file; give - to read a picture from standard input"));
+    }
+    if about.len() > MAX_FILE_BYTES {
+        return Err(too_many_bytes(path));
+    }
+    read(path, File::open(path).map_err(fail)?)
+}
+
+/// Reads a PNG or JPEG from `reader` to its end. Errors name `path_for_errors`.
+///
+/// # Errors
+/// As [`open`].
+pub fn read(path_for_errors: &Path, reader: impl Read) -> Result<Gray> {
+    let mut bytes = Vec::new();
+    reader.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|source| Error::Io {
+        path: path_for_errors.to_path_buf(),
+        action: "read",
+        source,
+    })?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(too_many_bytes(path_for_errors));
+    }
+    decode(path_for_errors, &bytes)
+}
+
+/// A PNG or JPEG as grey (luma of Rec. 601), the way up that its Exif says. The first bytes decide which of the two it is.
+///
+/// What is transparent shows white; only where nothing would be seen on white, black. 16 bits become 8, palettes their
+/// colours, and of an animation the first picture is taken.
+///
+/// # Errors
+/// [`Error::Picture`] if it is neither, damaged, or larger than [`MAX_PIXELS`].
+pub fn decode(path_for_errors: &Path, bytes: &[u8]) -> Result<Gray> {
+    let fail = |problem: String| refuse(path_for_errors, problem);
+    let (stored, orientation) = if bytes.starts_with(PNG_MAGIC) {
+        let (on_white, orientation, transparent) = decode_png(bytes, WHITE).map_err(fail)?;
+        if transparent && is_level(&on_white) {
+            (decode_png(bytes, BLACK).map_err(fail)?.0, orientation)
+        } else {
+            (on_white, orientation)
+        }
+    } else if bytes.starts_with(JPEG_MAGIC) {
+        decode_jpeg(bytes).map_err(fail)?
+    } else if bytes.is_empty() {
+        return Err(fail("is empty; expected a PNG or JPEG picture".into()));
+    } else {
+        return Err(fail("is neither a PNG nor a JPEG picture; convert it to one of them".into()));
+    };
+    Ok(upright(stored, orientation))
+}
+
+type Decoded<T> = std::result::Result<T, String>;
+
+/// The picture on a background, its orientation, and whether any of it may be transparent.
+fn decode_png(bytes: &[u8], background: u8) -> Decoded<(Gray, Orientation, bool)> {
+    let damaged = |error: png::DecodingError| damaged("PNG", &error);
+    let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: PNG_BYTES });
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
+    decoder.set_transformations(Transformations::normalize_to_color8());
+    let header = decoder.read_header_info().map_err(damaged)?;
+    let (width, height) = (header.width as usize, header.height as usize);
+    check_size(width, height)?;
+
+    let mut reader = decoder.read_info().map_err(damaged)?;
+    let orientation = reader.info().exif_metadata.as_ref().map_or(Orientation::AS_STORED, |exif| Orientation::of(exif));
+    let samples = reader.output_color_type().0.samples();
+    let mut pixels = Vec::with_capacity(width * height);
+    if reader.info().interlaced {
+        let bytes = reader.output_buffer_size().ok_or("is too large")?;
+        let mut frame = vec![0; bytes];
+        reader.next_frame(&mut frame).map_err(damaged)?;
+        push_gray(&mut pixels, &frame, samples, background);
+    } else {
+        // Row by row, so that a large picture is never held in colour.
+        while pixels.len() < width * height
+            && let Some(row) = reader.next_row().map_err(damaged)?
+        {
+            push_gray(&mut pixels, row.data(), samples, background);
+        }
+    }
+    let picture = Gray::new(width, height, pixels).map_err(|error| error.to_string())?;
+    Ok((picture, orientation, samples.is_multiple_of(2)))
+}
+
+fn decode_jpeg(bytes: &[u8]) -> Decoded<(Gray, Orientation)> {
+    let damaged = |error: zune_jpeg::errors::DecodeErrors| damaged("JPEG", &error);
+    // Strict, because half a picture would get an answer as sure as a whole one.
+    let longest = usize::from(u16::MAX);
+    let options = DecoderOptions::default().set_max_width(longest).set_max_height(longest).set_strict_mode(true);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(damaged)?;
+    let info = decoder.info().ok_or("is a JPEG without a header")?;
+    let (width, height) = (usize::from(info.width), usize::from(info.height));
+    check_size(width, height)?;
+
+    let orientation = decoder.exif().map_or(Orientation::AS_STORED, |exif| Orientation::of(exif));
+    // Most JPEGs store luma by itself, so that nothing else need be worked out.
+    let luma = matches!(decoder.input_colorspace(), Some(ColorSpace::YCbCr | ColorSpace::Luma));
+    decoder.set_options(options.jpeg_set_out_colorspace(if luma { ColorSpace::Luma } else { ColorSpace::RGB }));
+    let values = decoder.decode().map_err(damaged)?;
+    let pixels = if luma {
+        values
+    } else {
+        let mut pixels = Vec::with_capacity(width * height);
+        push_gray(&mut pixels, &values, 3, WHITE);
+        pixels
+    };
+    Ok((Gray::new(width, height, pixels).map_err(|error| error.to_string())?, orientation))
+}
+
+fn check_size(width: usize, height: usize) -> Decoded<()> {
+    let pixels = width as u64 * height as u64;
+    if pixels > MAX_PIXELS {
+        return Err(format!(
+            "is {width} x {height}, {} megapixels; expected at most {}: make it smaller",
+            pixels.div_ceil(1_000_000),
+            MAX_PIXELS / 1_000_000
+        ));
+    }
+    Ok(())
+}
+
+/// Appends what `colours` are as grey on `background`: 1 sample is grey, 3 are red, green and blue, one more is opacity.
+fn push_gray(pixels: &mut Vec<u8>, colours: &[u8], samples: usize, background: u8) {
+    let over = |gray: u8, alpha: u8| {
+        let (alpha, gray, background) = (u32::from(alpha), u32::from(gray), u32::from(background));
+        ((gray * alpha + background * (255 - alpha) + 127) / 255) as u8
+    };
+    match samples {
+        1 => pixels.extend_from_slice(colours),
+        2 => pixels.extend(colours.as_chunks().0.iter().map(|&[gray, alpha]| over(gray, alpha))),
+        3 => pixels.extend(colours.as_chunks().0.iter().map(|&rgb| luma(rgb))),
+        _ => pixels.extend(colours.as_chunks().0.iter().map(|&[r, g, b, alpha]| over(luma([r, g, b]), alpha))),
+    }
+}
+
+/// Rec. 601, as in JPEG. The weights sum to 1000, so grey stays what it is.
+fn luma([r, g, b]: [u8; 3]) -> u8 {
+    ((299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) + 500) / 1000) as u8
+}
+
+fn is_level(picture: &Gray) -> bool {
+    picture.pixels().windows(2).all(|two| two[0] == two[1])
+}
+
+fn upright(stored: Gray, orientation: Orientation) -> Gray {
+    if orientation == Orientation::AS_STORED {
+        return stored;
+    }
+    let (width, height) = orientation.upright_size(stored.width, stored.height);
+    let mut pixels = Vec::with_capacity(width * height);
+    for y in 0..height {
+        pixels.extend((0..width).map(|x| {
+            let (x, y) = orientation.stored_at((x, y), stored.width, stored.height);
+            stored.pixels[y * stored.width + x]
+        }));
+    }
+    Gray { width, height, pixels }
+}
+
+fn damaged(format: &str, detail: &dyn std::fmt::Display) -> String {
+    // A decoder may tell its trouble in several lines.
+    let detail = detail.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("is a damaged {format} picture ({detail}); copy or save it again")
+}
+
+fn too_many_bytes(path: &Path) -> Error {
+    refuse(path, format!("has more than {} MiB; expected a smaller picture", MAX_FILE_BYTES >> 20))
+}
+
+fn refuse(path: &Path, problem: impl Into<String>) -> Error {
+    Error::Picture { path: path.to_path_buf(), problem: problem.into() }
+}
