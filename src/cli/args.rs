@@ -8,6 +8,8 @@ use flatnet::kernels::{KernelChoice, SimdChoice};
 use flatnet::nn::{Init, LayerSpecs, ReluGrad};
 use flatnet::{Error, parallel};
 
+use super::{inspect, predict};
+
 const EXAMPLES: &str = "\
 Examples:
   flatnet                                 the reference recipe, into runs/1
@@ -16,6 +18,8 @@ Examples:
   flatnet evaluate --model runs/1/model.safetensors
   flatnet evaluate --model runs/1/model.safetensors --sample run
   flatnet bench                           what training costs on this machine
+  flatnet predict --model runs/1/model.safetensors seven.png
+  flatnet inspect data/mnist              what a set, a file or a model holds
 
 Exit codes: 0 done, 1 failed (one line on stderr), 2 wrong usage.";
 
@@ -65,6 +69,12 @@ pub enum Command {
     /// Measure this machine: training steps by network, kernel and threads
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(BenchArguments),
+    /// Tell what a saved model sees in PNG and JPEG pictures
+    #[command(after_help = predict::EXAMPLES)]
+    Predict(predict::PredictArguments),
+    /// Tell what an IDX file, a data folder or a model holds
+    #[command(after_help = inspect::EXAMPLES)]
+    Inspect(inspect::InspectArguments),
 }
 
 #[derive(Debug, Args)]
@@ -253,7 +263,7 @@ mod tests {
             match arguments.command {
                 Some(Command::Train(train)) => train,
                 None => arguments.train,
-                Some(Command::Evaluate(_) | Command::Bench(_)) => panic!("asked for training"),
+                Some(_) => panic!("asked for training"),
             }
         })
     }
@@ -317,7 +327,7 @@ mod tests {
     #[test]
     fn help_fits_80_columns_and_gives_every_default() {
         let mut command = Arguments::command();
-        for name in ["", "train", "evaluate", "bench"] {
+        for name in ["", "train", "evaluate", "bench", "predict", "inspect"] {
             let part = if name.is_empty() { &mut command } else { command.find_subcommand_mut(name).unwrap() };
             let help = part.render_long_help().to_string();
             for line in help.lines() {

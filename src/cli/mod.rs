@@ -3,8 +3,11 @@
 mod args;
 mod bench;
 mod evaluate;
+mod inspect;
+mod predict;
 mod progress;
 mod table;
+mod tiles;
 mod train;
 
 use std::ffi::OsString;
@@ -38,6 +41,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(Command::Train(arguments)) => train::run(arguments),
         Some(Command::Evaluate(arguments)) => evaluate::run(arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments),
+        Some(Command::Predict(arguments)) => predict::run(arguments),
+        Some(Command::Inspect(arguments)) => inspect::run(arguments),
     }
 }
 

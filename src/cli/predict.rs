@@ -1,0 +1,176 @@
+//! `flatnet predict`: what a saved model makes of PNG and JPEG pictures. It knows files and answers, not how a picture
+//! becomes an image.
+
+use std::io::{IsTerminal, stdin};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use flatnet::model_file::{self, ModelMeta};
+use flatnet::nn::{Activations, Sequential, SoftmaxCrossEntropy};
+use flatnet::picture::{self, Gray};
+use flatnet::{Error, Result};
+use serde::Serialize;
+
+use super::tiles::{self, Style};
+use super::{complain, print, print_json};
+
+pub const EXAMPLES: &str = "\
+Examples:
+  flatnet predict --model runs/1/model.safetensors seven.png
+  flatnet predict --model runs/1/model.safetensors --json scans/*.jpg > answers.json
+  curl -s https://example.org/digit.png | flatnet predict --model m.safetensors -
+
+A picture shows one character, dark on light or light on dark, of any size up to
+64 megapixels. A file that cannot be read is told on stderr; the others still get
+their answers, and the exit code is 1.";
+
+#[derive(Debug, Args)]
+pub struct PredictArguments {
+    /// A model.safetensors
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    /// PNG or JPEG pictures, each of one character; - reads standard input
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<PathBuf>,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    predictions: Vec<Entry>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Entry {
+    Answer { file: String, class: usize, top: Vec<Candidate> },
+    Failure { file: String, error: String },
+}
+
+#[derive(Serialize)]
+struct Candidate {
+    class: usize,
+    /// 0 to 1.
+    probability: f32,
+}
+
+/// How many candidates an answer names.
+const TOP: usize = 3;
+const STDIN: &str = "-";
+
+pub fn run(arguments: &PredictArguments) -> Result<()> {
+    let (model, meta) = model_file::load(&arguments.model)?;
+    check_input(&arguments.model, meta.image_size)?;
+    let mut network = Network { path: &arguments.model, model, meta, activations: Activations::default() };
+    let (style, columns) = (Style::of_stdout(), tiles::columns());
+
+    let mut predictions = Vec::with_capacity(arguments.images.len());
+    // Whoever called this program tells the last failure, so each waits for the next one.
+    let mut failure: Option<Error> = None;
+    let mut stdin_was_read = false;
+    for path in &arguments.images {
+        let file = path.display().to_string();
+        let answer = open(path, &mut stdin_was_read).and_then(|picture| network.answer(&picture, path));
+        match answer {
+            Ok((image, top)) => {
+                if !arguments.json {
+                    print(&told(&file, &top, &image, style, columns)?)?;
+                }
+                let class = top.first().map_or(0, |first| first.class);
+                predictions.push(Entry::Answer { file, class, top });
+            }
+            Err(error) => {
+                predictions.push(Entry::Failure { file, error: error.to_string() });
+                if let Some(earlier) = failure.replace(error) {
+                    complain(&earlier.to_string());
+                }
+            }
+        }
+    }
+    if arguments.json {
+        print_json(&Report { model: arguments.model.display().to_string(), predictions })?;
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+fn check_input(path: &Path, image_size: (usize, usize)) -> Result<()> {
+    if picture::fits(image_size) {
+        return Ok(());
+    }
+    Err(Error::Model {
+        path: path.to_path_buf(),
+        place: "image size".into(),
+        problem: format!(
+            "takes inputs of {} x {}; expected both sides from {} to {}, to fit pictures into",
+            image_size.0,
+            image_size.1,
+            picture::MIN_SIDE,
+            picture::MAX_SIDE
+        ),
+    })
+}
+
+fn open(path: &Path, stdin_was_read: &mut bool) -> Result<Gray> {
+    if path != Path::new(STDIN) {
+        return picture::open(path);
+    }
+    let refuse = |problem: &str| Error::Picture { path: "standard input".into(), problem: problem.into() };
+    if std::mem::replace(stdin_was_read, true) {
+        return Err(refuse("was read already; give - once"));
+    }
+    if stdin().is_terminal() {
+        return Err(refuse("is a terminal; pipe a picture into it, or name a file"));
+    }
+    picture::read(Path::new("standard input"), stdin().lock())
+}
+
+struct Network<'a> {
+    path: &'a Path,
+    model: Sequential,
+    meta: ModelMeta,
+    activations: Activations,
+}
+
+impl Network<'_> {
+    /// What the network saw, and its best candidates, the likeliest first.
+    fn answer(&mut self, picture: &Gray, path: &Path) -> Result<(Gray, Vec<Candidate>)> {
+        let (rows, columns) = self.meta.image_size;
+        let name = if path == Path::new(STDIN) { Path::new("standard input") } else { path };
+        let image = picture::prepare(picture, name, (rows, columns))?;
+        let x: Vec<f32> = image.iter().map(|pixel| self.meta.scale.apply(*pixel)).collect();
+        let logits = self.model.forward(&x[..], &mut self.activations);
+        let mut softmax = SoftmaxCrossEntropy::new(logits.len());
+        // The label only decides a loss that nobody asks for.
+        softmax.forward(logits, &[0]);
+        if softmax.probabilities().iter().any(|p| !p.is_finite()) {
+            return Err(Error::Model {
+                path: self.path.to_path_buf(),
+                place: format!("its output for {}", name.display()),
+                problem: "is not finite; its weights are too large to be of use".into(),
+            });
+        }
+        let mut candidates: Vec<Candidate> = (softmax.probabilities().iter().enumerate())
+            .map(|(class, &probability)| Candidate { class, probability })
+            .collect();
+        // A stable sort: the first of equals stays first.
+        candidates.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        candidates.truncate(TOP);
+        Ok((Gray::new(columns, rows, image)?, candidates))
+    }
+}
+
+fn told(file: &str, top: &[Candidate], image: &Gray, style: Style, columns: usize) -> Result<String> {
+    let told: Vec<String> =
+        (top.iter()).map(|candidate| format!("{} ({:.1} %)", candidate.class, 100.0 * candidate.probability)).collect();
+    let name: String = file.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let mut text = format!("{name}: {}\n", told.join(", "));
+    for line in tiles::lines(image, style, columns)? {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    Ok(text)
+}
