@@ -48,6 +48,15 @@ pub enum Error {
     #[error("{}: {problem}", path.display())]
     Picture { path: PathBuf, problem: String },
     // --- end of pictures ---
+    // --- downloads ---
+    /// A file could not be fetched, or another stands in its place.
+    #[error("{}: {problem}", path.display())]
+    Fetch { path: PathBuf, problem: String },
+
+    /// What was asked for belongs to a feature that this program was built without.
+    #[error("this flatnet was built without {what}; build it with `cargo build --release --features {feature}`")]
+    NotBuiltIn { what: &'static str, feature: &'static str },
+    // --- end of downloads ---
     /// Threads could not be started.
     #[error("cannot start {threads} threads: {problem}")]
     Threads { threads: usize, problem: String },

@@ -8,6 +8,7 @@ use flatnet::kernels::{KernelChoice, SimdChoice};
 use flatnet::nn::{Init, LayerSpecs, ReluGrad};
 use flatnet::{Error, parallel};
 
+use super::fetch::{self, FetchArguments};
 use super::{inspect, predict};
 
 const EXAMPLES: &str = "\
@@ -20,6 +21,7 @@ Examples:
   flatnet bench                           what training costs on this machine
   flatnet predict --model runs/1/model.safetensors seven.png
   flatnet inspect data/mnist              what a set, a file or a model holds
+  flatnet fetch fashion-mnist && flatnet --data data/fashion-mnist
 
 Exit codes: 0 done, 1 failed (one line on stderr), 2 wrong usage.";
 
@@ -75,6 +77,9 @@ pub enum Command {
     /// Tell what an IDX file, a data folder or a model holds
     #[command(after_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArguments),
+    /// Download a known data set and check it
+    #[command(after_help = fetch::EXAMPLES)]
+    Fetch(FetchArguments),
 }
 
 #[derive(Debug, Args)]
@@ -325,11 +330,13 @@ mod tests {
     }
 
     #[test]
-    fn help_fits_80_columns_and_gives_every_default() {
+    fn every_help_fits_80_columns_and_gives_defaults_and_examples() {
         let mut command = Arguments::command();
-        for name in ["", "train", "evaluate", "bench", "predict", "inspect"] {
+        let commands: Vec<String> = command.get_subcommands().map(|part| part.get_name().to_string()).collect();
+        for name in std::iter::once("").chain(commands.iter().map(String::as_str)) {
             let part = if name.is_empty() { &mut command } else { command.find_subcommand_mut(name).unwrap() };
             let help = part.render_long_help().to_string();
+            assert!(help.contains("\nExamples:\n  flatnet"), "{name} has no example");
             for line in help.lines() {
                 assert!(line.chars().count() <= 80, "{line}");
             }

@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod evaluate;
+mod fetch;
 mod inspect;
 mod predict;
 mod progress;
@@ -43,6 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(Command::Bench(arguments)) => bench::run(arguments),
         Some(Command::Predict(arguments)) => predict::run(arguments),
         Some(Command::Inspect(arguments)) => inspect::run(arguments),
+        Some(Command::Fetch(arguments)) => fetch::run(arguments),
     }
 }
 
