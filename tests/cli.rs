@@ -133,6 +133,8 @@ fn help_names_every_flag_and_fits_80_columns() {
                 "--overwrite",
                 "--json",
                 "--quiet",
+                "--log-format",
+                "--tensorboard",
                 "[default: 30000]",
                 "[default: linear:10,relu]",
                 "Examples:",
@@ -353,6 +355,44 @@ fn results_go_to_stdout_and_progress_to_stderr() {
     let output = long.arg(set.path()).output().unwrap();
     assert_eq!(stderr(&output).lines().count(), 17, "{}", stderr(&output));
     assert!(stderr(&output).lines().last().unwrap().starts_with("epoch 101/101  "));
+}
+
+#[test]
+fn jsonl_tells_every_epoch_as_an_object() {
+    let (cwd, set) = (folder(), small_set());
+    // Several batches to an epoch, so that its mean loss is no f32.
+    let words = ["--log-format", "jsonl", "--json", "--out", "run", "--batch-size", "7"];
+    let output = train_small(cwd.path(), set.path()).args(words).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let lines: Vec<Value> = stderr(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let csv = fs::read_to_string(cwd.path().join("run/epochs.csv")).unwrap();
+    let names: Vec<&str> = csv.lines().next().unwrap().split(',').collect();
+    assert_eq!(lines.len(), 2);
+    // Read as text: serde_json's numbers may be off by their last bit.
+    let figure_of = |line: &str, name: &str| -> f64 {
+        let (_, rest) = line.split_once(&format!("\"{name}\":")).unwrap();
+        rest.split([',', '}']).next().unwrap().parse().unwrap()
+    };
+    for ((line, text), row) in lines.iter().zip(stderr(&output).lines()).zip(csv.lines().skip(1)) {
+        let mut expected = [&names[..], &["epochs", "seconds"]].concat();
+        expected.sort();
+        assert_eq!(keys(line), expected);
+        for (name, figure) in names.iter().zip(row.split(',')) {
+            assert_eq!(figure_of(text, name), figure.parse::<f64>().unwrap(), "{name}");
+        }
+        assert_eq!(line["epochs"], 2);
+    }
+    assert_eq!(lines[1]["val_loss"], summary["final"]["val_loss"]);
+    let seconds = |line: &Value| line["seconds"].as_f64().unwrap();
+    assert!(0.0 < seconds(&lines[0]) && seconds(&lines[0]) < seconds(&lines[1]));
+    assert!(seconds(&lines[1]) < summary["seconds"]["total"].as_f64().unwrap());
+
+    // --quiet wins, and a failure is told in plain words.
+    let quiet = train_small(cwd.path(), set.path()).args(["--log-format", "jsonl", "--quiet"]).output().unwrap();
+    assert_eq!((quiet.status.code(), stderr(&quiet)), (Some(0), ""));
+    let diverging = ["--log-format", "jsonl", "--lr", "3e38", "--batch-size", "1"];
+    refused(train_small(cwd.path(), set.path()).args(diverging), 1, &["not a finite number"]);
 }
 
 #[test]

@@ -30,6 +30,8 @@ Examples:
   flatnet train --epochs 20 --out runs/short
   flatnet train --layers linear:128,relu,linear:10 --relu-grad exact --lr 0.1
   flatnet train --train-samples all --val-samples all --json > run.json
+  flatnet train --tensorboard logs/first && tensorboard --logdir logs
+  flatnet train --log-format jsonl 2> epochs.jsonl
 
 Files in --out: summary.json, epochs.csv, batches.csv, model.safetensors.";
 
@@ -163,6 +165,14 @@ pub struct TrainArguments {
     /// No progress on stderr
     #[arg(long, help_heading = "Output")]
     pub quiet: bool,
+    /// Progress on stderr: plain, or jsonl for one JSON object per epoch
+    #[arg(long, value_enum, default_value = "plain", help_heading = "Output", hide_possible_values = true)]
+    #[arg(value_name = "plain|jsonl")]
+    pub log_format: LogFormat,
+    /// Write event files for TensorBoard below this folder, which must hold no
+    /// others [default: none]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub tensorboard: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -190,6 +200,12 @@ pub struct BenchArguments {
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Plain,
+    Jsonl,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -8,6 +8,7 @@ mod inspect;
 mod predict;
 mod progress;
 mod table;
+mod tensorboard;
 mod tiles;
 mod train;
 

@@ -1,10 +1,14 @@
-//! How far a run has come, on stderr: a bar on a terminal, some plain lines elsewhere. It knows no files and no results.
+//! How far a run has come, on stderr: a bar on a terminal, some plain lines elsewhere, or an object per epoch for other
+//! programs. It knows no files and no results.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use flatnet::train::EpochRecord;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::args::LogFormat;
 
 /// Where stderr is no terminal, about this many lines tell the whole run.
 const LINES: usize = 20;
@@ -15,12 +19,31 @@ pub enum Progress {
     Silent,
     Bar(ProgressBar),
     Lines { epochs: usize, started: Instant },
+    Objects { epochs: usize, started: Instant },
+}
+
+/// An epoch as `--log-format jsonl` tells it, under the names of `epochs.csv`.
+#[derive(Serialize)]
+struct EpochObject {
+    epoch: usize,
+    /// How many there will be.
+    epochs: usize,
+    train_loss: f64,
+    train_accuracy: f64,
+    val_loss: f64,
+    val_accuracy: f64,
+    train_seconds: f64,
+    val_seconds: f64,
+    /// Since the training began.
+    seconds: f64,
 }
 
 impl Progress {
-    pub fn new(epochs: usize, quiet: bool) -> Progress {
+    pub fn new(epochs: usize, quiet: bool, format: LogFormat) -> Progress {
         if quiet || epochs == 0 {
             Progress::Silent
+        } else if format == LogFormat::Jsonl {
+            Progress::Objects { epochs, started: Instant::now() }
         } else if io::stderr().is_terminal() {
             // The template is a constant that the tests draw; the default style is the way out if it were wrong.
             let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -46,6 +69,9 @@ impl Progress {
                     let _ = writeln!(io::stderr(), "{}", line(epoch, *epochs, record, started.elapsed()));
                 }
             }
+            Progress::Objects { epochs, started } => {
+                let _ = writeln!(io::stderr(), "{}", object(epoch, *epochs, record, started.elapsed()));
+            }
         }
     }
 
@@ -66,6 +92,24 @@ fn line(epoch: usize, epochs: usize, record: &EpochRecord, elapsed: Duration) ->
     let left = elapsed.mul_f64((epochs - epoch) as f64 / epoch as f64);
     let left = if epoch == epochs { String::new() } else { format!("  {} left", HumanDuration(left)) };
     format!("epoch {epoch:>width$}/{epochs}  {}{left}", figures(record))
+}
+
+fn object(epoch: usize, epochs: usize, record: &EpochRecord, elapsed: Duration) -> String {
+    let EpochRecord { train_loss, train_accuracy, val_loss, val_accuracy, train_seconds, val_seconds } = *record;
+    let seconds = elapsed.as_secs_f64();
+    let object = EpochObject {
+        epoch,
+        epochs,
+        train_loss,
+        train_accuracy,
+        val_loss,
+        val_accuracy,
+        train_seconds,
+        val_seconds,
+        seconds,
+    };
+    // Numbers alone cannot fail to be written.
+    serde_json::to_string(&object).unwrap_or_default()
 }
 
 fn figures(record: &EpochRecord) -> String {
@@ -141,6 +185,15 @@ mod tests {
         assert_eq!(
             line(200, 200, &record(), Duration::from_secs(4)),
             "epoch 200/200  train 0.2384 93.35 %  val 0.2774 92.46 %"
+        );
+    }
+
+    #[test]
+    fn an_object_gives_every_figure_in_full() {
+        assert_eq!(
+            object(50, 200, &record(), Duration::from_millis(4500)),
+            r#"{"epoch":50,"epochs":200,"train_loss":0.23841,"train_accuracy":0.93348,"val_loss":0.27739,"#.to_string()
+                + r#""val_accuracy":0.9246,"train_seconds":1.0,"val_seconds":0.1,"seconds":4.5}"#
         );
     }
 

@@ -14,6 +14,7 @@ use flatnet::{Error, Result};
 
 use super::args::TrainArguments;
 use super::progress::Progress;
+use super::tensorboard::EventFiles;
 use super::{print, print_json, table};
 
 pub fn run(arguments: &TrainArguments) -> Result<()> {
@@ -39,9 +40,13 @@ pub fn run(arguments: &TrainArguments) -> Result<()> {
     let destination = destination(arguments);
     destination.check()?;
 
-    let progress = Progress::new(recipe.epochs, recipe.quiet);
+    let mut event_files = arguments.tensorboard.as_deref().map(EventFiles::create).transpose()?;
+    let progress = Progress::new(recipe.epochs, recipe.quiet, arguments.log_format);
     let history = trainer.fit(&mut model, &train, &val, &mut |epoch, record| {
         progress.epoch(epoch, record);
+        if let Some(files) = &mut event_files {
+            files.epoch(epoch, record);
+        }
         ControlFlow::Continue(())
     })?;
     progress.finish();
@@ -72,7 +77,13 @@ pub fn run(arguments: &TrainArguments) -> Result<()> {
         };
         Summary::new(data, recipe, &model, &history, circumstances)
     })?;
-    if arguments.json { print_json(&summary) } else { print(&table::of_run(&summary, &history, &folder)) }
+    if arguments.json {
+        print_json(&summary)?
+    } else {
+        print(&table::of_run(&summary, &history, &folder))?
+    }
+    // Last, since a failure here must not cost the run.
+    event_files.map_or(Ok(()), |files| files.finish(&history))
 }
 
 /// The settings with every default filled in, but for the folder of the run: see [`run::save`].
