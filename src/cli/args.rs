@@ -8,8 +8,9 @@ use flatnet::kernels::{KernelChoice, SimdChoice};
 use flatnet::nn::{Init, LayerSpecs, ReluGrad};
 use flatnet::{Error, parallel};
 
+use super::completions::{self, CompletionsArguments};
 use super::fetch::{self, FetchArguments};
-use super::{inspect, predict};
+use super::{inspect, manual, predict};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -82,6 +83,12 @@ pub enum Command {
     /// Download a known data set and check it
     #[command(after_help = fetch::EXAMPLES)]
     Fetch(FetchArguments),
+    /// Print completions for a shell
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(CompletionsArguments),
+    /// Print the manual page
+    #[command(after_help = manual::EXAMPLES)]
+    Man,
 }
 
 #[derive(Debug, Args)]

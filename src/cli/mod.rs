@@ -2,9 +2,11 @@
 
 mod args;
 mod bench;
+mod completions;
 mod evaluate;
 mod fetch;
 mod inspect;
+mod manual;
 mod predict;
 mod progress;
 mod table;
@@ -46,6 +48,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(Command::Predict(arguments)) => predict::run(arguments),
         Some(Command::Inspect(arguments)) => inspect::run(arguments),
         Some(Command::Fetch(arguments)) => fetch::run(arguments),
+        Some(Command::Completions(arguments)) => completions::run(arguments),
+        Some(Command::Man) => manual::run(),
     }
 }
 
