@@ -57,6 +57,11 @@ pub enum Error {
     #[error("this flatnet was built without {what}; build it with `cargo build --release --features {feature}`")]
     NotBuiltIn { what: &'static str, feature: &'static str },
     // --- end of downloads ---
+    // --- a run read back ---
+    /// A file of a run does not hold what flatnet writes there. Lines count from 1.
+    #[error("{}: line {line}: {problem}", path.display())]
+    RunFile { path: PathBuf, line: u64, problem: String },
+    // --- end of a run read back ---
     /// Threads could not be started.
     #[error("cannot start {threads} threads: {problem}")]
     Threads { threads: usize, problem: String },

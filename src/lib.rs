@@ -54,6 +54,7 @@
 //! | `train` | the loop over epochs, evaluation, what both measured | flags, terminals, files |
 //! | `model_file` | a trained network as a safetensors file | runs, training |
 //! | `run` | a run's recipe, figures and files | flags, terminals |
+//! | `report` | pictures and pages of runs | training, flags, terminals |
 //! | `lib` | this page and `pub use`; no logic | |
 //! | `cli` | from flags to the public API, from results to the screen | anything private |
 //! | `main` | exit codes | everything else |
@@ -71,6 +72,7 @@ pub mod optim;
 pub mod parallel;
 #[cfg(feature = "picture")]
 pub mod picture;
+pub mod report;
 pub mod rng;
 pub mod run;
 pub mod train;

@@ -68,6 +68,9 @@ fn entries(folder: &Path) -> Vec<String> {
 }
 
 const RUN_FILES: [&str; 4] = ["batches.csv", "epochs.csv", "model.safetensors", "summary.json"];
+/// The files of a run, its page and its graphs.
+const RUN_ENTRIES: [&str; 6] =
+    ["batches.csv", "epochs.csv", "graphs", "model.safetensors", "report.html", "summary.json"];
 
 /// `count` IDX images of `rows` x `columns` and labels that go round `classes`, as the training and the test split.
 fn write_set(folder: &Path, count: usize, rows: usize, columns: usize, classes: usize) {
@@ -131,6 +134,7 @@ fn help_names_every_flag_and_fits_80_columns() {
                 "--kernel",
                 "--out",
                 "--overwrite",
+                "--no-report",
                 "--json",
                 "--quiet",
                 "--log-format",
@@ -141,6 +145,7 @@ fn help_names_every_flag_and_fits_80_columns() {
             ],
         ),
         (&["evaluate", "--help"], &["--model", "--data", "--split", "--sample", "--json", "Examples:"]),
+        (&["report", "--help"], &["<RUN>", "--data", "--out", "--overwrite", "comparison.html", "Examples:"]),
     ] {
         let output = flatnet(cwd.path()).args(words).output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty());
@@ -158,7 +163,7 @@ fn a_run_writes_its_files_and_its_summary() {
     let cwd = folder();
     let summary = json(flatnet(cwd.path()).args(SHORT).args(["--json", "--seed", "3"]));
     let run = cwd.path().join("runs/1");
-    assert_eq!(entries(&run), RUN_FILES);
+    assert_eq!(entries(&run), RUN_ENTRIES);
     let kept: Value = serde_json::from_slice(&fs::read(run.join("summary.json")).unwrap()).unwrap();
     assert_eq!(kept, summary);
 
@@ -193,6 +198,7 @@ fn a_run_writes_its_files_and_its_summary() {
             "kernel",
             "layers",
             "lr",
+            "no_report",
             "out",
             "overwrite",
             "quiet",
@@ -414,7 +420,7 @@ fn no_epoch_keeps_the_initial_model() {
     let mut command = flatnet(cwd.path());
     command.args(["--train-samples", "all", "--val-samples", "all", "--epochs", "0", "--layers", "linear:3", "--data"]);
     let summary = json(command.arg(set.path()).arg("--json"));
-    assert_eq!(entries(&cwd.path().join("runs/1")), RUN_FILES);
+    assert_eq!(entries(&cwd.path().join("runs/1")), RUN_ENTRIES);
     assert!(summary["final"].is_null() && summary["best"].is_null());
     assert_eq!((&summary["epochs"], &summary["train_batches"]), (&0.into(), &0.into()));
     assert_eq!(summary["recipe"]["train_samples"], "all");
@@ -434,7 +440,7 @@ fn a_reader_that_leaves_early_is_no_failure() {
     drop((reader, error_reader));
     let status = command.stdout(writer).stderr(error_writer).status().unwrap();
     assert_eq!(status.code(), Some(0));
-    assert_eq!(entries(&cwd.path().join("runs/1")), RUN_FILES);
+    assert_eq!(entries(&cwd.path().join("runs/1")), RUN_ENTRIES);
 }
 
 #[test]
@@ -524,19 +530,19 @@ fn a_run_on_disk_is_never_lost() {
     // Diverges on the way: the old run stays as it was.
     refused(&mut train(&["--overwrite", "--lr", "3e38", "--batch-size", "1"]), 1, &["epoch ", "batch ", "--lr"]);
     assert!(files() == first);
-    assert_eq!(entries(&run).len(), 5);
+    assert_eq!(entries(&run).len(), 7);
 
     train(&["--overwrite", "--seed", "5"]).assert().success();
     let second = files();
     assert!((0..4).all(|file| second[file] != first[file]));
     assert_eq!(fs::read(run.join("notes.txt")).unwrap(), b"mine");
-    assert_eq!(entries(&run).len(), 5);
+    assert_eq!(entries(&run).len(), 7);
 
     // A folder that holds something else is used, and what it holds is left alone.
     fs::create_dir(cwd.path().join("notes")).unwrap();
     fs::write(cwd.path().join("notes/notes.txt"), "mine").unwrap();
     train_small(cwd.path(), set.path()).args(["--out", "notes"]).assert().success();
-    assert_eq!(entries(&cwd.path().join("notes")).len(), 5);
+    assert_eq!(entries(&cwd.path().join("notes")).len(), 7);
 }
 
 #[test]
@@ -577,7 +583,7 @@ fn an_interrupted_run_leaves_what_was_there() {
         assert!(!run.wait().unwrap().success());
         assert!(line.starts_with("epoch "), "{line}");
         assert_eq!(entries(cwd.path()), ["old"]);
-        assert_eq!(entries(&cwd.path().join("old")), RUN_FILES);
+        assert_eq!(entries(&cwd.path().join("old")), RUN_ENTRIES);
     }
     assert_eq!(fs::read(cwd.path().join("old/summary.json")).unwrap(), before);
 }

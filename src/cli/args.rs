@@ -10,6 +10,7 @@ use flatnet::{Error, parallel};
 
 use super::completions::{self, CompletionsArguments};
 use super::fetch::{self, FetchArguments};
+use super::report::ReportArguments;
 use super::{inspect, manual, predict};
 
 const EXAMPLES: &str = "\
@@ -23,6 +24,7 @@ Examples:
   flatnet predict --model runs/1/model.safetensors seven.png
   flatnet inspect data/mnist              what a set, a file or a model holds
   flatnet fetch fashion-mnist && flatnet --data data/fashion-mnist
+  flatnet report runs/1 runs/2            two runs in one page
 
 Exit codes: 0 done, 1 failed (one line on stderr), 2 wrong usage.";
 
@@ -34,7 +36,8 @@ Examples:
   flatnet train --tensorboard logs/first && tensorboard --logdir logs
   flatnet train --log-format jsonl 2> epochs.jsonl
 
-Files in --out: summary.json, epochs.csv, batches.csv, model.safetensors.";
+Files in --out: summary.json, epochs.csv, batches.csv, model.safetensors, and
+for people report.html and graphs/*.svg.";
 
 const EVALUATE_EXAMPLES: &str = "\
 Examples:
@@ -89,6 +92,8 @@ pub enum Command {
     /// Print the manual page
     #[command(after_help = manual::EXAMPLES)]
     Man,
+    /// Make a run's page and graphs again, or lay several runs over one another
+    Report(ReportArguments),
 }
 
 #[derive(Debug, Args)]
@@ -166,6 +171,9 @@ pub struct TrainArguments {
     /// Replace the run that --out holds, once the new one is complete
     #[arg(long, requires = "out", help_heading = "Output")]
     pub overwrite: bool,
+    /// No report.html and no graphs; flatnet report makes them later
+    #[arg(long, help_heading = "Output")]
+    pub no_report: bool,
     /// Print the summary as one JSON object instead of a table
     #[arg(long, help_heading = "Output")]
     pub json: bool,

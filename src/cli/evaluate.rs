@@ -73,7 +73,7 @@ pub fn run(arguments: &EvaluateArguments) -> Result<()> {
 }
 
 /// Computes as the run did, so that the figures of its own rows are its last ones to the bit.
-fn compute_as(recipe: &Recipe, model: &mut Sequential) {
+pub(super) fn compute_as(recipe: &Recipe, model: &mut Sequential) {
     model.set_kernel(recipe.kernel);
     // A level that this machine lacks is no loss: all of them give the same bits.
     if let Ok(level) = SimdLevel::resolve(recipe.simd) {

@@ -9,6 +9,7 @@ mod inspect;
 mod manual;
 mod predict;
 mod progress;
+mod report;
 mod table;
 mod tensorboard;
 mod tiles;
@@ -50,14 +51,19 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(Command::Fetch(arguments)) => fetch::run(arguments),
         Some(Command::Completions(arguments)) => completions::run(arguments),
         Some(Command::Man) => manual::run(),
+        Some(Command::Report(arguments)) => report::run(arguments),
     }
 }
 
 /// Prints one line to stderr, whatever the message holds: names in files from outside may hold control characters.
 pub fn complain(message: &str) {
+    tell("error", message);
+}
+
+fn tell(kind: &str, message: &str) {
     let line: String = message.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     // Nobody is left to tell when stderr is closed.
-    let _ = writeln!(io::stderr(), "error: {line}");
+    let _ = writeln!(io::stderr(), "{kind}: {line}");
 }
 
 /// Prints to stdout. A reader that has seen enough, such as `head`, is no failure.

@@ -1,15 +1,16 @@
 //! `flatnet train`: settings to a trained model and a run's files. It knows the order of the steps, not the steps.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use flatnet::data::{self, Dataset, Scale, sample};
 use flatnet::model_file::ModelMeta;
 use flatnet::nn::{LayerSpecs, Sequential};
+use flatnet::report::{self, Findings};
 use flatnet::rng::Stream;
 use flatnet::run::{self, Circumstances, DataSummary, Destination, Existing, Recipe, Summary, folder};
-use flatnet::train::{TrainConfig, Trainer};
+use flatnet::train::{History, TrainConfig, Trainer};
 use flatnet::{Error, Result};
 
 use super::args::TrainArguments;
@@ -77,6 +78,7 @@ pub fn run(arguments: &TrainArguments) -> Result<()> {
         };
         Summary::new(data, recipe, &model, &history, circumstances)
     })?;
+    report_on(arguments, &folder, &summary, &history, &model, &val, scale)?;
     if arguments.json {
         print_json(&summary)?
     } else {
@@ -108,7 +110,34 @@ fn recipe(arguments: &TrainArguments) -> Recipe {
         overwrite: arguments.overwrite,
         json: arguments.json,
         quiet: arguments.quiet,
+        no_report: arguments.no_report,
     }
+}
+
+/// Writes the run's page, or takes away that of the run it replaces. The run itself is complete and stays.
+fn report_on(
+    arguments: &TrainArguments,
+    folder: &Path,
+    summary: &Summary,
+    history: &History,
+    model: &Sequential,
+    val: &Dataset,
+    scale: Scale,
+) -> Result<()> {
+    let written = if arguments.no_report {
+        report::remove(folder)
+    } else {
+        let findings = Findings::of(model, val, scale, summary.recipe.batch_size).map_err(|error| error.to_string());
+        let name = folder.display().to_string();
+        report::write(
+            folder,
+            &report::Run { name: &name, summary, history, model, image_size: val.image_size(), findings },
+        )
+    };
+    written.map_err(|error| Error::RunFolder {
+        path: folder.to_path_buf(),
+        problem: format!("the run is complete, but its report is not ({error}); flatnet report tries again"),
+    })
 }
 
 fn destination(arguments: &TrainArguments) -> Destination {

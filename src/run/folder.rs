@@ -18,6 +18,10 @@ pub const MODEL: &str = "model.safetensors";
 /// A folder with one of these holds a run.
 pub const FILES: [&str; 4] = [SUMMARY, EPOCHS, BATCHES, MODEL];
 
+/// The page of a run, and the folder of its graphs: made from the files above, and made again at will.
+pub const REPORT: &str = "report.html";
+pub const GRAPHS: &str = "graphs";
+
 /// What to do with a run that is in the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
@@ -99,7 +103,8 @@ impl Destination {
 }
 
 fn refuse_a_run(folder: &Path, existing: Existing) -> Result<()> {
-    let found = FILES.into_iter().find(|name| folder.join(name).symlink_metadata().is_ok());
+    // A page without a run may be anything, so it is no more overwritten than a run.
+    let found = FILES.into_iter().chain([REPORT, GRAPHS]).find(|name| folder.join(name).symlink_metadata().is_ok());
     match (existing, found) {
         (Existing::Refuse, Some(name)) => Err(Error::RunFolder {
             path: folder.to_path_buf(),

@@ -2,12 +2,14 @@
 
 pub mod csv;
 pub mod folder;
+mod read;
 mod recipe;
 mod summary;
 
 use std::path::PathBuf;
 
 pub use folder::{Destination, Existing};
+pub use read::read;
 pub use recipe::Recipe;
 pub use summary::{BestFigures, Circumstances, DataSummary, Figures, ModelSummary, Seconds, Summary, weights_sha256};
 

@@ -31,4 +31,7 @@ pub struct Recipe {
     pub overwrite: bool,
     pub json: bool,
     pub quiet: bool,
+    /// Younger than the first runs, which all had a report or none to have.
+    #[serde(default)]
+    pub no_report: bool,
 }

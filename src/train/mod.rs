@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::nn::Sequential;
 
 /// An error unless the network takes the data's features and tells as many classes apart.
-fn check_fit(model: &Sequential, data: &Dataset) -> Result<()> {
+pub(crate) fn check_fit(model: &Sequential, data: &Dataset) -> Result<()> {
     let mismatch = |what: &str, network: usize, data_has: usize| Error::Shape {
         place: data.source().to_string(),
         expected: format!("{network} {what}, as the network has"),

@@ -1,0 +1,255 @@
+//! The six graphs of a run, or of several runs laid over one another: loss, accuracy and error, by epoch and by batch.
+//! It knows what a history holds, not how a graph is drawn.
+
+use super::graph::{Graph, Line, Steps, Unit};
+use super::series::Smoothing;
+use crate::train::{BatchRecord, EpochRecord, History};
+
+/// What is measured.
+#[derive(Clone, Copy)]
+struct Metric {
+    name: &'static str,
+    unit: Unit,
+    train: fn(&EpochRecord) -> f64,
+    val: fn(&EpochRecord) -> f64,
+    batch: fn(&BatchRecord) -> f64,
+}
+
+const METRICS: [Metric; 3] = [
+    Metric {
+        name: "loss",
+        unit: Unit::Nats,
+        train: |epoch| epoch.train_loss,
+        val: |epoch| epoch.val_loss,
+        batch: |batch| f64::from(batch.loss),
+    },
+    Metric {
+        name: "accuracy",
+        unit: Unit::Percent,
+        train: |epoch| 100.0 * epoch.train_accuracy,
+        val: |epoch| 100.0 * epoch.val_accuracy,
+        batch: |batch| 100.0 * batch.accuracy(),
+    },
+    Metric {
+        name: "error",
+        unit: Unit::Percent,
+        train: |epoch| 100.0 * (1.0 - epoch.train_accuracy),
+        val: |epoch| 100.0 * (1.0 - epoch.val_accuracy),
+        batch: |batch| 100.0 * (1.0 - batch.accuracy()),
+    },
+];
+
+/// A graph and the name of its file.
+pub(super) struct Named {
+    pub file: String,
+    pub graph: Graph,
+}
+
+/// The six graphs, one after another, since each holds every value of the runs. Of one run: training and validation, every
+/// batch faintly behind the mean, a mark at the epoch of the lowest validation loss. Of several, each with its name: a
+/// colour each, validation as full lines, training dashed.
+pub(super) fn six(runs: &[(&str, &History)]) -> impl Iterator<Item = Named> {
+    METRICS
+        .into_iter()
+        .flat_map(|metric| [(metric, Steps::Epochs), (metric, Steps::Batches)])
+        .map(move |(metric, steps)| graph(runs, metric, steps))
+}
+
+fn graph(runs: &[(&str, &History)], metric: Metric, steps: Steps) -> Named {
+    let step = if steps == Steps::Epochs { "epoch" } else { "batch" };
+    let mut lines = Vec::with_capacity(2 * runs.len());
+    for (index, (name, history)) in runs.iter().enumerate() {
+        let [train, val] = match steps {
+            Steps::Epochs => by_epoch(history, metric),
+            Steps::Batches => by_batch(history, metric),
+        };
+        for (phase, (x, y)) in [("training", train), ("validation", val)] {
+            let training = phase == "training";
+            let smoothing = smoothing(history, steps, training);
+            lines.push(match runs.len() {
+                1 => Line {
+                    name: phase.into(),
+                    colour: usize::from(!training),
+                    dashed: false,
+                    raw: steps == Steps::Batches,
+                    smoothing,
+                    x,
+                    y,
+                },
+                _ => Line {
+                    name: format!("{name}, {phase}"),
+                    colour: index,
+                    dashed: training,
+                    raw: false,
+                    smoothing,
+                    x,
+                    y,
+                },
+            });
+        }
+    }
+    let per_epoch: Vec<usize> = runs.iter().map(|(_, history)| batches_per_epoch(history)).collect();
+    let batches_per_epoch = per_epoch.first().copied().unwrap_or(0);
+    let mark = match runs {
+        [(_, history)] => history.best().map(|best| {
+            let per_step = if steps == Steps::Epochs { 1 } else { batches_per_epoch };
+            ((best.epoch * per_step) as f64, format!("lowest validation loss: epoch {}", best.epoch))
+        }),
+        _ => None,
+    };
+    let mut title = format!("{} by {step}", metric.name);
+    title[..1].make_ascii_uppercase();
+    Named {
+        file: format!("{}-by-{step}.svg", metric.name),
+        graph: Graph {
+            title,
+            quantity: metric.name,
+            unit: metric.unit,
+            steps,
+            lines,
+            mark,
+            batches_per_epoch: if per_epoch.iter().all(|count| *count == batches_per_epoch) {
+                batches_per_epoch
+            } else {
+                0
+            },
+        },
+    }
+}
+
+/// Positions and values.
+type Points = (Vec<f64>, Vec<f64>);
+
+/// Training and validation; an epoch's position is its number.
+fn by_epoch(history: &History, metric: Metric) -> [Points; 2] {
+    [metric.train, metric.val].map(|value| {
+        let x = (1..=history.epochs.len()).map(|epoch| epoch as f64).collect();
+        (x, history.epochs.iter().map(value).collect())
+    })
+}
+
+/// Training and validation; a batch's position counts all batches before it and itself, in the order they ran: each
+/// epoch's training batches, then its validation batches.
+fn by_batch(history: &History, metric: Metric) -> [Points; 2] {
+    let epochs = history.epochs.len().max(1);
+    let (train, val) = (history.train_batches.len() / epochs, history.val_batches.len() / epochs);
+    let points = |batches: &[BatchRecord], per_epoch: usize, before: usize| {
+        let position = |index: usize| (index / per_epoch * (train + val) + before + index % per_epoch + 1) as f64;
+        ((0..batches.len()).map(position).collect(), batches.iter().map(metric.batch).collect())
+    };
+    [points(&history.train_batches, train, 0), points(&history.val_batches, val, train)]
+}
+
+/// Training: a fiftieth of the run, or a fifth of a short one, in whole epochs where it is as long as one, since the same
+/// batches come again in every epoch. Validation: each epoch, since within one the network does not change.
+fn smoothing(history: &History, steps: Steps, training: bool) -> Smoothing {
+    let batches = if training { history.train_batches.len() } else { history.val_batches.len() };
+    let epoch = (batches / history.epochs.len().max(1)).max(1);
+    let share = (batches / 50).max((batches / 5).min(20));
+    match steps {
+        Steps::Epochs => Smoothing::Centred(1),
+        Steps::Batches if !training => Smoothing::Blocks(epoch),
+        Steps::Batches if share < epoch => Smoothing::Centred(share),
+        Steps::Batches => Smoothing::Centred(share / epoch * epoch),
+    }
+}
+
+fn batches_per_epoch(history: &History) -> usize {
+    (history.train_batches.len() + history.val_batches.len()) / history.epochs.len().max(1)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Two epochs of three training and two validation batches.
+    pub fn history() -> History {
+        let epoch = |train_loss, val_loss| EpochRecord {
+            train_loss,
+            train_accuracy: 0.75,
+            val_loss,
+            val_accuracy: 0.5,
+            train_seconds: 1.0,
+            val_seconds: 0.5,
+        };
+        let batch = |loss: u8| BatchRecord { loss: f32::from(loss), correct: u32::from(loss), samples: 16 };
+        History {
+            epochs: vec![epoch(0.5, 0.25), epoch(0.25, 0.375)],
+            train_batches: (1..=6).map(batch).collect(),
+            val_batches: (11..=14).map(batch).collect(),
+        }
+    }
+
+    fn of_run(history: &History) -> Vec<Named> {
+        six(&[("", history)]).collect()
+    }
+
+    #[test]
+    fn a_run_has_the_six_graphs_of_the_reference() {
+        let history = history();
+        let graphs = of_run(&history);
+        let files: Vec<&str> = graphs.iter().map(|named| &*named.file).collect();
+        assert_eq!(
+            files,
+            [
+                "loss-by-epoch.svg",
+                "loss-by-batch.svg",
+                "accuracy-by-epoch.svg",
+                "accuracy-by-batch.svg",
+                "error-by-epoch.svg",
+                "error-by-batch.svg"
+            ]
+        );
+        assert_eq!(graphs[5].graph.title, "Error by batch");
+        assert_eq!(graphs[2].graph.lines[1].y, [50.0, 50.0]);
+        assert_eq!(graphs[4].graph.lines[0].y, [25.0, 25.0]);
+        assert_eq!(graphs[0].graph.mark.as_ref().unwrap().0, 1.0);
+        assert_eq!(graphs[1].graph.mark.as_ref().unwrap().0, 5.0);
+    }
+
+    #[test]
+    fn batches_stand_on_one_axis_in_the_order_they_ran() {
+        let history = history();
+        let graph = &of_run(&history)[1].graph;
+        assert_eq!(graph.lines[0].x, [1.0, 2.0, 3.0, 6.0, 7.0, 8.0]);
+        assert_eq!(graph.lines[1].x, [4.0, 5.0, 9.0, 10.0]);
+        assert_eq!(graph.lines[0].y, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(graph.lines[1].y, [11.0, 12.0, 13.0, 14.0]);
+        let accuracy = &of_run(&history)[3].graph;
+        assert_eq!(accuracy.lines[0].y[0], 100.0 / 16.0);
+    }
+
+    #[test]
+    fn smoothed_lines_take_whole_epochs() {
+        let run = |epochs: usize| History {
+            epochs: vec![history().epochs[0]; epochs],
+            train_batches: vec![history().train_batches[0]; 938 * epochs],
+            val_batches: vec![history().val_batches[0]; 157 * epochs],
+        };
+        for (epochs, train) in [(1, 20), (20, 375), (60, 938), (200, 3752)] {
+            let run = run(epochs);
+            assert_eq!(smoothing(&run, Steps::Batches, true), Smoothing::Centred(train), "{epochs} epochs");
+            assert_eq!(smoothing(&run, Steps::Batches, false), Smoothing::Blocks(157));
+            assert_eq!(smoothing(&run, Steps::Epochs, false), Smoothing::Centred(1));
+        }
+        assert_eq!(smoothing(&History::default(), Steps::Batches, false), Smoothing::Blocks(1));
+    }
+
+    #[test]
+    fn several_runs_share_the_axes() {
+        let (short, long) = (history(), History { epochs: history().epochs.repeat(3), ..History::default() });
+        let graphs: Vec<_> = six(&[("a", &short), ("b", &long)]).collect();
+        let names: Vec<&str> = graphs[0].graph.lines.iter().map(|line| &*line.name).collect();
+        assert_eq!(names, ["a, training", "a, validation", "b, training", "b, validation"]);
+        assert_eq!(graphs[0].graph.lines[3].x.len(), 6);
+        assert_eq!((&graphs[0].graph.mark, graphs[1].graph.batches_per_epoch), (&None, 0));
+    }
+
+    #[test]
+    fn a_run_of_no_epoch_has_empty_graphs() {
+        for named in of_run(&History::default()) {
+            assert!(named.graph.lines.iter().all(|line| line.x.is_empty() && line.y.is_empty()));
+            assert_eq!(named.graph.mark, None);
+        }
+    }
+}

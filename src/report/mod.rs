@@ -1,0 +1,114 @@
+//! Pictures and pages of runs: six graphs as SVG files, the weights, and one HTML page that needs nothing beside itself.
+//! It knows runs and their models, neither training nor flags nor terminals.
+//!
+//! All of it is derived: [`write()`] makes it from a run's figures, model and validation images, and replaces what it made
+//! before.
+
+mod axis;
+mod curves;
+mod findings;
+mod graph;
+mod hover;
+mod markup;
+mod page;
+mod pictures;
+mod series;
+mod settings;
+mod tables;
+mod weights;
+mod words;
+
+use std::fs;
+use std::path::Path;
+
+pub use findings::{ClassFigures, Findings, MAX_MISTAKES, Mistake};
+pub use words::{grouped, overfitting};
+
+use crate::error::{Error, Result};
+use crate::nn::Sequential;
+use crate::run::{Summary, folder};
+use crate::train::History;
+use crate::whole_file::Staged;
+
+/// More lines than those of so many runs cannot be told apart.
+pub const MAX_COMPARED: usize = 16;
+
+/// What a page is made of.
+#[derive(Debug, Clone)]
+pub struct Run<'a> {
+    /// What the run is called on the page.
+    pub name: &'a str,
+    pub summary: &'a Summary,
+    pub history: &'a History,
+    pub model: &'a Sequential,
+    /// Rows and columns; their product is the number of the model's inputs.
+    pub image_size: (usize, usize),
+    /// Of the validation images, or why there are none.
+    pub findings: std::result::Result<Findings, String>,
+}
+
+/// Writes `report.html` and `graphs/*.svg` into `folder`. Those that stand there are replaced, once all are complete;
+/// nothing else in the folder is touched.
+///
+/// # Errors
+/// [`Error::Io`] where a file cannot be written.
+pub fn write(folder: &Path, run: &Run<'_>) -> Result<()> {
+    let graphs = folder.join(folder::GRAPHS);
+    fs::create_dir_all(&graphs).map_err(|source| Error::Io { path: graphs.clone(), action: "create", source })?;
+    let (mut files, mut figures) = (Vec::new(), String::new());
+    for named in curves::six(&[(run.name, run.history)]) {
+        let drawing = named.graph.draw();
+        files.push(stage(&graphs.join(&named.file), &drawing.file())?);
+        figures.push_str(&page::figure(&named.file, &drawing));
+    }
+    if let Some(svg) = weights::file(run.model, run.image_size) {
+        files.push(stage(&graphs.join(WEIGHTS), &svg)?);
+    }
+    files.push(stage(&folder.join(folder::REPORT), &page::of_run(run, &figures))?);
+    files.into_iter().try_for_each(Staged::publish)
+}
+
+/// Writes a page that lays `runs`, 2 to [`MAX_COMPARED`] of them, over one another, and tabulates what their recipes
+/// differ in. A file that stands at `path` is replaced.
+///
+/// # Errors
+/// [`Error::Io`] where the page cannot be written; [`Error::Setting`] where there are too few or too many runs.
+pub fn compare(path: &Path, runs: &[Run<'_>]) -> Result<()> {
+    if !(2..=MAX_COMPARED).contains(&runs.len()) {
+        return Err(Error::Setting {
+            name: "out",
+            found: format!("a comparison of {} runs", runs.len()),
+            expected: format!("2 to {MAX_COMPARED} of them, whose lines can be told apart"),
+        });
+    }
+    let histories: Vec<_> = runs.iter().map(|run| (run.name, run.history)).collect();
+    let figures: String = curves::six(&histories).map(|named| page::figure(&named.file, &named.graph.draw())).collect();
+    stage(path, &page::of_runs(runs, &figures))?.publish()
+}
+
+/// Removes from `folder` what [`write()`] makes, for a run that replaces another and is to have no page.
+///
+/// # Errors
+/// [`Error::Io`] where a file cannot be removed.
+pub fn remove(folder: &Path) -> Result<()> {
+    let graphs = folder.join(folder::GRAPHS);
+    let mut files = vec![folder.join(folder::REPORT), graphs.join(WEIGHTS)];
+    files.extend(curves::six(&[("", &History::default())]).map(|named| graphs.join(&named.file)));
+    for path in files {
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::Io { path, action: "remove", source });
+            }
+            _ => {}
+        }
+    }
+    // It stays if it holds anything else.
+    let _ = fs::remove_dir(graphs);
+    Ok(())
+}
+
+const WEIGHTS: &str = "weights.svg";
+
+fn stage(path: &Path, text: &str) -> Result<Staged> {
+    Staged::write(path, |out| out.write_all(text.as_bytes()))
+}

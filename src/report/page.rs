@@ -1,0 +1,165 @@
+//! The page around what is shown: one HTML file that needs nothing beside itself. It knows the order of the parts of a
+//! run's page and of a comparison, not how each is drawn.
+
+use std::fmt::Write;
+
+use super::findings::Findings;
+use super::graph::{self, Drawing};
+use super::markup::escape;
+use super::words::{grouped, overfitting};
+use super::{Run, hover, settings, tables, weights};
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+/// Nothing is loaded from anywhere, and no script runs but the page's own, whatever the page's texts may hold.
+/// The digest is that of `page.js`; a test holds the two together.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; \
+     script-src 'sha256-GUDHOcOoeF/qmL1ZPvuKO1+spUMCy13weos1DURfYXU='";
+
+/// The page of one run. `graphs` are its six, as [`figure`] makes them.
+pub(super) fn of_run(run: &Run<'_>, graphs: &str) -> String {
+    let summary = run.summary;
+    let mut page = open(&format!("{}: flatnet", run.name));
+    let _ = write!(
+        page,
+        "<header><h1>{}</h1><p class=\"soft\"><code>{}</code> on {}: {} training and {} validation images, {} \
+         parameters</p></header><main>",
+        escape(run.name),
+        escape(&summary.recipe.layers),
+        escape(&summary.data.source),
+        grouped(summary.data.train_samples),
+        grouped(summary.data.val_samples),
+        grouped(summary.model.parameters),
+    );
+    page.push_str(&tables::cards(summary));
+    let _ = write!(page, "<p class=\"panel told\">{}</p>", escape(&overfitting(run.history)));
+    page.push_str("<h2>Loss, accuracy and error</h2>");
+    let _ = write!(page, "<div class=\"graphs\">{graphs}</div>");
+    page.push_str(&tables::epochs(run.history));
+    write_findings(&mut page, run);
+    page.push_str(&weights::section(run.model, run.image_size));
+    page.push_str("<h2>Recipe</h2>");
+    page.push_str(&settings::recipe(&summary.recipe));
+    page.push_str("</main>");
+    close(&mut page);
+    page
+}
+
+/// The page that lays several runs over one another. `graphs` are the six of all of them, as [`figure`] makes them.
+pub(super) fn of_runs(runs: &[Run<'_>], graphs: &str) -> String {
+    let mut page = open(&format!("{} runs compared: flatnet", runs.len()));
+    let _ = write!(page, "<header><h1>{} runs compared</h1></header><main>", runs.len());
+    page.push_str(&settings::comparison(runs));
+    page.push_str("<h2>Loss, accuracy and error</h2>");
+    page.push_str(&settings::legend(runs));
+    let _ = write!(page, "<div class=\"graphs\">{graphs}</div>");
+    page.push_str("</main>");
+    close(&mut page);
+    page
+}
+
+fn open(title: &str) -> String {
+    let mut page = String::with_capacity(1 << 18);
+    let _ = write!(
+        page,
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta name=\"generator\" content=\"flatnet {}\"><title>{}</title>\n<style>\n{STYLE}{}</style></head>\n<body>",
+        env!("CARGO_PKG_VERSION"),
+        escape(title),
+        graph::STYLE,
+    );
+    page
+}
+
+fn close(page: &mut String) {
+    let _ = write!(
+        page,
+        "<footer>Made by flatnet {}.</footer>\n<script>{SCRIPT}</script></body></html>\n",
+        env!("CARGO_PKG_VERSION")
+    );
+}
+
+/// A graph of a page, with what its script tells on pointing at it. `file` is the name of the same graph as a file.
+pub(super) fn figure(file: &str, drawing: &Drawing<'_>) -> String {
+    format!(
+        "<figure class=\"panel curve\" id=\"{}\">{}<figcaption>{}</figcaption><script type=\"application/json\">{}</script></figure>\n",
+        file.trim_end_matches(".svg"),
+        drawing.inline(),
+        drawing.caption(),
+        hover::data(drawing),
+    )
+}
+
+fn write_findings(page: &mut String, run: &Run<'_>) {
+    match &run.findings {
+        Ok(findings) => {
+            page.push_str("<h2>Which class is taken for which</h2>");
+            page.push_str(&told_of(findings, run));
+            page.push_str(&tables::confusion(findings));
+            page.push_str(&tables::mistakes(findings));
+        }
+        Err(reason) => {
+            let _ = write!(
+                page,
+                "<h2>Which class is taken for which</h2><p class=\"panel told\">The confusion matrix, the figures by \
+                 class and the mistakes are left out: {}.</p>",
+                escape(reason.trim_end_matches('.'))
+            );
+        }
+    }
+}
+
+/// Of which images the tables speak, and whether they are those that the run saw.
+fn told_of(findings: &Findings, run: &Run<'_>) -> String {
+    let (samples, correct) = (findings.samples(), findings.correct());
+    let mut text = format!(
+        "<p class=\"soft\">{} validation images of {}, {} of them right.",
+        grouped(samples as usize),
+        escape(&findings.source),
+        grouped(correct as usize)
+    );
+    let said = run.summary.last.map(|last| (last.val_accuracy * run.summary.data.val_samples as f64).round() as u64);
+    if let Some(said) = said.filter(|said| *said != correct) {
+        let _ = write!(
+            text,
+            " <b>The run counted {} at its end: these are other images than it saw, or another kind of processor.</b>",
+            grouped(said as usize)
+        );
+    }
+    text + "</p>"
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    fn base64(bytes: &[u8]) -> String {
+        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut text = String::new();
+        for three in bytes.chunks(3) {
+            let bits =
+                three.iter().enumerate().fold(0u32, |bits, (index, byte)| bits | u32::from(*byte) << (16 - 8 * index));
+            for digit in 0..=three.len() {
+                text.push(char::from(DIGITS[(bits >> (18 - 6 * digit) & 63) as usize]));
+            }
+        }
+        while !text.len().is_multiple_of(4) {
+            text.push('=');
+        }
+        text
+    }
+
+    #[test]
+    fn the_policy_lets_the_pages_own_script_run() {
+        assert_eq!((&*base64(b"Man"), &*base64(b"Ma"), &*base64(b"M")), ("TWFu", "TWE=", "TQ=="));
+        let digest = base64(&Sha256::digest(SCRIPT.as_bytes()));
+        assert!(
+            POLICY.contains(&format!("script-src 'sha256-{digest}'")),
+            "page.js has changed: its digest is {digest}"
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! The settings of runs as HTML: one recipe, and what several differ in beside what came of it. It knows flags' names
+//! from the recipes themselves, not what a flag does.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::Run;
+use super::graph::COLOURS;
+use super::markup::escape;
+use super::words::{grouped, percent, significant};
+use crate::run::Recipe;
+
+/// Settings in the order of `train --help`; others follow by name. Where a run was kept and what it printed says nothing
+/// about it.
+const ORDER: [&str; 15] = [
+    "data",
+    "train_samples",
+    "val_samples",
+    "scale",
+    "layers",
+    "init",
+    "relu_grad",
+    "epochs",
+    "batch_size",
+    "lr",
+    "seed",
+    "shuffle",
+    "threads",
+    "simd",
+    "kernel",
+];
+const UNSAID: [&str; 5] = ["out", "overwrite", "no_report", "json", "quiet"];
+
+/// The settings of a run under their flags' names.
+pub(super) fn recipe(recipe: &Recipe) -> String {
+    let mut html = String::from("<dl class=\"panel recipe\">");
+    for (name, value) in settings(recipe) {
+        let _ = write!(html, "<div><dt><code>{}</code></dt><dd>{}</dd></div>", flag(&name), breakable(&value));
+    }
+    html + "</dl>"
+}
+
+/// Several runs in a table: what their recipes differ in, and what came of it.
+pub(super) fn comparison(runs: &[Run<'_>]) -> String {
+    let recipes: Vec<BTreeMap<String, String>> =
+        runs.iter().map(|run| settings(&run.summary.recipe).into_iter().collect()).collect();
+    let first = runs.first().map(|run| settings(&run.summary.recipe)).unwrap_or_default();
+    let (same, different): (Vec<_>, Vec<_>) =
+        first.iter().partition(|(name, value)| recipes.iter().all(|recipe| recipe.get(name) == Some(value)));
+
+    let mut html = String::from("<div class=\"panel\"><table class=\"names\"><thead><tr><th scope=\"col\">run</th>");
+    for (name, _) in &different {
+        let _ = write!(html, "<th scope=\"col\" class=\"text\"><code>{}</code></th>", flag(name));
+    }
+    for name in [
+        "validation accuracy, %",
+        "training accuracy, %",
+        "validation loss, nats",
+        "training loss, nats",
+        "lowest validation loss, nats",
+        "at epoch",
+        "batches per second",
+        "total, s",
+    ] {
+        let _ = write!(html, "<th scope=\"col\">{name}</th>");
+    }
+    html.push_str("</tr></thead><tbody>");
+    for (index, (run, recipe)) in runs.iter().zip(&recipes).enumerate() {
+        let _ = write!(html, "<tr><th scope=\"row\">{}</th>", named_colour(index, run.name));
+        for (name, _) in &different {
+            let _ = write!(html, "<td class=\"wrap\">{}</td>", breakable(recipe.get(name).map_or("", |value| value)));
+        }
+        let summary = run.summary;
+        let unknown = || "\u{2013}".to_string();
+        let (last, best) = (summary.last, summary.best);
+        for figure in [
+            last.map(|last| percent(last.val_accuracy)),
+            last.map(|last| percent(last.train_accuracy)),
+            last.map(|last| format!("{:.4}", last.val_loss)),
+            last.map(|last| format!("{:.4}", last.train_loss)),
+            best.map(|best| format!("{:.4}", best.val_loss)),
+            best.map(|best| grouped(best.epoch)),
+            summary.batches_per_second.map(|rate| grouped(rate.round() as usize)),
+            Some(format!("{:.2}", summary.seconds.total)),
+        ] {
+            let _ = write!(html, "<td>{}</td>", figure.unwrap_or_else(unknown));
+        }
+        html.push_str("</tr>");
+    }
+    html.push_str("</tbody></table></div>");
+    if different.is_empty() {
+        html.push_str("<p class=\"soft\">All settings are the same.</p>");
+    }
+    let same: Vec<String> =
+        same.iter().map(|(name, value)| format!("<code>{} {}</code>", flag(name), escape(value))).collect();
+    let _ = write!(html, "<p class=\"soft small all\">The same for all: {}.</p>", same.join(", "));
+    html
+}
+
+/// Which colour is which run's.
+pub(super) fn legend(runs: &[Run<'_>]) -> String {
+    let names: String =
+        runs.iter().enumerate().map(|(index, run)| format!("<span>{}</span>", named_colour(index, run.name))).collect();
+    format!("<p class=\"legend\">{names}<span class=\"soft\">full: validation, dashed: training</span></p>")
+}
+
+fn named_colour(index: usize, name: &str) -> String {
+    format!(
+        "<svg class=\"graph swatch\" viewBox=\"0 0 22 10\" aria-hidden=\"true\">\
+         <path class=\"line c{}\" d=\"M1 5h20\"/></svg>{}",
+        index % COLOURS,
+        escape(name)
+    )
+}
+
+/// A recipe's settings and their values as text, in [`ORDER`].
+fn settings(recipe: &Recipe) -> Vec<(String, String)> {
+    // By way of text, where 0.01 stays 0.01.
+    let text = serde_json::to_string(recipe).unwrap_or_default();
+    let mut found: BTreeMap<String, Value> = serde_json::from_str(&text).unwrap_or_default();
+    for name in UNSAID {
+        found.remove(name);
+    }
+    let shown = |value: Value| match value {
+        Value::String(text) => text,
+        Value::Number(number) => number
+            .as_f64()
+            .filter(|n| n.fract() != 0.0)
+            .map_or_else(|| number.to_string(), |number| significant(number, 9)),
+        Value::Null => "none".into(),
+        other => other.to_string(),
+    };
+    let mut settings: Vec<(String, String)> = Vec::with_capacity(found.len());
+    for name in ORDER {
+        settings.extend(found.remove_entry(name).map(|(name, value)| (name, shown(value))));
+    }
+    settings.extend(found.into_iter().map(|(name, value)| (name, shown(value))));
+    settings
+}
+
+/// A value as text that may be broken after each comma.
+fn breakable(value: &str) -> String {
+    escape(value).replace(',', ",<wbr>")
+}
+
+/// A setting's name as its flag.
+fn flag(name: &str) -> String {
+    format!("--{}", escape(&name.replace('_', "-")))
+}

@@ -1,0 +1,231 @@
+//! Figures as HTML: cards, tables, the confusion matrix, mistakes. It knows which figures belong together, not where on a
+//! page they stand.
+
+use std::fmt::Write;
+
+use super::findings::Findings;
+use super::markup::escape;
+use super::pictures;
+use super::words::{grouped, percent};
+use crate::run::Summary;
+use crate::train::History;
+
+/// A matrix of more classes fits no screen.
+const MAX_MATRIX_CLASSES: usize = 64;
+/// Of all mistakes drawn, so that a page stays small enough to open.
+const MAX_MISTAKE_PIXELS: usize = 40_000;
+/// Of the table by epoch.
+const MAX_EPOCH_ROWS: usize = 250;
+
+/// The figures that one looks for first.
+pub(super) fn cards(summary: &Summary) -> String {
+    let mut html = String::from("<dl class=\"cards\">");
+    let mut card = |name: &str, figure: &str, unit: &str, note: &str| {
+        let _ = write!(
+            html,
+            "<div class=\"card\"><dt>{name}</dt><dd>{figure} <span class=\"unit\">{unit}</span><small>{note}</small></dd></div>"
+        );
+    };
+    if let (Some(last), Some(best)) = (&summary.last, &summary.best) {
+        let images = |count: usize| format!("of {} images, last epoch", grouped(count));
+        card("Validation accuracy", &percent(last.val_accuracy), "%", &images(summary.data.val_samples));
+        card("Training accuracy", &percent(last.train_accuracy), "%", &images(summary.data.train_samples));
+        card("Validation loss", &format!("{:.4}", last.val_loss), "nats", "mean over batches, last epoch");
+        card("Training loss", &format!("{:.4}", last.train_loss), "nats", "mean over batches, last epoch");
+        let note = format!(
+            "of {}, {:.4} nats, {} % accuracy",
+            grouped(summary.epochs),
+            best.val_loss,
+            percent(best.val_accuracy)
+        );
+        card("Lowest validation loss", &format!("epoch {}", grouped(best.epoch)), "", &note);
+    }
+    let seconds = &summary.seconds;
+    let note = format!(
+        "load {:.2}, train {:.2}, validate {:.2}; {}{}, {}, {}",
+        seconds.load,
+        seconds.train,
+        seconds.validate,
+        summary
+            .batches_per_second
+            .map_or(String::new(), |rate| format!("{} batches per second, ", grouped(rate.round() as usize))),
+        if summary.threads == 1 { "1 thread".into() } else { format!("{} threads", summary.threads) },
+        escape(&summary.simd),
+        escape(&summary.kernel),
+    );
+    card("Total time", &format!("{:.2}", seconds.total), "s", &note);
+    html + "</dl>"
+}
+
+/// A table of every epoch, or of as many as fit, first and last among them.
+pub(super) fn epochs(history: &History) -> String {
+    let count = history.epochs.len();
+    if count == 0 {
+        return String::new();
+    }
+    let step = count.div_ceil(MAX_EPOCH_ROWS);
+    let every = if step > 1 { format!(", every {}th", grouped(step)) } else { String::new() };
+    let mut html = format!(
+        "<details><summary>Figures by epoch{every}</summary><div class=\"panel\"><table><thead><tr>\
+         <th scope=\"col\">epoch</th><th scope=\"col\">training loss, nats</th><th scope=\"col\">training accuracy, %</th>\
+         <th scope=\"col\">validation loss, nats</th><th scope=\"col\">validation accuracy, %</th>\
+         <th scope=\"col\">training, s</th><th scope=\"col\">validation, s</th></tr></thead><tbody>"
+    );
+    for (index, epoch) in history.epochs.iter().enumerate() {
+        if index % step == 0 || index + 1 == count {
+            let _ = write!(
+                html,
+                "<tr><th scope=\"row\">{}</th><td>{:.4}</td><td>{}</td><td>{:.4}</td><td>{}</td><td>{:.3}</td><td>{:.3}</td></tr>",
+                grouped(index + 1),
+                epoch.train_loss,
+                percent(epoch.train_accuracy),
+                epoch.val_loss,
+                percent(epoch.val_accuracy),
+                epoch.train_seconds,
+                epoch.val_seconds,
+            );
+        }
+    }
+    html + "</tbody></table></div></details>"
+}
+
+/// The confusion matrix as a heat map, and precision, recall and F1 beside it.
+pub(super) fn confusion(findings: &Findings) -> String {
+    let mut html = String::from("<div class=\"two\"><div class=\"panel\">");
+    if findings.classes <= MAX_MATRIX_CLASSES {
+        html.push_str(&matrix(findings));
+    } else {
+        let _ = write!(html, "<p>A matrix of {} classes would fit no screen.</p>", findings.classes);
+    }
+    let pairs = findings.most_confused(5);
+    if !pairs.is_empty() {
+        let pair = |(label, prediction, times): &(usize, usize, u32)| {
+            format!("{label} taken for {prediction} ({} times)", grouped(*times as usize))
+        };
+        let pairs: Vec<String> = pairs.iter().map(pair).collect();
+        let _ = write!(
+            html,
+            "<p class=\"small soft\">Most often: {}.</p>",
+            pairs.join(", ").replace("(1 times)", "(once)")
+        );
+    }
+    html.push_str("</div><div class=\"panel\">");
+    html.push_str(&by_class(findings));
+    html + "</div></div>"
+}
+
+fn matrix(findings: &Findings) -> String {
+    let classes = findings.classes;
+    let mut html = format!(
+        "<table class=\"confusion\"><caption>Images by class (row) and prediction (column). Blue: right, by the share of \
+         the class. Orange: wrong, by how often.</caption><thead><tr><th></th>{}</tr></thead><tbody>",
+        (0..classes).map(|class| format!("<th scope=\"col\">{class}</th>")).collect::<String>()
+    );
+    let most_wrong = findings.most_confused(1).first().map_or(1, |(.., times)| *times);
+    for class in 0..classes {
+        let row = findings.row(class);
+        let images: u32 = row.iter().sum();
+        let _ = write!(html, "<tr><th scope=\"row\">{class}</th>");
+        for (prediction, &count) in row.iter().enumerate() {
+            let right = prediction == class;
+            let whole = if right { images } else { most_wrong };
+            let share = f64::from(count) / f64::from(whole.max(1));
+            // Even a single image should show; squares make the rare and the frequent easier to tell apart.
+            let shade = if right { 0.15 + 0.75 * share * share } else { 0.12 + 0.73 * share };
+            let kind = if right { "right" } else { "wrong" };
+            let _ = match count {
+                0 => write!(html, "<td class=\"none\">0</td>"),
+                _ => write!(
+                    html,
+                    "<td class=\"{kind}{}\" style=\"--share:{shade:.2}\">{}</td>",
+                    if shade > 0.62 && right { " full" } else { "" },
+                    grouped(count as usize)
+                ),
+            };
+        }
+        html.push_str("</tr>");
+    }
+    html + "</tbody></table>"
+}
+
+fn by_class(findings: &Findings) -> String {
+    let mut html = String::from(
+        "<table><caption>By class, in %. Precision: of the images predicted so, those that are. Recall: of the images of \
+         the class, those predicted so. F1: the harmonic mean of both.</caption><thead><tr><th scope=\"col\">class</th>\
+         <th scope=\"col\">images</th><th scope=\"col\">precision</th><th scope=\"col\">recall</th>\
+         <th scope=\"col\">F1</th></tr></thead><tbody>",
+    );
+    let figures = findings.by_class();
+    let shown = |share: Option<f64>| share.map_or("\u{2013}".into(), |share| format!("{:.1}", 100.0 * share));
+    for (class, figures) in figures.iter().enumerate() {
+        let _ = write!(
+            html,
+            "<tr><th scope=\"row\">{class}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            grouped(figures.images as usize),
+            shown(figures.precision),
+            shown(figures.recall),
+            shown(figures.f1)
+        );
+    }
+    html + "</tbody></table>"
+}
+
+/// The most confident mistakes as pictures.
+pub(super) fn mistakes(findings: &Findings) -> String {
+    let (rows, columns) = findings.image_size;
+    let shown = findings.mistakes.len().min(MAX_MISTAKE_PIXELS / (rows * columns).max(1));
+    let wrong = (findings.samples() - findings.correct()) as usize;
+    if wrong == 0 {
+        return "<h2>Mistakes</h2><p class=\"soft\">There is none.</p>".into();
+    }
+    if shown == 0 {
+        return format!("<h2>Mistakes</h2><p class=\"soft\">Images of {rows} x {columns} are too large to show.</p>");
+    }
+    let mut html = format!(
+        "<h2>The most confident mistakes</h2><p class=\"soft\">{} of {}, with the class, the prediction and its \
+         probability.</p><div class=\"panel\"><div class=\"pictures mistakes\">",
+        grouped(shown),
+        grouped(wrong)
+    );
+    for mistake in &findings.mistakes[..shown] {
+        let (label, prediction) = (mistake.label, mistake.prediction);
+        let words = format!("an image of class {label}, predicted as {prediction}");
+        let _ = write!(
+            html,
+            "<figure>{}<figcaption><b>{label}</b> taken for <b>{prediction}</b><br>{:.1} %</figcaption></figure>",
+            pictures::image(&mistake.pixels, findings.image_size, &words),
+            100.0 * mistake.probability,
+        );
+    }
+    html + "</div></div>"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::findings::Mistake;
+    use super::*;
+
+    /// `classes` classes of one image each; the image of class 0 is taken for class 1.
+    fn findings(classes: usize, image_size: (usize, usize)) -> Findings {
+        let mut confusion = vec![0; classes * classes];
+        confusion[1] = 1;
+        (1..classes).for_each(|class| confusion[class * classes + class] = 1);
+        let pixels = vec![9; image_size.0 * image_size.1];
+        let mistakes = vec![Mistake { label: 0, prediction: 1, probability: 0.75, pixels }];
+        Findings { source: "images".into(), classes, image_size, confusion, mistakes }
+    }
+
+    #[test]
+    fn what_would_fit_no_screen_is_told_in_words() {
+        let (few, many) = (confusion(&findings(10, (2, 2))), confusion(&findings(100, (2, 2))));
+        assert!(few.contains("class=\"confusion\"") && few.contains("0 taken for 1 (once)"), "{few}");
+        assert!(!many.contains("class=\"confusion\"") && many.contains("matrix of 100 classes"), "{many}");
+        assert!(many.contains("0 taken for 1 (once)"));
+        assert_eq!(many.matches("<tr>").count(), 101, "precision and recall are there all the same");
+        let (small, large) = (mistakes(&findings(10, (28, 28))), mistakes(&findings(10, (300, 300))));
+        assert!(small.contains("1 of 1") && small.contains("75.0 %"), "{small}");
+        assert!(large.contains("300 x 300 are too large"), "{large}");
+        let right = Findings { confusion: vec![1, 0, 0, 1], mistakes: vec![], ..findings(2, (1, 1)) };
+        assert!(mistakes(&right).contains("There is none"));
+    }
+}

@@ -1,0 +1,259 @@
+//! A run's figures read back from its files, without trust: each row must be the one that flatnet would have written
+//! there. It knows the columns, not what becomes of the figures.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use super::{Summary, folder};
+use crate::error::{Error, Result};
+use crate::train::{BatchRecord, EpochRecord, History};
+
+/// Far more than a summary or a row has; a larger one is none of ours, and would cost memory to read.
+const MAX_SUMMARY_BYTES: u64 = 1 << 20;
+const MAX_ROW_BYTES: u64 = 1 << 12;
+
+/// Reads `summary.json`, `epochs.csv` and `batches.csv` of the run in `folder`. Rows and summary must agree on how many
+/// epochs and batches there were, and every figure must be one that a run can have. Columns beyond the known ones are
+/// passed over.
+///
+/// # Errors
+/// [`Error::RunFolder`] where the folder holds no complete run, [`Error::RunFile`] at the first line that does not hold
+/// what it should, [`Error::Io`] where a file cannot be read.
+pub fn read(folder: &Path) -> Result<(Summary, History)> {
+    let summary = read_summary(folder)?;
+    let shape = Shape::of(&summary).map_err(|problem| Error::RunFile {
+        path: folder.join(folder::SUMMARY),
+        line: 1,
+        problem,
+    })?;
+    let epochs = read_epochs(&folder.join(folder::EPOCHS), shape.epochs)?;
+    let mut history = History { epochs, ..History::default() };
+    read_batches(&folder.join(folder::BATCHES), &shape, &mut history)?;
+    Ok((summary, history))
+}
+
+/// How many rows the files have, and how many samples each batch.
+struct Shape {
+    epochs: usize,
+    train: Phase,
+    val: Phase,
+}
+
+struct Phase {
+    name: &'static str,
+    /// In each epoch.
+    batches: usize,
+    batch_size: usize,
+    /// Of the last batch of an epoch.
+    last_batch: usize,
+}
+
+impl Shape {
+    fn of(summary: &Summary) -> std::result::Result<Shape, String> {
+        let batch_size = summary.recipe.batch_size;
+        let phase = |name, samples: usize, total: usize| {
+            if samples == 0 || batch_size == 0 {
+                return Err(format!("{name} samples or batch_size are 0; expected at least 1"));
+            }
+            let batches = samples.div_ceil(batch_size);
+            if batches.checked_mul(summary.epochs) != Some(total) {
+                return Err(format!(
+                    "{total} {name} batches in {} epochs; expected {batches} in each for {samples} samples",
+                    summary.epochs
+                ));
+            }
+            Ok(Phase { name, batches, batch_size, last_batch: samples - (batches - 1) * batch_size })
+        };
+        Ok(Shape {
+            epochs: summary.epochs,
+            train: phase("train", summary.data.train_samples, summary.train_batches)?,
+            val: phase("val", summary.data.val_samples, summary.val_batches)?,
+        })
+    }
+}
+
+fn read_summary(folder: &Path) -> Result<Summary> {
+    let path = folder.join(folder::SUMMARY);
+    let mut text = Vec::new();
+    let file = open(&path)?;
+    file.take(MAX_SUMMARY_BYTES + 1).read_to_end(&mut text).map_err(|source| cannot_read(&path, source))?;
+    let wrong = |line: usize, problem: String| Error::RunFile { path: path.clone(), line: line as u64, problem };
+    if text.len() as u64 > MAX_SUMMARY_BYTES {
+        return Err(wrong(1, format!("is longer than {MAX_SUMMARY_BYTES} bytes; this is no summary of flatnet's")));
+    }
+    serde_json::from_slice(&text)
+        .map_err(|error| wrong(error.line(), format!("is not a summary as flatnet writes it: {error}")))
+}
+
+const EPOCH_COLUMNS: [&str; 7] =
+    ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "train_seconds", "val_seconds"];
+const BATCH_COLUMNS: [&str; 5] = ["phase", "epoch", "batch", "loss", "accuracy"];
+
+fn read_epochs(path: &Path, epochs: usize) -> Result<Vec<EpochRecord>> {
+    let mut rows = Rows::open(path, &EPOCH_COLUMNS)?;
+    let mut records = Vec::new();
+    for epoch in 1..=epochs {
+        let row = rows.next(&format!("epoch {epoch} of the {epochs} of the summary"))?;
+        row.expect(0, &epoch.to_string())?;
+        records.push(EpochRecord {
+            train_loss: row.at_least_0(1)?,
+            train_accuracy: row.share(2)?,
+            val_loss: row.at_least_0(3)?,
+            val_accuracy: row.share(4)?,
+            train_seconds: row.at_least_0(5)?,
+            val_seconds: row.at_least_0(6)?,
+        });
+    }
+    rows.end()?;
+    Ok(records)
+}
+
+fn read_batches(path: &Path, shape: &Shape, history: &mut History) -> Result<()> {
+    let mut rows = Rows::open(path, &BATCH_COLUMNS)?;
+    for epoch in 1..=shape.epochs {
+        let epoch_text = epoch.to_string();
+        for (phase, records) in [(&shape.train, &mut history.train_batches), (&shape.val, &mut history.val_batches)] {
+            for batch in 1..=phase.batches {
+                let row = rows.next("another batch, as the summary has it")?;
+                row.expect(0, phase.name)?;
+                row.expect(1, &epoch_text)?;
+                row.number(2).and_then(|found| row.require(2, found == batch as f64, &batch.to_string()))?;
+                let samples = if batch == phase.batches { phase.last_batch } else { phase.batch_size };
+                let loss = row.at_least_0(3)? as f32;
+                row.require(3, loss.is_finite(), "a loss")?;
+                let correct = row.share(4)? * samples as f64;
+                let whole = (correct - correct.round()).abs() < 1e-6 * samples as f64;
+                row.require(4, whole, &format!("a whole number of {samples} images"))?;
+                records.push(BatchRecord { loss, correct: correct.round() as u32, samples: samples as u32 });
+            }
+        }
+    }
+    rows.end()
+}
+
+/// A CSV file of flatnet's, row by row: no quotes, and the known columns first.
+struct Rows<'a> {
+    path: &'a Path,
+    columns: &'static [&'static str],
+    file: BufReader<File>,
+    text: String,
+    line: u64,
+}
+
+/// One row.
+struct Row<'a> {
+    path: &'a Path,
+    columns: &'static [&'static str],
+    cells: [&'a str; 7],
+    line: u64,
+}
+
+impl<'a> Rows<'a> {
+    fn open(path: &'a Path, columns: &'static [&'static str]) -> Result<Rows<'a>> {
+        let mut rows = Rows { path, columns, file: open(path)?, text: String::new(), line: 0 };
+        rows.read_line()?;
+        let found: Vec<&str> = rows.text.split(',').collect();
+        if !found.starts_with(columns) {
+            return Err(rows.wrong(format!("expected the columns {}", columns.join(","))));
+        }
+        Ok(rows)
+    }
+
+    /// Reads the next line; an empty text at the end of the file.
+    fn read_line(&mut self) -> Result<()> {
+        self.text.clear();
+        self.line += 1;
+        let read = self.file.by_ref().take(MAX_ROW_BYTES).read_line(&mut self.text);
+        match read {
+            Err(error) if error.kind() == ErrorKind::InvalidData => Err(self.wrong("is not text".into())),
+            Err(source) => Err(cannot_read(self.path, source)),
+            Ok(bytes) if bytes as u64 == MAX_ROW_BYTES => Err(self.wrong("is too long for a row of a run".into())),
+            Ok(_) => {
+                self.text.truncate(self.text.trim_end_matches(['\n', '\r']).len());
+                Ok(())
+            }
+        }
+    }
+
+    fn next(&mut self, expected: &str) -> Result<Row<'_>> {
+        self.read_line()?;
+        if self.text.is_empty() {
+            return Err(self.wrong(format!("the file ends here; expected {expected}")));
+        }
+        let mut cells = [""; 7];
+        let found = self.text.split(',').count();
+        if found < self.columns.len() {
+            return Err(self.wrong(format!("{found} columns; expected {}", self.columns.join(","))));
+        }
+        for (cell, text) in cells.iter_mut().zip(self.text.split(',')) {
+            *cell = text;
+        }
+        Ok(Row { path: self.path, columns: self.columns, cells, line: self.line })
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.read_line()?;
+        if self.text.is_empty() { Ok(()) } else { Err(self.wrong("more rows than the summary has epochs".into())) }
+    }
+
+    fn wrong(&self, problem: String) -> Error {
+        Error::RunFile { path: self.path.to_path_buf(), line: self.line, problem }
+    }
+}
+
+impl Row<'_> {
+    fn expect(&self, column: usize, expected: &str) -> Result<()> {
+        self.require(column, self.cells[column] == expected, expected)
+    }
+
+    fn require(&self, column: usize, holds: bool, expected: &str) -> Result<()> {
+        if holds {
+            return Ok(());
+        }
+        // A hostile cell may be long.
+        let found: String = self.cells[column].chars().take(40).collect();
+        let problem = format!("{} is {found:?}; expected {expected}", self.columns[column]);
+        Err(Error::RunFile { path: self.path.to_path_buf(), line: self.line, problem })
+    }
+
+    fn number(&self, column: usize) -> Result<f64> {
+        let number = self.cells[column].parse().ok().filter(|number: &f64| number.is_finite());
+        self.require(column, number.is_some(), "a number")?;
+        Ok(number.unwrap_or_default())
+    }
+
+    fn at_least_0(&self, column: usize) -> Result<f64> {
+        let number = self.number(column)?;
+        self.require(column, number >= 0.0, "a number of at least 0")?;
+        Ok(number)
+    }
+
+    fn share(&self, column: usize) -> Result<f64> {
+        let number = self.number(column)?;
+        self.require(column, (0.0..=1.0).contains(&number), "a number from 0 to 1")?;
+        Ok(number)
+    }
+}
+
+fn open(path: &Path) -> Result<BufReader<File>> {
+    // Asked before opening: opening a named pipe would wait for ever.
+    let about = fs::metadata(path).map_err(|source| cannot_read(path, source))?;
+    if !about.is_file() {
+        return Err(Error::RunFolder { path: path.to_path_buf(), problem: "is not a regular file".into() });
+    }
+    File::open(path).map(BufReader::new).map_err(|source| cannot_read(path, source))
+}
+
+/// A missing file is told as what it means for the folder.
+fn cannot_read(path: &Path, source: io::Error) -> Error {
+    let folder: PathBuf = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let problem = match source.kind() {
+        ErrorKind::NotADirectory => "is not a folder; give the folder of a run, such as runs/1".into(),
+        ErrorKind::NotFound if !folder.is_dir() => "no such folder; give the folder of a run, such as runs/1".into(),
+        ErrorKind::NotFound => format!("holds no complete run: {name} is missing; flatnet train writes it"),
+        _ => return Error::Io { path: path.to_path_buf(), action: "read", source },
+    };
+    Error::RunFolder { path: folder, problem }
+}
