@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""Opens the pages and graphs of runs in a headless Chromium: no fault, no request, six graphs that show the run's own
+figures, values under the pointer and the finger, light and dark, nothing cut off on a phone.
+
+    python3 tests/browser/check_report.py [--comparison PAGE] RUN...
+
+A RUN is a folder with a run's files and its report. Prints what was looked at; exits with 1 at the first fault found, with
+2 where there is no Chromium."""
+
+import argparse
+import csv
+import math
+import pathlib
+import sys
+
+from chromium import Chromium, find
+
+METRICS = {"loss": (3, lambda x: x), "accuracy": (4, lambda x: 100 * x), "error": (4, lambda x: 100 - 100 * x)}
+SVG_FILES = [f"{metric}-by-{step}.svg" for metric in METRICS for step in ("epoch", "batch")] + ["weights.svg"]
+
+
+def require(what, holds):
+    if not holds:
+        raise AssertionError(what)
+
+
+def equal(what, found, expected):
+    require(f"{what}: {found!r}, expected {expected!r}", found == expected)
+
+
+def near(what, found, expected, tolerance):
+    require(f"{what}: {found}, expected {expected} within {tolerance}", abs(found - expected) <= tolerance)
+
+
+def rows(path, phase=None):
+    with open(path, newline="") as file:
+        return [row for row in list(csv.reader(file))[1:] if phase in (None, row[0])]
+
+
+def require_clean(browser, what):
+    equal(f"{what}: faults", browser.faults, [])
+    equal(f"{what}: requests", browser.requests, [])
+
+
+def check_layout(browser, page):
+    """Every part is there in light and dark, and nothing is wider than the screen."""
+    grounds = set()
+    for dark in (False, True):
+        for width in (1280, 768, 360):
+            what = f"{page}, {width} pixels wide, {'dark' if dark else 'light'}"
+            browser.open(page, width=width, dark=dark, touch=width < 700)
+            require_clean(browser, what)
+            require(f"{what}: a title", browser.evaluate("document.title.length") > 0)
+            require(f"{what}: wider than the screen", browser.evaluate("document.documentElement.scrollWidth") <= width)
+            grounds.add(browser.evaluate("getComputedStyle(document.body).backgroundColor"))
+            empty = browser.evaluate("""[...document.querySelectorAll("svg")].filter((svg) => {
+                const box = svg.getBoundingClientRect();
+                return box.width < 8 || box.height < 8;
+            }).length""")
+            equal(f"{what}: pictures without a size", empty, 0)
+            small = browser.evaluate("""Math.min(...[...document.querySelectorAll("figure.curve text")].map((text) => {
+                const svg = text.ownerSVGElement;
+                return parseFloat(getComputedStyle(text).fontSize) * svg.clientWidth / svg.viewBox.baseVal.width;
+            }))""")
+            require(f"{what}: text of {small} pixels in a graph", small >= 9)
+    equal(f"{page}: grounds in light and dark", len(grounds), 2)
+    equal(f"{page}: text became script", browser.evaluate("typeof hacked"), "undefined")
+    equal(f"{page}: graphs", browser.evaluate("document.querySelectorAll('figure.curve').length"), 6)
+
+
+def check_points(browser, page, run):
+    """The lines have the values of the CSV files: as data, as drawn, and under the pointer."""
+    browser.open(page)
+    epochs = rows(run / "epochs.csv")
+    for metric, (batch_column, value) in METRICS.items():
+        for step in ("epoch", "batch"):
+            what = f"{page}: {metric} by {step}"
+            figure = f"document.querySelector('#{metric}-by-{step}')"
+            data = browser.evaluate(f"JSON.parse({figure}.querySelector('script').textContent)")
+            equal(f"{what}: lines", [line["name"] for line in data["lines"]], ["training", "validation"])
+            for index, phase in enumerate(("train", "val")):
+                if step == "epoch":
+                    column = {"loss": (1, 3)}.get(metric, (2, 4))[index]
+                    values = [value(float(row[column])) for row in epochs]
+                else:
+                    values = [value(float(row[batch_column])) for row in rows(run / "batches.csv", phase)]
+                line = data["lines"][index]
+                equal(f"{what}: {phase} values", line["values"], len(values))
+                for name, found, expected in (
+                    ("least", min(point[3] for point in line["points"]), min(values)),
+                    ("largest", max(point[4] for point in line["points"]), max(values)),
+                ):
+                    near(f"{what}: {phase} {name}", found, expected, 1e-4 * abs(expected) + 1e-6)
+                # What is drawn reaches from the least to the largest value, a pixel's line width aside.
+                drawn = browser.evaluate(f"""(() => {{
+                    const path = {figure}.querySelectorAll("{'.raw' if step == 'batch' else '.line[d*=L], .line[d*=V]'}")[{index}];
+                    const box = path.getBBox();
+                    return [box.y, box.y + box.height, path.getTotalLength()];
+                }})()""")
+                for found, expected in zip(drawn, (max(values), min(values))):
+                    near(f"{what}: {phase} drawn", found, y_pixel(data, expected), 0.5)
+                require(f"{what}: {phase} drawn as a line", drawn[2] > 100)
+            check_pointer(browser, what, figure, metric, step, epochs, value)
+
+
+def y_pixel(data, value):
+    low, high = data["y"]
+    value = min(high, max(low, value))
+    share = math.log(value / low) / math.log(high / low) if data["log"] else (value - low) / (high - low)
+    _, _, top, bottom = data["plot"]
+    return bottom - share * (bottom - top)
+
+
+def box_of(browser, figure):
+    browser.evaluate(f"{figure}.scrollIntoView({{ block: 'center' }})")
+    return browser.evaluate(f"""(() => {{
+        const box = {figure}.querySelector("svg").getBoundingClientRect();
+        return [box.x, box.y, box.width, box.height];
+    }})()""")
+
+
+def check_pointer(browser, what, figure, metric, step, epochs, value):
+    """At the right edge the tooltip tells the last values; it goes with the pointer."""
+    x, y, width, height = box_of(browser, figure)
+    told = f"{figure}.querySelector('.tip').textContent"
+    browser.point_at(x + width - 2, y + height / 2)
+    lines = browser.evaluate(told).split("\n")
+    equal(f"{what}: lines of the tooltip", len(lines), 3)
+    if step == "epoch":
+        train, val = {"loss": (1, 3)}.get(metric, (2, 4))
+        equal(f"{what}: where", lines[0], f"epoch {len(epochs)}")
+        for line, name, column in ((lines[1], "training", train), (lines[2], "validation", val)):
+            last = value(float(epochs[-1][column]))
+            require(f"{what}: {line}", line.startswith(f"{name} "))
+            near(f"{what}: {line}", float(line.split()[1]), last, 6e-3 if metric != "loss" else 1e-3 * last)
+    else:
+        require(f"{what}: {lines[0]}", lines[0].startswith("batch") and f"epoch {len(epochs)}" in lines[0])
+    browser.point_at(x + width / 2, max(0, y - 30))
+    require(f"{what}: the tooltip stays", browser.evaluate(f"{figure}.querySelector('.tip').hidden"))
+    browser.evaluate(f"{figure}.querySelector('svg').focus()")
+    browser.press("ArrowRight")
+    by_key = browser.evaluate(told)
+    # By batch the keys go along the training line, which ends before the last validation begins.
+    same = slice(1, 2) if step == "batch" else slice(None)
+    equal(f"{what}: the keys tell the same", by_key.split("\n")[same], lines[same])
+    browser.press("ArrowLeft")
+    require(f"{what}: the keys lead on", browser.evaluate(told) != by_key)
+    browser.press("Escape")
+
+
+def check_touch(browser, page):
+    browser.open(page, width=360, height=740, touch=True)
+    figure = "document.querySelector('#loss-by-batch')"
+    x, y, width, height = box_of(browser, figure)
+    browser.touch(x + width / 2, y + height / 2)
+    tip = browser.evaluate(f"""(() => {{
+        const tip = {figure}.querySelector(".tip"), box = tip.getBoundingClientRect();
+        return [tip.hidden, tip.textContent.includes("validation"), box.left, box.right];
+    }})()""")
+    equal(f"{page}: the tooltip under a finger", tip[:2], [False, True])
+    require(f"{page}: the tooltip is cut off: {tip[2:]}", tip[2] >= 0 and tip[3] <= 360)
+
+
+def check_files(browser, run):
+    for name in SVG_FILES:
+        path = run / "graphs" / name
+        grounds = set()
+        for dark in (False, True):
+            browser.open(path, dark=dark)
+            require_clean(browser, path)
+            equal(f"{path}: root", browser.evaluate("document.documentElement.localName"), "svg")
+            grounds.add(browser.evaluate("getComputedStyle(document.querySelector('.ground')).fill"))
+        equal(f"{path}: grounds in light and dark", len(grounds), 2)
+        require(f"{path}: paths", browser.evaluate("document.querySelectorAll('path').length") > 3)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--comparison", type=pathlib.Path, help="a page in which several runs are compared")
+    parser.add_argument("run", type=pathlib.Path, nargs="+")
+    arguments = parser.parse_args()
+    path = find()
+    if path is None:
+        print("no Chromium is on the path", file=sys.stderr)
+        return 2
+    with Chromium(path) as browser:
+        try:
+            for run in arguments.run:
+                page = run / "report.html"
+                check_layout(browser, page)
+                check_points(browser, page, run)
+                check_touch(browser, page)
+                require_clean(browser, page)
+                check_files(browser, run)
+                print(f"{page}: six graphs, tooltips, light and dark, 360 to 1280 pixels; {len(SVG_FILES)} files alone")
+            if arguments.comparison:
+                check_layout(browser, arguments.comparison)
+                print(f"{arguments.comparison}: {len(arguments.run)} runs, light and dark, 360 to 1280 pixels")
+        except AssertionError as fault:
+            print(f"check_report: {fault}", file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
