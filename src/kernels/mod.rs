@@ -23,5 +23,6 @@ pub use level::{SimdChoice, SimdLevel};
 pub use occupancy::Features;
 pub use peak::fma_peak_gflops;
 
-/// Lanes of the vectors that all kernels are written in, on every SIMD level: one algorithm, one order of summation.
+/// Lanes of the vectors that kernels are written in, on every SIMD level: one algorithm, one order of summation. (Where a
+/// row's zeros are left out, the vectors have the eight of [`occupancy::BLOCK`].)
 pub const LANES: usize = 16;

@@ -160,7 +160,8 @@ impl Pace {
         if lost > 0.0 {
             /// A defeat costs at most this share of the time until the next attempt; defeats in a row, ever less.
             const SHARE: f64 = 1.0 / 20.0;
-            const LONGEST_REST: f64 = 2.0;
+            /// Seconds. Short enough that a run of two seconds gets its second core back when a neighbour leaves it.
+            const LONGEST_REST: f64 = 0.25;
             let rest = lost / SHARE * f64::from(1 << self.defeats.min(10));
             self.defeats += 1;
             self.rest_until = Some(Instant::now() + Duration::from_secs_f64(rest.min(LONGEST_REST)));
