@@ -67,10 +67,10 @@ fn entries(folder: &Path) -> Vec<String> {
     names
 }
 
-const RUN_FILES: [&str; 4] = ["batches.csv", "epochs.csv", "model.safetensors", "summary.json"];
+const RUN_FILES: [&str; 5] = ["batches.csv", "epochs.csv", "model.safetensors", "sample.csv", "summary.json"];
 /// The files of a run, its page and its graphs.
-const RUN_ENTRIES: [&str; 6] =
-    ["batches.csv", "epochs.csv", "graphs", "model.safetensors", "report.html", "summary.json"];
+const RUN_ENTRIES: [&str; 7] =
+    ["batches.csv", "epochs.csv", "graphs", "model.safetensors", "report.html", "sample.csv", "summary.json"];
 
 /// `count` IDX images of `rows` x `columns` and labels that go round `classes`, as the training and the test split.
 fn write_set(folder: &Path, count: usize, rows: usize, columns: usize, classes: usize) {
@@ -425,6 +425,11 @@ fn no_epoch_keeps_the_initial_model() {
     assert_eq!((&summary["epochs"], &summary["train_batches"]), (&0.into(), &0.into()));
     assert_eq!(summary["recipe"]["train_samples"], "all");
     assert_eq!(summary["data"]["train_samples"], 60);
+    // The whole set takes part in the order of its files.
+    let rows = |phase| (0..60).map(move |row| format!("{phase},{row},{row}\n"));
+    let expected: String =
+        std::iter::once("phase,position,row\n".to_string()).chain(rows("train")).chain(rows("val")).collect();
+    assert_eq!(fs::read_to_string(cwd.path().join("runs/1/sample.csv")).unwrap(), expected);
     let table = command.output().unwrap();
     assert!(table.status.success());
 }
@@ -530,19 +535,19 @@ fn a_run_on_disk_is_never_lost() {
     // Diverges on the way: the old run stays as it was.
     refused(&mut train(&["--overwrite", "--lr", "3e38", "--batch-size", "1"]), 1, &["epoch ", "batch ", "--lr"]);
     assert!(files() == first);
-    assert_eq!(entries(&run).len(), 7);
+    assert_eq!(entries(&run).len(), 8);
 
     train(&["--overwrite", "--seed", "5"]).assert().success();
     let second = files();
-    assert!((0..4).all(|file| second[file] != first[file]));
+    assert!((0..5).all(|file| second[file] != first[file]));
     assert_eq!(fs::read(run.join("notes.txt")).unwrap(), b"mine");
-    assert_eq!(entries(&run).len(), 7);
+    assert_eq!(entries(&run).len(), 8);
 
     // A folder that holds something else is used, and what it holds is left alone.
     fs::create_dir(cwd.path().join("notes")).unwrap();
     fs::write(cwd.path().join("notes/notes.txt"), "mine").unwrap();
     train_small(cwd.path(), set.path()).args(["--out", "notes"]).assert().success();
-    assert_eq!(entries(&cwd.path().join("notes")).len(), 7);
+    assert_eq!(entries(&cwd.path().join("notes")).len(), 8);
 }
 
 #[test]

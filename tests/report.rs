@@ -151,7 +151,7 @@ fn the_page_and_the_graphs_need_nothing_beside_themselves() {
 fn a_page_made_again_is_the_same_and_nothing_else_changes() {
     let cwd = one_run(&["--layers", "linear:12,relu,linear:10", "--relu-grad", "exact", "--scale", "standard"]);
     let run = cwd.path().join("runs/1");
-    let files = ["summary.json", "epochs.csv", "batches.csv", "model.safetensors", "report.html"];
+    let files = ["summary.json", "epochs.csv", "batches.csv", "sample.csv", "model.safetensors", "report.html"];
     let contents = || {
         let graphs = GRAPHS.map(|name| fs::read(run.join("graphs").join(name)).unwrap());
         (files.map(|name| fs::read(run.join(name)).unwrap()), graphs)
@@ -166,7 +166,7 @@ fn a_page_made_again_is_the_same_and_nothing_else_changes() {
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
     assert!(contents() == before, "made from the files, the page is another than made from the training");
     assert_eq!((read(&run.join("notes.txt")), read(&run.join("graphs/mine.svg"))), ("mine".into(), "mine".into()));
-    assert_eq!((names(&run).len(), names(&run.join("graphs")).len()), (7, 8));
+    assert_eq!((names(&run).len(), names(&run.join("graphs")).len()), (8, 8));
     assert!(read(&run.join("report.html")).contains("The weights of the first layer's 12 units"));
 }
 
@@ -200,13 +200,16 @@ fn the_matrix_counts_the_runs_own_validation_images() {
 fn no_report_writes_none_and_leaves_no_stale_one() {
     let cwd = one_run(&["--no-report"]);
     let run = cwd.path().join("runs/1");
-    assert_eq!(names(&run), ["batches.csv", "epochs.csv", "model.safetensors", "summary.json"]);
+    assert_eq!(names(&run), ["batches.csv", "epochs.csv", "model.safetensors", "sample.csv", "summary.json"]);
     flatnet(cwd.path()).args(["report", "runs/1"]).assert().success();
-    assert_eq!(names(&run).len(), 6);
+    assert_eq!(names(&run).len(), 7);
     fs::write(run.join("notes.txt"), "mine").unwrap();
     let again = ["--quiet", "--out", "runs/1", "--overwrite", "--no-report"];
     flatnet(cwd.path()).args(SHORT).args(again).assert().success();
-    assert_eq!(names(&run), ["batches.csv", "epochs.csv", "model.safetensors", "notes.txt", "summary.json"]);
+    assert_eq!(
+        names(&run),
+        ["batches.csv", "epochs.csv", "model.safetensors", "notes.txt", "sample.csv", "summary.json"]
+    );
 }
 
 #[test]

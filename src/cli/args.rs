@@ -36,8 +36,8 @@ Examples:
   flatnet train --tensorboard logs/first && tensorboard --logdir logs
   flatnet train --log-format jsonl 2> epochs.jsonl
 
-Files in --out: summary.json, epochs.csv, batches.csv, model.safetensors, and
-for people report.html and graphs/*.svg.";
+Files in --out: summary.json, epochs.csv, batches.csv, sample.csv,
+model.safetensors, and for people report.html and graphs/*.svg.";
 
 const EVALUATE_EXAMPLES: &str = "\
 Examples:

@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use flatnet::data::{self, Dataset, SampleSize, Split, sample};
+use flatnet::data::{self, Dataset, Split};
 use flatnet::kernels::SimdLevel;
 use flatnet::model_file::{self, ModelMeta};
 use flatnet::nn::Sequential;
-use flatnet::rng::Stream;
 use flatnet::run::Recipe;
 use flatnet::{Error, Result, parallel, train};
 use serde::Serialize;
@@ -45,7 +44,7 @@ pub fn run(arguments: &EvaluateArguments) -> Result<()> {
     let all = data::load_split(&folder, arguments.split.into())?;
     check_fit(&arguments.model, &model, &meta, &folder, &all)?;
     let data = match (arguments.sample, &recipe) {
-        (Sample::Run, Some(recipe)) => all.select(&rows_of_run(recipe, arguments.split, all.len())?),
+        (Sample::Run, Some(recipe)) => all.select(&recipe.rows(arguments.split.into(), all.len())?),
         _ => all,
     };
     let batch_size = recipe.as_ref().map_or(BATCH_SIZE, |recipe| recipe.batch_size);
@@ -106,14 +105,6 @@ fn folder(arguments: &EvaluateArguments, recipe: Option<&Recipe>) -> PathBuf {
         }
         (None, _) => default_data(),
     }
-}
-
-fn rows_of_run(recipe: &Recipe, split: SplitChoice, population: usize) -> Result<Vec<u32>> {
-    let (size, stream, flag): (SampleSize, _, _) = match split {
-        SplitChoice::Train => (recipe.train_samples, Stream::TrainSample, "train-samples"),
-        SplitChoice::Test => (recipe.val_samples, Stream::ValSample, "val-samples"),
-    };
-    sample::draw(size, population, recipe.seed, stream, flag)
 }
 
 fn check_fit(path: &Path, model: &Sequential, meta: &ModelMeta, folder: &Path, data: &Dataset) -> Result<()> {

@@ -8,7 +8,6 @@ use flatnet::data::{self, Dataset, Split, sample};
 use flatnet::model_file;
 use flatnet::nn::Sequential;
 use flatnet::report::{self, Findings};
-use flatnet::rng::Stream;
 use flatnet::run::{self, Recipe, Summary, folder, weights_sha256};
 use flatnet::train::History;
 use flatnet::{Error, Result};
@@ -141,5 +140,6 @@ fn validation_images(recipe: &Recipe, data: Option<&Path>) -> Result<Dataset> {
         None => PathBuf::from(&recipe.data),
     };
     let test = data::load_split(&folder, Split::Test)?;
-    sample::take(test, recipe.val_samples, recipe.seed, Stream::ValSample, "val-samples")
+    let rows = recipe.rows(Split::Test, test.len())?;
+    Ok(sample::take(test, recipe.val_samples, &rows))
 }

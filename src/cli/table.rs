@@ -20,7 +20,7 @@ pub fn of_run(summary: &Summary, history: &History, folder: &Path) -> String {
     );
     // Writing into a String cannot fail.
     let _ = figures(&mut text, history).and_then(|()| speed(&mut text, summary));
-    let _ = write!(text, "\nFiles in {}: {}\n", folder.display(), folder::FILES.join(", "));
+    let _ = write!(text, "\nFiles in {}:\n  {}\n", folder.display(), folder::FILES.join(", "));
     if !summary.recipe.no_report {
         let _ = writeln!(text, "To look at: {}", folder.join(folder::REPORT).display());
     }

@@ -4,12 +4,11 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use flatnet::data::{self, Dataset, Scale, sample};
+use flatnet::data::{self, Dataset, Scale, Split, sample};
 use flatnet::model_file::ModelMeta;
 use flatnet::nn::{LayerSpecs, Sequential};
 use flatnet::report::{self, Findings};
-use flatnet::rng::Stream;
-use flatnet::run::{self, Circumstances, DataSummary, Destination, Existing, Recipe, Summary, folder};
+use flatnet::run::{self, Circumstances, DataSummary, Destination, Existing, Recipe, SampledRows, Summary, folder};
 use flatnet::train::{History, TrainConfig, Trainer};
 use flatnet::{Error, Result};
 
@@ -22,7 +21,7 @@ pub fn run(arguments: &TrainArguments) -> Result<()> {
     let started = Instant::now();
     let recipe = recipe(arguments);
 
-    let (train, val) = load(arguments, &recipe)?;
+    let (train, val, rows) = load(arguments, &recipe)?;
     check_outputs(&arguments.layers, &train)?;
     let scale = Scale::fit(recipe.scale, &train);
     let mut model = Sequential::new(train.features(), &arguments.layers, recipe.init, recipe.relu_grad, recipe.seed)?;
@@ -68,7 +67,7 @@ pub fn run(arguments: &TrainArguments) -> Result<()> {
         recipe: None,
         version: Some(env!("CARGO_PKG_VERSION").into()),
     };
-    let (folder, summary) = run::save(&destination, recipe, &model, meta, &history, |recipe| {
+    let (folder, summary) = run::save(&destination, recipe, &model, meta, &rows, &history, |recipe| {
         let circumstances = Circumstances {
             load_seconds,
             total_seconds: started.elapsed().as_secs_f64(),
@@ -148,12 +147,14 @@ fn destination(arguments: &TrainArguments) -> Destination {
     }
 }
 
-/// The training and the validation sample. The rest of the set is given back before the training starts.
-fn load(arguments: &TrainArguments, recipe: &Recipe) -> Result<(Dataset, Dataset)> {
+/// The training and the validation sample, and their rows in the set. The rest of the set is given back before the training starts.
+fn load(arguments: &TrainArguments, recipe: &Recipe) -> Result<(Dataset, Dataset, SampledRows)> {
     let (train, test) = data::load_mnist_folder(&arguments.data())?;
-    let train = sample::take(train, recipe.train_samples, recipe.seed, Stream::TrainSample, "train-samples")?;
-    let test = sample::take(test, recipe.val_samples, recipe.seed, Stream::ValSample, "val-samples")?;
-    Ok((train, test))
+    let rows =
+        SampledRows { train: recipe.rows(Split::Train, train.len())?, val: recipe.rows(Split::Test, test.len())? };
+    let train = sample::take(train, recipe.train_samples, &rows.train);
+    let val = sample::take(test, recipe.val_samples, &rows.val);
+    Ok((train, val, rows))
 }
 
 fn check_outputs(layers: &LayerSpecs, train: &Dataset) -> Result<()> {

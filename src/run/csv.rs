@@ -40,6 +40,20 @@ pub fn write_batches(out: &mut dyn Write, history: &History) -> io::Result<()> {
     rows.hand_on()
 }
 
+/// Writes `sample.csv`: one row per sample in the order drawn, the training rows before the validation rows. Positions and rows of
+/// the data set's files count from 0; validation rows are those of the test files.
+pub fn write_sample(out: &mut dyn Write, train: &[u32], val: &[u32]) -> io::Result<()> {
+    let mut rows = Rows { out, text: String::from("phase,position,row\n") };
+    for (phase, drawn) in [("train", train), ("val", val)] {
+        for (position, row) in drawn.iter().enumerate() {
+            // Writing into a String cannot fail.
+            let _ = writeln!(rows.text, "{phase},{position},{row}");
+            rows.hand_on_if_full()?;
+        }
+    }
+    rows.hand_on()
+}
+
 /// The batches of one epoch: every epoch ran the same number of them.
 fn share(batches: &[BatchRecord], epoch: usize, epochs: usize) -> &[BatchRecord] {
     let per_epoch = batches.len() / epochs;
@@ -58,11 +72,13 @@ impl Rows<'_> {
             self.text.push_str(&before_batch);
             // Writing into a String cannot fail.
             let _ = writeln!(self.text, "{},{},{}", index + 1, batch.loss, batch.accuracy());
-            if self.text.len() >= PIECE_BYTES {
-                self.hand_on()?;
-            }
+            self.hand_on_if_full()?;
         }
         Ok(())
+    }
+
+    fn hand_on_if_full(&mut self) -> io::Result<()> {
+        if self.text.len() < PIECE_BYTES { Ok(()) } else { self.hand_on() }
     }
 
     fn hand_on(&mut self) -> io::Result<()> {
@@ -121,6 +137,22 @@ mod tests {
              train,2,2,0.25,0\n\
              val,2,1,0.7,0.6666666666666666\n"
         );
+    }
+
+    #[test]
+    fn samples_stand_in_the_order_drawn() {
+        let mut text = Vec::new();
+        write_sample(&mut text, &[59_999, 0, 7], &[3, 9_999]).unwrap();
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "phase,position,row\ntrain,0,59999\ntrain,1,0\ntrain,2,7\nval,0,3\nval,1,9999\n"
+        );
+        // Many pieces of text, none lost and none twice.
+        let (train, mut text) = ((0..60_000).rev().collect::<Vec<u32>>(), Vec::new());
+        write_sample(&mut text, &train, &[]).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let rows = text.lines().skip(1).map(|line| line.rsplit(',').next().unwrap().parse().unwrap());
+        assert_eq!(rows.collect::<Vec<u32>>(), train);
     }
 
     #[test]

@@ -14,9 +14,10 @@ pub const RUNS: &str = "runs";
 pub const SUMMARY: &str = "summary.json";
 pub const EPOCHS: &str = "epochs.csv";
 pub const BATCHES: &str = "batches.csv";
+pub const SAMPLE: &str = "sample.csv";
 pub const MODEL: &str = "model.safetensors";
 /// A folder with one of these holds a run.
-pub const FILES: [&str; 4] = [SUMMARY, EPOCHS, BATCHES, MODEL];
+pub const FILES: [&str; 5] = [SUMMARY, EPOCHS, BATCHES, SAMPLE, MODEL];
 
 /// The page of a run, and the folder of its graphs: made from the files above, and made again at will.
 pub const REPORT: &str = "report.html";
@@ -185,7 +186,10 @@ mod tests {
         for expected in ["1", "2"] {
             let (folder, ()) = next.fill(|folder| stage_all(folder, "x")).unwrap();
             assert_eq!(folder, root.path().join(RUNS).join(expected));
-            assert_eq!(entries(&folder), ["batches.csv", "epochs.csv", "model.safetensors", "summary.json"]);
+            assert_eq!(
+                entries(&folder),
+                ["batches.csv", "epochs.csv", "model.safetensors", "sample.csv", "summary.json"]
+            );
         }
         fs::remove_dir_all(root.path().join("runs/1")).unwrap();
         assert!(next.fill(|folder| stage_all(folder, "x")).unwrap().0.ends_with("runs/1"));
@@ -224,7 +228,7 @@ mod tests {
         replace.check().unwrap();
         replace.fill(failing_stage).unwrap_err();
         assert_eq!(fs::read(folder.join(SUMMARY)).unwrap(), b"old");
-        assert_eq!(entries(&folder).len(), 5);
+        assert_eq!(entries(&folder).len(), 6);
         replace.fill(|folder| stage_all(folder, "new")).unwrap();
         for name in FILES {
             assert_eq!(fs::read(folder.join(name)).unwrap(), b"new", "{name}");

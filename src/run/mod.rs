@@ -19,13 +19,23 @@ use crate::nn::Sequential;
 use crate::train::History;
 use crate::whole_file::Staged;
 
-/// Writes a run's four files and returns their folder and the summary. `recipe.out` and `meta.recipe` are filled in
+/// Which rows of the data set's files took part, each split's in the order drawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SampledRows {
+    /// Rows of the training files.
+    pub train: Vec<u32>,
+    /// Rows of the test files.
+    pub val: Vec<u32>,
+}
+
+/// Writes a run's files and returns their folder and the summary. `recipe.out` and `meta.recipe` are filled in
 /// here, since only now the folder is known. `summarize` is called last, so that it can take the total time.
 pub fn save(
     destination: &Destination,
     mut recipe: Recipe,
     model: &Sequential,
     mut meta: ModelMeta,
+    rows: &SampledRows,
     history: &History,
     summarize: impl FnOnce(Recipe) -> Summary,
 ) -> Result<(PathBuf, Summary)> {
@@ -41,6 +51,7 @@ pub fn save(
         let mut files = vec![
             Staged::write(&folder.join(folder::EPOCHS), |out| csv::write_epochs(out, history))?,
             Staged::write(&folder.join(folder::BATCHES), |out| csv::write_batches(out, history))?,
+            Staged::write(&folder.join(folder::SAMPLE), |out| csv::write_sample(out, &rows.train, &rows.val))?,
             model_file::stage(&folder.join(folder::MODEL), model, &meta)?,
         ];
         let summary = summarize(recipe);

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{SampleSize, ScaleKind, Shuffle};
+use crate::data::{SampleSize, ScaleKind, Shuffle, Split, sample};
+use crate::error::Result;
 use crate::kernels::{KernelChoice, SimdChoice};
 use crate::nn::{Init, ReluGrad};
+use crate::rng::Stream;
 
 /// What `train` was asked to do, defaults included: enough to do it again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,4 +36,18 @@ pub struct Recipe {
     /// Younger than the first runs, which all had a report or none to have.
     #[serde(default)]
     pub no_report: bool,
+}
+
+impl Recipe {
+    /// The rows that the run draws from a split of `population` rows, in the order in which they take part.
+    ///
+    /// # Errors
+    /// As [`sample::draw`].
+    pub fn rows(&self, split: Split, population: usize) -> Result<Vec<u32>> {
+        let (size, stream, flag) = match split {
+            Split::Train => (self.train_samples, Stream::TrainSample, "train-samples"),
+            Split::Test => (self.val_samples, Stream::ValSample, "val-samples"),
+        };
+        sample::draw(size, population, self.seed, stream, flag)
+    }
 }

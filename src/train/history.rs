@@ -74,14 +74,14 @@ impl History {
         best
     }
 
-    /// Seconds spent in training steps, over all epochs.
+    /// Seconds spent in training steps, over all epochs. (`sum` would make -0 of none.)
     pub fn train_seconds(&self) -> f64 {
-        self.epochs.iter().map(|epoch| epoch.train_seconds).sum()
+        self.epochs.iter().fold(0.0, |sum, epoch| sum + epoch.train_seconds)
     }
 
     /// Seconds spent validating, over all epochs.
     pub fn val_seconds(&self) -> f64 {
-        self.epochs.iter().map(|epoch| epoch.val_seconds).sum()
+        self.epochs.iter().fold(0.0, |sum, epoch| sum + epoch.val_seconds)
     }
 }
 
@@ -114,6 +114,8 @@ mod tests {
         let best = history.best().unwrap();
         assert_eq!((best.epoch, best.val_loss), (2, 0.3));
         assert_eq!(history.train_seconds(), 4.0);
-        assert_eq!(History::default().best(), None);
+        let none = History::default();
+        assert_eq!(none.best(), None);
+        assert!(none.train_seconds().is_sign_positive() && none.val_seconds().is_sign_positive());
     }
 }
