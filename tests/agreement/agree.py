@@ -1,0 +1,265 @@
+#!/usr/bin/env python3
+"""Holds flatnet to PyTorch: same start, same batches, same parameters after 1 and 20 epochs; and models that move both ways.
+
+    python3 tests/agreement/agree.py --program target/release/flatnet
+
+Needs PyTorch 1.13 or newer and NumPy. flatnet runs as a program; this script shares with it the data set, the files of its runs and
+nothing else. Exits with 1 and a line per fault when something does not agree.
+
+The bound on parameters is measured. PyTorch trains twice from the same start on the same batches, in float32 and in float64; how far
+the two end apart, relative to the largest parameter of a tensor, is what rounding alone does to this training (the largest over the
+tensors, because one draw of a small number varies). The distance of flatnet from the float64 run may be at most MARGIN times that.
+"""
+
+import argparse
+import csv
+import gzip
+import json
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+CRATE = Path(__file__).resolve().parents[2]
+MNIST = CRATE / "data" / "mnist"
+
+# By epoch. PyTorch adds up the gradient of a batch and then rounds once into each parameter. flatnet's update rounds into biases, and
+# with its narrow kernels into weights, after every sample: 32 roundings to a step, which lose the part of a small gradient that a large
+# parameter cannot hold. Measured, the worst tensor of both networks: 4.2 times PyTorch's distance after one epoch (4.6e-6 against
+# 1.1e-6), 76 times after 20 (5.1e-4 against 6.7e-6; with --kernel gemm, which adds up first, that weight is 5.8e-6 away). The next power
+# of two above twice that:
+MARGIN = {1: 16.0, 20: 256.0}
+# A loss is right to four digits.
+LOSS_TOLERANCE = 5e-5
+NETS = {
+    "784-10-relu": ["--layers", "linear:10,relu", "--relu-grad", "straight-through"],
+    "784-128-relu-10": ["--layers", "linear:128,relu,linear:10", "--relu-grad", "exact", "--init", "kaiming-uniform"],
+}
+
+faults = []
+
+
+def require(what, holds):
+    print(f"  {'ok   ' if holds else 'FAULT'} {what}", flush=True)
+    if not holds:
+        faults.append(what)
+
+
+# ------------------------------------------------------------------------------------------------------------ files
+
+
+def read_idx(name):
+    data = gzip.decompress((MNIST / name).read_bytes())
+    shape = struct.unpack_from(f">{data[3]}I", data, 4)
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
+
+
+def read_safetensors(path):
+    """State dict of float32 tensors: eight bytes of length, a JSON header, raw values."""
+    data = path.read_bytes()
+    (length,) = struct.unpack_from("<Q", data)
+    header, tensors = json.loads(data[8 : 8 + length]), {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            start, end = entry["data_offsets"]
+            values = np.frombuffer(data[8 + length + start : 8 + length + end], "<f4").reshape(entry["shape"])
+            tensors[name] = torch.from_numpy(values.copy())
+    return tensors
+
+
+def read_metadata(path):
+    data = path.read_bytes()
+    (length,) = struct.unpack_from("<Q", data)
+    return json.loads(data[8 : 8 + length])["__metadata__"]
+
+
+def write_safetensors(path, state, metadata=None):
+    """What safetensors.torch.save_file(state, path, metadata) writes for a state dict of float32 tensors."""
+    header, data = {"__metadata__": metadata} if metadata else {}, b""
+    for name, tensor in state.items():
+        values = tensor.detach().contiguous().numpy().astype("<f4").tobytes()
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [len(data), len(data) + len(values)]}
+        data += values
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+class Split:
+    def __init__(self, prefix):
+        images = read_idx(f"{prefix}-images-idx3-ubyte.gz")
+        # Divided in float32, as flatnet scales.
+        self.x = torch.from_numpy(images.reshape(len(images), -1).astype(np.float32) / np.float32(255))
+        self.y = torch.from_numpy(read_idx(f"{prefix}-labels-idx1-ubyte.gz").astype(np.int64))
+
+
+def sampled_rows(run, phase):
+    with open(run / "sample.csv", newline="") as file:
+        return [int(line["row"]) for line in csv.DictReader(file) if line["phase"] == phase]
+
+
+# ------------------------------------------------------------------------------------------------------------ PyTorch
+
+
+class StraightThroughRelu(nn.Module):
+    """max(z, 0) whose backward passes the gradient unchanged: the values change below autograd's sight."""
+
+    def forward(self, z):
+        z.detach().relu_()
+        return z
+
+
+def sequential(state, straight_through):
+    """The module whose names the model file has, with its parameters loaded strictly."""
+    linears = [nn.Linear(state[f"{index}.weight"].shape[1], state[f"{index}.weight"].shape[0]) for index in (0, 2) if f"{index}.weight" in state]
+    relu = StraightThroughRelu() if straight_through else nn.ReLU()
+    model = nn.Sequential(linears[0], relu, *linears[1:])
+    model.load_state_dict(state, strict=True)
+    return model
+
+
+def train(model, x, y, lr, batch_size, epochs):
+    """Yields (mean of the batch losses, parameters) after each epoch."""
+    optimizer, batches = torch.optim.SGD(model.parameters(), lr=lr), list(zip(x.split(batch_size), y.split(batch_size)))
+    for _ in range(epochs):
+        losses = 0.0
+        for inputs, labels in batches:
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(model(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            losses += loss.item()
+        yield losses / len(batches), {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def mean_of_batch_losses(model, x, y, batch_size):
+    with torch.no_grad():
+        losses = [functional.cross_entropy(model(a), b).item() for a, b in zip(x.split(batch_size), y.split(batch_size))]
+    return sum(losses) / len(losses)
+
+
+# ------------------------------------------------------------------------------------------------------------ checks
+
+
+def distance(state, exact):
+    """Per tensor: largest difference, relative to the largest value of the tensor."""
+    return {name: ((state[name].double() - exact[name]).abs().max() / exact[name].abs().max()).item() for name in exact}
+
+
+def within(value, bound):
+    """False for NaN."""
+    return value <= bound
+
+
+class Flatnet:
+    def __init__(self, program, folder):
+        self.program, self.folder = program, folder
+
+    def __call__(self, *words):
+        command = [str(self.program), *map(str, words), "--json", "--data", str(MNIST)]
+        return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
+
+    def train(self, net, epochs):
+        out = self.folder / f"{net}-{epochs}"
+        return out, self("train", *NETS[net], "--epochs", epochs, "--out", out, "--quiet", "--no-report", "--train-samples", SAMPLES[net])
+
+
+# The hidden network costs ten times the other; fewer rows keep this below a minute.
+SAMPLES = {"784-10-relu": 30_000, "784-128-relu-10": 3_000}
+
+
+def check_training(flatnet, net, train_split):
+    print(f"{net}, {SAMPLES[net]} rows", flush=True)
+    start, summary = flatnet.train(net, 0)
+    recipe, rows = summary["recipe"], sampled_rows(start, "train")
+    require(f"sample.csv: {len(rows)} training rows, none twice", len(rows) == len(set(rows)) == SAMPLES[net])
+    state, straight_through = read_safetensors(start / "model.safetensors"), recipe["relu_grad"] == "straight-through"
+    x, y, lr, batch_size = train_split.x[rows], train_split.y[rows], recipe["lr"], recipe["batch_size"]
+    in32 = train(sequential(state, straight_through), x, y, lr, batch_size, max(MARGIN))
+    # The rate as float32 has it: flatnet's is one.
+    in64 = train(sequential(state, straight_through).double(), x.double(), y, float(np.float32(lr)), batch_size, max(MARGIN))
+    for epoch, ((loss32, state32), (loss64, state64)) in enumerate(zip(in32, in64), start=1):
+        if epoch not in MARGIN:
+            continue
+        run, summary = flatnet.train(net, epoch)
+        loss, ours = summary["final"]["train_loss"], read_safetensors(run / "model.safetensors")
+        rounding, found = max(distance(state32, state64).values()), distance(ours, state64)
+        for name in state64:
+            bound = MARGIN[epoch] * rounding
+            what = f"epoch {epoch}, {name}: {found[name]:.2e} from float64, bound {bound:.2e} ({MARGIN[epoch]:g} x PyTorch float32's {rounding:.2e})"
+            require(what, within(found[name], bound))
+        require(f"epoch {epoch}: loss {loss:.6f}, PyTorch {loss32:.6f}", within(abs(loss - loss64), LOSS_TOLERANCE * loss64))
+
+
+def check_exchange(flatnet, net, test):
+    """flatnet's file in PyTorch and PyTorch's in flatnet: the same classes on all test images."""
+    print(f"{net}, exchange", flush=True)
+    model_file = flatnet.folder / f"{net}-{max(MARGIN)}" / "model.safetensors"
+    model = sequential(read_safetensors(model_file), straight_through=False)
+    with torch.no_grad():
+        logits = model(test.x)
+    ours = flatnet("evaluate", "--model", model_file)
+    correct = int((logits.argmax(1) == test.y).sum())
+    loss = mean_of_batch_losses(model, test.x, test.y, 32)
+    require(f"load_state_dict(strict=True): {correct} of {len(test.y)} right, flatnet {ours['correct']}", correct == ours["correct"])
+    require(f"test loss {loss:.6f}, flatnet {ours['loss']:.6f}", within(abs(loss - ours["loss"]), LOSS_TOLERANCE * loss))
+
+    # Each prediction, not their sum: a set whose labels are PyTorch's predictions must be all right.
+    relabelled = flatnet.folder / f"{net}-relabelled"
+    relabelled.mkdir()
+    for name in ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz"):
+        (relabelled / name).symlink_to(MNIST / name)
+    labels = logits.argmax(1).numpy().astype(np.uint8)
+    (relabelled / "t10k-labels-idx1-ubyte").write_bytes(struct.pack(">BBBBI", 0, 0, 8, 1, len(labels)) + labels.tobytes())
+    command = [str(flatnet.program), "evaluate", "--model", str(model_file), "--data", str(relabelled), "--json"]
+    same = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
+    top = logits.topk(2, dim=1).values
+    margin = (top[:, 0] - top[:, 1]).min().item()
+    require(f"the same class for {same['correct']} of {len(labels)} test images (closest two logits of one: {margin:.1e} apart)", same["correct"] == len(labels))
+
+    # A state dict does not say whether a ReLU follows the last linear layer. flatnet takes it that none does; where one does, the
+    # metadata has to say so, as flatnet's own files do.
+    torch.manual_seed(1)
+    metadata = None if "128" in net else {key: value for key, value in read_metadata(model_file).items() if key != "recipe"}
+    theirs = nn.Sequential(nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10)) if "128" in net else nn.Sequential(nn.Linear(784, 10), nn.ReLU())
+    for _ in train(theirs, test.x[:3200], test.y[:3200], 0.1, 32, 1):
+        pass
+    saved = flatnet.folder / f"{net}-by-pytorch.safetensors"
+    write_safetensors(saved, theirs.state_dict(), metadata)
+    ours = flatnet("evaluate", "--model", saved)
+    with torch.no_grad():
+        correct = int((theirs(test.x).argmax(1) == test.y).sum())
+    loss = mean_of_batch_losses(theirs, test.x, test.y, 32)
+    require(f"saved by PyTorch: {correct} right, flatnet {ours['correct']}", correct == ours["correct"])
+    require(f"its test loss {loss:.6f}, flatnet {ours['loss']:.6f}", within(abs(loss - ours["loss"]), LOSS_TOLERANCE * loss))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--program", type=Path, required=True, metavar="FILE", help="flatnet, built in release mode")
+    arguments = parser.parse_args()
+    print(f"PyTorch {torch.__version__}, NumPy {np.__version__}")
+    # More would wait for one another: the products are small.
+    torch.set_num_threads(1)
+    train_split, test_split = Split("train"), Split("t10k")
+    with tempfile.TemporaryDirectory(prefix="flatnet-agreement-") as folder:
+        flatnet = Flatnet(arguments.program.resolve(), Path(folder))
+        for net in NETS:
+            check_training(flatnet, net, train_split)
+            check_exchange(flatnet, net, test_split)
+    if faults:
+        sys.exit("agreement: " + "; ".join(faults))
+    print("flatnet and PyTorch agree")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"agreement: {' '.join(error.cmd)}: exit code {error.returncode}")
