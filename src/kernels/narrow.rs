@@ -133,14 +133,25 @@ fn backward_weight_outputs<S: Simd, const N: usize>(
         for (word, panels) in panels.chunks_mut(64).enumerate() {
             // Bit s of word b: whether block b of sample s is occupied.
             let mut occupied = [u64::MAX >> (GROUP - dz.len()); GROUP];
+            let mut blocks = u64::MAX >> (GROUP - panels.len());
             if let Some(all) = x.occupied {
-                occupied = [0; GROUP];
-                for (sample, bits) in occupied.iter_mut().enumerate().take(dz.len()) {
+                let mut rows = [0; GROUP];
+                for (sample, bits) in rows.iter_mut().enumerate().take(dz.len()) {
                     *bits = all[(group * GROUP + sample) * words + word];
                 }
-                transpose_bits(&mut occupied);
+                if output == Output::Accumulate {
+                    blocks = rows[..dz.len()].iter().fold(0, |any, bits| any | bits);
+                }
+                // Of one sample that adds to `dw`, every block at hand is occupied.
+                if dz.len() > 1 || output == Output::Overwrite {
+                    transpose_bits(&mut rows);
+                    occupied = rows;
+                }
             }
-            for (block, (panel, samples)) in panels.iter_mut().zip(occupied).enumerate() {
+            while blocks != 0 {
+                let block = blocks.trailing_zeros() as usize;
+                blocks &= blocks - 1;
+                let (panel, samples) = (&mut panels[block], occupied[block]);
                 let start = (word * 64 + block) * BLOCK;
                 if start + BLOCK <= k {
                     add_to_panel(
@@ -179,16 +190,8 @@ fn add_to_panel<S: Simd, const N: usize>(
     panel: &mut [[f32; BLOCK]; N],
     x: impl Fn(usize) -> f32x8<S>,
 ) {
-    if samples == 0 && output == Output::Accumulate {
-        return;
-    }
-    let mut sums: [f32x8<S>; N] = std::array::from_fn(
-        #[inline(always)]
-        |o| match output {
-            Output::Overwrite => f32x8::splat(simd, 0.0),
-            Output::Accumulate => f32x8::load_array_ref(simd, &panel[o]),
-        },
-    );
+    // From zero, so that what is added to a weight is rounded at the size of the sum, not of the weight.
+    let mut sums = [f32x8::splat(simd, 0.0); N];
     while samples != 0 {
         let sample = samples.trailing_zeros() as usize;
         samples &= samples - 1;
@@ -198,7 +201,11 @@ fn add_to_panel<S: Simd, const N: usize>(
         }
     }
     for o in 0..N {
-        sums[o].store_array(&mut panel[o]);
+        let sum = match output {
+            Output::Overwrite => sums[o],
+            Output::Accumulate => f32x8::load_array_ref(simd, &panel[o]) + sums[o],
+        };
+        sum.store_array(&mut panel[o]);
     }
 }
 

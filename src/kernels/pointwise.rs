@@ -3,7 +3,7 @@
 
 use fearless_simd::{Simd, dispatch, f32x16, prelude::*};
 
-use crate::kernels::SimdLevel;
+use crate::kernels::{LANES, SimdLevel};
 
 /// `rows += row`, for each of them. `row: [width]`, read; `rows: [m, width]`.
 pub fn add_to_rows(level: SimdLevel, row: &[f32], rows: &mut [f32]) {
@@ -72,14 +72,22 @@ pub fn add(level: SimdLevel, values: &[f32], total: &mut [f32]) {
     );
 }
 
-/// `total += sum over rows`. `rows: [m, width]`, read; `total: [width]`. Rows are added in order.
+/// `total += sum over rows`. `rows: [m, width]`, read; `total: [width]`. Rows are added up in order, from zero, and their
+/// sum is added once.
 pub fn add_rows(level: SimdLevel, rows: &[f32], total: &mut [f32]) {
+    let width = total.len();
     level.run(
         #[inline(always)]
         || {
-            for row in rows.chunks_exact(total.len()) {
-                for (total, value) in total.iter_mut().zip(row) {
-                    *total += value;
+            for (block, total) in total.chunks_mut(LANES).enumerate() {
+                let mut sums = [0.0; LANES];
+                for row in rows.chunks_exact(width) {
+                    for (sum, value) in sums.iter_mut().zip(&row[block * LANES..]) {
+                        *sum += value;
+                    }
+                }
+                for (total, sum) in total.iter_mut().zip(&sums) {
+                    *total += sum;
                 }
             }
         },
@@ -181,8 +189,9 @@ mod tests {
                     add_rows(level, &rows, &mut total);
                     total
                 });
-                let mut expected = row.clone();
+                let mut expected = vec![0.0; width];
                 rows.chunks(width).for_each(|row| expected.iter_mut().zip(row).for_each(|(a, b)| *a += b));
+                expected.iter_mut().zip(&row).for_each(|(a, b)| *a += b);
                 assert_eq!(found, expected, "the sum of {m} rows of {width}");
 
                 let found = on_every_level(|level| {
