@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use flatnet::data::{Batch, Dataset, Loader, Scale, Shuffle, Split, load_split};
 use flatnet::kernels::gemm::{Matrix, Output, gemm};
-use flatnet::kernels::occupancy::words_per_row;
 use flatnet::kernels::softmax::{SoftmaxOutput, softmax_cross_entropy_backward, softmax_cross_entropy_forward};
-use flatnet::kernels::{AlignedVec, Features, LANES, SimdLevel, fma_peak_gflops, narrow};
+use flatnet::kernels::{AlignedVec, Features, LANES, SimdLevel, SparseRows, fma_peak_gflops, narrow};
 use flatnet::rng::{Stream, stream, uniform};
 
 const ROUNDS: usize = 21;
@@ -76,10 +75,13 @@ fn mnist_batch(set: &Dataset, m: usize) -> Batch {
 
 /// Calls that give the batches of `m` rows of `x` in turn.
 fn in_turn<'a>(x: Features<'a>, m: usize) -> impl FnMut() -> Features<'a> {
-    let words = words_per_row(FEATURES);
-    let batches = x.values.chunks_exact(m * FEATURES).enumerate().map(move |(index, values)| {
-        let occupied = x.occupied.map(|occupied| &occupied[index * m * words..][..m * words]);
-        Features { values, occupied }
+    let batches = (0..x.samples(FEATURES) / m).map(|index| Features {
+        values: x.values.get(index * m * FEATURES..(index + 1) * m * FEATURES).unwrap_or_default(),
+        sparse: x.sparse.map(|rows| SparseRows {
+            occupied: &rows.occupied[index * m * rows.words..][..m * rows.words],
+            starts: &rows.starts[index * m..=(index + 1) * m],
+            ..rows
+        }),
     });
     let batches: Vec<Features<'_>> = batches.collect();
     let mut next = 0;

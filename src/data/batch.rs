@@ -2,22 +2,52 @@
 //! not where the rows come from.
 
 use super::Scale;
-use crate::kernels::occupancy::words_per_row;
-use crate::kernels::pixels::{Blanks, Selection, SparseRows, scale_rows};
+use crate::kernels::occupancy::{BLOCK, SparseRows, blocks_per_row, words_per_row};
+use crate::kernels::pixels::{ScaledRows, Selection, scale_rows};
 use crate::kernels::{AlignedVec, Features, SimdLevel};
 
 /// The features and labels of some samples. [`Loader::load`](super::Loader::load) fills it; as [`Features`] it goes into a
 /// network, which then leaves out what is zero.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
-    /// `[len, width]`.
+    blocks: Blocks,
+    /// What the blocks of zero pixels are, which are left out there.
+    blank: f32,
+    /// `[len, width]`; empty where blocks suffice.
     x: AlignedVec,
-    /// `[largest len, words_per_row(width)]`: the blocks of `x` that hold anything but zeros.
-    occupied: Vec<u64>,
     labels: Vec<u8>,
-    width: usize,
     level: SimdLevel,
-    blanks: Blanks,
+    blocks_suffice: bool,
+}
+
+/// Rows without their blocks of zero pixels; the fields are those of [`SparseRows`].
+#[derive(Debug, Clone, Default)]
+struct Blocks {
+    width: usize,
+    occupied: Vec<u64>,
+    blocks: AlignedVec,
+    starts: Vec<usize>,
+}
+
+impl Blocks {
+    fn rows(&self) -> SparseRows<'_, f32> {
+        SparseRows {
+            occupied: &self.occupied,
+            words: words_per_row(self.width),
+            blocks: self.blocks.as_chunks().0,
+            starts: &self.starts,
+        }
+    }
+
+    /// Room for `len` rows of `width` features, whatever they hold.
+    fn resize(&mut self, len: usize, width: usize) -> ScaledRows<'_> {
+        self.width = width;
+        self.occupied.resize(len * words_per_row(width), 0);
+        self.blocks.set_len(len * blocks_per_row(width) * BLOCK);
+        self.starts.clear();
+        self.starts.resize(len + 1, 0);
+        ScaledRows { occupied: &mut self.occupied, blocks: self.blocks.as_chunks_mut().0, starts: &mut self.starts }
+    }
 }
 
 impl Batch {
@@ -31,9 +61,9 @@ impl Batch {
         Batch { level, ..self }
     }
 
-    /// The same, for readers that leave out what is not occupied: there it holds what earlier batches left.
-    pub(crate) fn with_blanks(self, blanks: Blanks) -> Self {
-        Batch { blanks, ..self }
+    /// The same, for readers that leave out zeros: rows are written in full only where zero pixels are another number.
+    pub(crate) fn of_blocks(self) -> Self {
+        Batch { blocks_suffice: true, ..self }
     }
 
     /// How many samples it holds.
@@ -59,34 +89,29 @@ impl Batch {
     pub(super) fn fill(
         &mut self,
         scale: Scale,
-        images: SparseRows<'_>,
+        images: SparseRows<'_, u8>,
         selection: Selection<'_>,
         labels: impl Iterator<Item = u8>,
     ) {
         let (len, width) = (selection.rows.len(), selection.width);
-        let words = words_per_row(width);
-        if self.width != width || self.x.capacity() < len * width {
-            // From here on every row starts elsewhere: begin with zeros.
-            self.x = AlignedVec::zeros(len * width);
-            self.occupied.clear();
-            self.width = width;
-        }
-        self.x.set_len(len * width);
-        if self.occupied.len() < len * words {
-            self.occupied.resize(len * words, 0);
-        }
         self.labels.clear();
         self.labels.extend(labels);
+        let scaled = self.blocks.resize(len, width);
         if width > 0 {
-            let (scale, occupied) = (scale.of_pixels(), &mut self.occupied[..len * words]);
-            scale_rows(self.level, scale, self.blanks, images, selection, &mut self.x, occupied);
+            scale_rows(self.level, scale.of_pixels(), images, selection, scaled);
+        }
+        self.blank = scale.apply(0);
+        let in_full = !self.blocks_suffice || self.blank != 0.0;
+        self.x.set_len(if in_full { len * width } else { 0 });
+        for sample in 0..self.x.len().checked_div(width).unwrap_or(0) {
+            self.blocks.rows().copy_row(sample, self.blank, &mut self.x[sample * width..][..width]);
         }
     }
 }
 
 impl<'a> From<&'a Batch> for Features<'a> {
     fn from(batch: &'a Batch) -> Self {
-        let words = words_per_row(batch.width) * batch.len();
-        Features { values: &batch.x, occupied: Some(&batch.occupied[..words]) }
+        let left_out_are_zeros = batch.blank == 0.0 && !batch.is_empty();
+        Features { values: &batch.x, sparse: left_out_are_zeros.then(|| batch.blocks.rows()) }
     }
 }

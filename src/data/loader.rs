@@ -158,7 +158,6 @@ impl fmt::Display for Shuffle {
 mod tests {
     use super::*;
     use crate::kernels::Features;
-    use crate::kernels::pixels::Blanks;
 
     /// Pixel `c` of row `r` is `3 r + c`, its label `r % 10`, both as bytes.
     fn set(rows: usize, features: usize) -> Dataset {
@@ -219,34 +218,6 @@ mod tests {
         }
     }
 
-    /// A batch for readers that leave out what is not occupied holds the rest as any other batch does.
-    #[test]
-    fn blanks_that_are_left_change_nothing_that_is_occupied() {
-        for features in [21, 784, 64 * 8 + 5] {
-            let pixels: Vec<u8> =
-                (0..6 * features).map(|i| if (i / 7) % 5 == 1 { (i % 255) as u8 } else { 0 }).collect();
-            let dataset = Dataset::new(pixels, vec![0; 6], (1, features), 2, "test".into()).unwrap();
-            let loader = loader(&dataset, 2, Shuffle::Never);
-            let (mut written, mut left) = (Batch::new(), Batch::new().with_blanks(Blanks::Left));
-            let mut stale = 0;
-            for batch in 0..3 {
-                loader.load(batch, &mut written);
-                loader.load(batch, &mut left);
-                let [written, left] = [&written, &left].map(Features::from);
-                assert_eq!(written.occupied, left.occupied);
-                let (words, occupied) = (left.occupied.unwrap().len() / 2, left.occupied.unwrap());
-                for (i, (a, b)) in written.values.iter().zip(left.values).enumerate() {
-                    let (row, block) = (i / features, i % features / 8);
-                    match occupied[row * words + block / 64] >> (block % 64) & 1 {
-                        1 => assert_eq!(a, b),
-                        _ => stale += usize::from(a != b),
-                    }
-                }
-            }
-            assert!(stale > 0, "nothing was left");
-        }
-    }
-
     #[test]
     fn gather_scales_as_the_scale_does() {
         let dataset = set(3, 40);
@@ -261,22 +232,38 @@ mod tests {
 
     /// Blocks of zeros, and rows that end in the middle of a block or of a word of 64 blocks.
     #[test]
-    fn a_bit_stands_for_each_block_that_holds_anything() {
+    fn blocks_are_left_out_where_they_are_zeros_as_numbers() {
         for features in [1, 16, 21, 784, 64 * 16, 64 * 16 + 5, 130 * 16] {
-            let pixels: Vec<u8> = (0..2 * features).map(|i| u8::from((i / 7) % 5 == 1 && (i / 90) % 3 > 0)).collect();
-            let dataset = Dataset::new(pixels, vec![0, 1], (1, features), 2, "test".into()).unwrap();
-            for scale in [Scale::Unit, Scale::Standard { mean: 0.25, std: 0.375 }] {
-                let loader = Loader::new(&dataset, scale, 2, Shuffle::Never, 0).unwrap();
-                let mut batch = Batch::new();
-                loader.load(0, &mut batch);
-                let found = Features::from(&batch).occupied.unwrap();
-                let words = found.len() / 2;
-                for (row, (x, words)) in batch.x().chunks(features).zip(found.chunks(words)).enumerate() {
+            let pixels: Vec<u8> = (0..6 * features).map(|i| u8::from((i / 7) % 5 == 1 && (i / 90) % 3 > 0)).collect();
+            let dataset = Dataset::new(pixels, vec![0; 6], (1, features), 2, "test".into()).unwrap();
+            let (mut full, mut blocks) = (Batch::new(), Batch::new().of_blocks());
+            for batch in 0..3 {
+                let loader = Loader::new(&dataset, Scale::Unit, 2, Shuffle::Never, 0).unwrap();
+                loader.load(batch, &mut full);
+                loader.load(batch, &mut blocks);
+                assert!(blocks.x().is_empty());
+                let rows = Features::from(&blocks).sparse.unwrap();
+                assert_eq!(Features::from(&full).sparse.unwrap().occupied, rows.occupied);
+                assert_eq!(Features::from(&blocks).samples(features), 2);
+                for (index, x) in full.x().chunks(features).enumerate() {
+                    let mut copy = vec![f32::NAN; features];
+                    rows.copy_row(index, 0.0, &mut copy);
+                    assert_eq!(copy, x);
+                    let (words, kept) = rows.row(index, 0);
+                    assert!(kept.iter().all(|block| block.iter().any(|x| *x != 0.0)));
                     for (block, x) in x.chunks(8).enumerate() {
                         let bit = words[block / 64] >> (block % 64) & 1 == 1;
-                        assert_eq!(bit, x.iter().any(|x| *x != 0.0), "{features}, row {row}, block {block}");
+                        assert_eq!(bit, x.iter().any(|x| *x != 0.0), "{features}, row {index}, block {block}");
                     }
                 }
+
+                // Where a zero pixel is another number, nothing may be left out.
+                let scale = Scale::Standard { mean: 0.25, std: 0.375 };
+                let loader = Loader::new(&dataset, scale, 2, Shuffle::Never, 0).unwrap();
+                loader.load(batch, &mut full);
+                loader.load(batch, &mut blocks);
+                assert!(Features::from(&full).sparse.is_none() && Features::from(&blocks).sparse.is_none());
+                assert_eq!(full.x(), blocks.x());
             }
         }
     }

@@ -2,8 +2,7 @@
 //! less memory, less of it moves in every epoch, and what is zero need not be looked for again.
 //! It must not know labels, nor what the pixels become.
 
-use crate::kernels::occupancy::{BLOCK, blocks_per_row, words_per_row};
-use crate::kernels::pixels::SparseRows;
+use crate::kernels::occupancy::{BLOCK, SparseRows, blocks_per_row, words_per_row};
 
 /// Rows of `width` bytes each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +62,7 @@ impl Rows {
         self.starts.shrink_to_fit();
     }
 
-    pub fn view(&self) -> SparseRows<'_> {
+    pub fn view(&self) -> SparseRows<'_, u8> {
         SparseRows {
             occupied: &self.occupied,
             words: words_per_row(self.width),
@@ -74,14 +73,7 @@ impl Rows {
 
     /// Writes row `index` as it was given: `bytes: [width]`, overwritten.
     pub fn copy(&self, index: usize, bytes: &mut [u8]) {
-        let (occupied, blocks) = self.view().row(index, 0);
-        let mut blocks = blocks.iter();
-        for (block, bytes) in bytes.chunks_mut(BLOCK).enumerate() {
-            match occupied[block / 64] >> (block % 64) & 1 {
-                1 => bytes.copy_from_slice(&blocks.next().unwrap_or(&[0; BLOCK])[..bytes.len()]),
-                _ => bytes.fill(0),
-            }
-        }
+        self.view().copy_row(index, 0, bytes);
     }
 
     /// The rows of these numbers, in that order.

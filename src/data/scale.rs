@@ -162,7 +162,6 @@ impl fmt::Display for ScaleKind {
 mod tests {
     use super::*;
     use crate::data::{Batch, Loader, Shuffle};
-    use crate::kernels::occupancy::words_per_row;
     use crate::kernels::{Features, SimdLevel};
     use proptest::prelude::*;
 
@@ -193,7 +192,7 @@ mod tests {
     }
 
     /// A loader fills rows by [`kernels::pixels`](crate::kernels::pixels), eight pixels at a time and none where a block
-    /// stays zero: every length around blocks and words of 64 of them, on every SIMD level, over what other rows left.
+    /// is zero: every length around blocks and words of 64 of them, on every SIMD level, over what other rows left.
     #[test]
     fn rows_of_a_batch_and_the_table_agree_to_the_bit() {
         const ROWS: usize = 6;
@@ -229,16 +228,12 @@ mod tests {
                                 level.name()
                             );
                         }
-                        let occupied = Features::from(&batch).occupied.unwrap();
-                        let rows = batch.x().chunks(width).zip(occupied.chunks(words_per_row(width)));
-                        for (row, (x, words)) in rows.enumerate() {
-                            for (block, x) in x.chunks(8).enumerate() {
-                                let bit = words[block / 64] >> (block % 64) & 1 == 1;
-                                let holds_any = x.iter().any(|x| *x != 0.0);
-                                // Standard scaling takes no look at which pixels become 0.
-                                let right = bit == holds_any || (bit && scale != Scale::Unit);
-                                assert!(right, "{scale:?}, width {width}, {}, row {row}, block {block}", level.name());
-                            }
+                        let sparse = Features::from(&batch).sparse;
+                        assert_eq!(sparse.is_some(), table[0] == 0.0);
+                        for (row, x) in batch.x().chunks(width).enumerate().filter(|_| sparse.is_some()) {
+                            let mut copy = vec![f32::NAN; width];
+                            sparse.unwrap().copy_row(row, 0.0, &mut copy);
+                            assert_eq!(copy, x, "{scale:?}, width {width}, {}, row {row}", level.name());
                         }
                     }
                 }

@@ -13,13 +13,13 @@ use std::ops::Range;
 use fearless_simd::{Simd, dispatch, f32x8, prelude::*};
 
 use crate::kernels::gemm::Output;
-use crate::kernels::occupancy::{BLOCK, Features, bits_from, transpose_bits, words_per_row};
-use crate::kernels::{LANES, SimdLevel, panels};
+use crate::kernels::occupancy::{BLOCK, Features, bits_from, transpose_bits};
+use crate::kernels::{LANES, SimdLevel};
 
 /// The widest layer that these kernels take.
 pub const MAX_OUT_FEATURES: usize = 16;
 
-/// Calls `$f::<S, T>` with the constant `T` that equals `$outputs`, so that their sums stand in registers.
+/// Calls `$f::<S, N>` with the constant `N` that equals `$outputs`, so that their sums stand in registers.
 macro_rules! with_outputs {
     ($simd:expr, $outputs:expr, $f:ident::<$s:ty>($($arg:expr),*)) => {
         match $outputs {
@@ -54,50 +54,56 @@ pub fn forward(level: SimdLevel, x: Features<'_>, w: &[f32], n: usize, columns: 
 
 #[inline(always)]
 fn forward_at<S: Simd>(simd: S, x: Features<'_>, w: &[f32], n: usize, columns: Range<usize>, z: &mut [f32]) {
-    let Some(k) = x.values.len().checked_div(z.len() / n) else { return };
-    debug_assert!(columns.end <= k && w.len() == panels::len(n, k));
-    with_outputs!(simd, n, forward_outputs::<S>(simd, x, k, w, columns, z));
+    with_outputs!(simd, n, forward_outputs::<S>(simd, x, w, columns, z));
 }
 
 /// Every output's sum stands in a register (or two) while a sample's blocks go by.
 #[inline(always)]
-fn forward_outputs<S: Simd, const N: usize>(
-    simd: S,
-    x: Features<'_>,
-    k: usize,
-    w: &[f32],
-    columns: Range<usize>,
-    z: &mut [f32],
-) {
-    let words = words_per_row(k);
-    let whole = columns.start / BLOCK..columns.end / BLOCK;
-    let short = columns.end / BLOCK..columns.end.div_ceil(BLOCK);
+fn forward_outputs<S: Simd, const N: usize>(simd: S, x: Features<'_>, w: &[f32], columns: Range<usize>, z: &mut [f32]) {
     let (w, _) = w.as_chunks::<BLOCK>().0.as_chunks::<N>();
-    for (sample, (row, z)) in x.values.chunks_exact(k).zip(z.as_chunks_mut::<N>().0).enumerate() {
-        let occupied = x.occupied.map(|occupied| &occupied[sample * words..][..words]);
-        let (x, x_short) = row.as_chunks::<BLOCK>();
+    let w = &w[columns.start / BLOCK..columns.end.div_ceil(BLOCK)];
+    let (z, _) = z.as_chunks_mut::<N>();
+    let k = x.values.len().checked_div(z.len()).unwrap_or(0);
+    for (sample, z) in z.iter_mut().enumerate() {
         let mut sums = [f32x8::splat(simd, 0.0); N];
-        for first in whole.clone().step_by(64) {
-            // Cut to one length, so that one comparison answers for both.
-            let len = (whole.end - first).min(64);
-            let (x, w) = (&x[first..][..len], &w[first..][..len]);
-            let mut bits = occupied.map_or(u64::MAX >> (64 - len), |words| bits_from(words, first, len));
-            while bits != 0 {
-                let block = bits.trailing_zeros() as usize;
-                bits &= bits - 1;
-                let (x, w) = (f32x8::load_array_ref(simd, &x[block]), &w[block]);
-                for o in 0..N {
-                    sums[o] = x.mul_add_precise(f32x8::load_array_ref(simd, &w[o]), sums[o]);
+        match x.sparse {
+            Some(rows) => {
+                let (occupied, blocks) = rows.row(sample, columns.start / BLOCK);
+                let mut blocks = blocks.iter();
+                for (word, w) in w.chunks(64).enumerate() {
+                    let mut bits = bits_from(occupied, columns.start / BLOCK + 64 * word, w.len());
+                    while bits != 0
+                        && let Some(x) = blocks.next()
+                    {
+                        add_products(
+                            simd,
+                            f32x8::load_array_ref(simd, x),
+                            &w[bits.trailing_zeros() as usize],
+                            &mut sums,
+                        );
+                        bits &= bits - 1;
+                    }
+                }
+            }
+            None => {
+                let (blocks, short) = x.values[sample * k..][..k][columns.clone()].as_chunks::<BLOCK>();
+                for (x, w) in blocks.iter().zip(w) {
+                    add_products(simd, f32x8::load_array_ref(simd, x), w, &mut sums);
+                }
+                if !short.is_empty() {
+                    add_products(simd, load(simd, short), &w[blocks.len()], &mut sums);
                 }
             }
         }
-        for block in short.clone().filter(|block| occupied.is_none_or(|words| bits_from(words, *block, 1) != 0)) {
-            let (x, w) = (load(simd, x_short), &w[block]);
-            for o in 0..N {
-                sums[o] = x.mul_add_precise(f32x8::load_array_ref(simd, &w[o]), sums[o]);
-            }
-        }
         z.copy_from_slice(&add_lanes(simd, sums)[..N]);
+    }
+}
+
+/// A block of features times the same block of every output.
+#[inline(always)]
+fn add_products<S: Simd, const N: usize>(simd: S, x: f32x8<S>, w: &[[f32; BLOCK]; N], sums: &mut [f32x8<S>; N]) {
+    for o in 0..N {
+        sums[o] = x.mul_add_precise(f32x8::load_array_ref(simd, &w[o]), sums[o]);
     }
 }
 
@@ -111,41 +117,45 @@ pub fn backward_weight(level: SimdLevel, x: Features<'_>, dz: &[f32], n: usize, 
 
 #[inline(always)]
 fn backward_weight_at<S: Simd>(simd: S, x: Features<'_>, dz: &[f32], n: usize, output: Output, dw: &mut [f32]) {
-    let Some(k) = x.values.len().checked_div(dz.len() / n) else { return };
-    with_outputs!(simd, n, backward_weight_outputs::<S>(simd, x, k, dz, output, dw));
+    with_outputs!(simd, n, backward_weight_outputs::<S>(simd, x, dz, output, dw));
 }
 
 #[inline(always)]
 fn backward_weight_outputs<S: Simd, const N: usize>(
     simd: S,
     x: Features<'_>,
-    k: usize,
     dz: &[f32],
     mut output: Output,
     dw: &mut [f32],
 ) {
     /// Samples whose occupancies are transposed at once.
     const GROUP: usize = 64;
-    let words = words_per_row(k);
     let (dz, _) = dz.as_chunks::<N>();
     let (panels, _) = dw.as_chunks_mut::<BLOCK>().0.as_chunks_mut::<N>();
-    for (group, (x_group, dz)) in x.values.chunks(GROUP * k).zip(dz.chunks(GROUP)).enumerate() {
+    let k = x.values.len().checked_div(dz.len()).unwrap_or(0);
+    for (group, dz) in dz.chunks(GROUP).enumerate() {
+        let first = group * GROUP;
+        // Where each sample's next block lies: blocks are visited in their order.
+        let mut next = [0; GROUP];
+        if let Some(rows) = x.sparse {
+            next[..dz.len()].copy_from_slice(&rows.starts[first..][..dz.len()]);
+        }
         for (word, panels) in panels.chunks_mut(64).enumerate() {
             // Bit s of word b: whether block b of sample s is occupied.
             let mut occupied = [u64::MAX >> (GROUP - dz.len()); GROUP];
             let mut blocks = u64::MAX >> (GROUP - panels.len());
-            if let Some(all) = x.occupied {
-                let mut rows = [0; GROUP];
-                for (sample, bits) in rows.iter_mut().enumerate().take(dz.len()) {
-                    *bits = all[(group * GROUP + sample) * words + word];
+            if let Some(rows) = x.sparse {
+                let mut bits = [0; GROUP];
+                for (sample, bits) in bits.iter_mut().enumerate().take(dz.len()) {
+                    *bits = rows.occupied[(first + sample) * rows.words + word];
                 }
                 if output == Output::Accumulate {
-                    blocks = rows[..dz.len()].iter().fold(0, |any, bits| any | bits);
+                    blocks = bits[..dz.len()].iter().fold(0, |any, bits| any | bits);
                 }
                 // Of one sample that adds to `dw`, every block at hand is occupied.
                 if dz.len() > 1 || output == Output::Overwrite {
-                    transpose_bits(&mut rows);
-                    occupied = rows;
+                    transpose_bits(&mut bits);
+                    occupied = bits;
                 }
             }
             while blocks != 0 {
@@ -153,26 +163,39 @@ fn backward_weight_outputs<S: Simd, const N: usize>(
                 blocks &= blocks - 1;
                 let (panel, samples) = (&mut panels[block], occupied[block]);
                 let start = (word * 64 + block) * BLOCK;
-                if start + BLOCK <= k {
-                    add_to_panel(
+                let row = |sample| &x.values[(first + sample) * k..][..k];
+                match x.sparse {
+                    Some(rows) => add_to_panel(
                         simd,
                         dz,
                         samples,
                         output,
                         panel,
                         #[inline(always)]
-                        |sample| f32x8::from_slice(simd, &x_group[sample * k + start..][..BLOCK]),
-                    );
-                } else {
-                    add_to_panel(
+                        |sample| {
+                            let at = next[sample];
+                            next[sample] = at + 1;
+                            f32x8::load_array_ref(simd, &rows.blocks[at])
+                        },
+                    ),
+                    None if start + BLOCK <= k => add_to_panel(
                         simd,
                         dz,
                         samples,
                         output,
                         panel,
                         #[inline(always)]
-                        |sample| load(simd, &x_group[(sample * k + start).min((sample + 1) * k)..(sample + 1) * k]),
-                    );
+                        |sample| f32x8::from_slice(simd, &row(sample)[start..][..BLOCK]),
+                    ),
+                    None => add_to_panel(
+                        simd,
+                        dz,
+                        samples,
+                        output,
+                        panel,
+                        #[inline(always)]
+                        |sample| load(simd, &row(sample)[start.min(k)..]),
+                    ),
                 }
             }
         }
@@ -188,7 +211,7 @@ fn add_to_panel<S: Simd, const N: usize>(
     mut samples: u64,
     output: Output,
     panel: &mut [[f32; BLOCK]; N],
-    x: impl Fn(usize) -> f32x8<S>,
+    mut x: impl FnMut(usize) -> f32x8<S>,
 ) {
     // From zero, so that what is added to a weight is rounded at the size of the sum, not of the weight.
     let mut sums = [f32x8::splat(simd, 0.0); N];
@@ -273,9 +296,9 @@ fn fold<S: Simd>(vectors: &mut [f32x8<S>; 16], pairs: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::occupancy::blocks_per_row;
-    use crate::kernels::reference;
+    use crate::kernels::occupancy::{SparseRows, blocks_per_row, words_per_row};
     use crate::kernels::testing::{assert_close, levels, random};
+    use crate::kernels::{panels, reference};
 
     const M: [usize; 6] = [1, 3, 32, 64, 65, 130];
     const K: [usize; 7] = [1, 15, 16, 17, 100, 784, 1030];
@@ -309,10 +332,14 @@ mod tests {
         k: usize,
         n: usize,
         x: Vec<f32>,
-        /// The same, but for NaN in every block of zeros.
-        poisoned: Vec<f32>,
         /// Which blocks of `x` are not zeros: `[m, words_per_row(k)]`.
         occupied: Vec<u64>,
+        /// `[m, k]`, NaN.
+        nan: Vec<f32>,
+        /// The blocks that are not zeros.
+        blocks: Vec<[f32; BLOCK]>,
+        /// Where each sample's blocks begin: `[m + 1]`.
+        starts: Vec<usize>,
         /// `[n, k]`, row-major.
         w: Vec<f32>,
         dz: Vec<f32>,
@@ -325,19 +352,23 @@ mod tests {
             let words = words_per_row(k);
             let value = |len, seed| kind.values(len, seed);
             let (mut x, mut occupied) = (value(m * k, 1), vec![0; m * words]);
-            let mut poisoned = x.clone();
-            for (sample, (x, poisoned)) in x.chunks_mut(k).zip(poisoned.chunks_mut(k)).enumerate() {
-                for (block, (x, poisoned)) in x.chunks_mut(BLOCK).zip(poisoned.chunks_mut(BLOCK)).enumerate() {
+            let (mut blocks, mut starts) = (Vec::new(), vec![0]);
+            for (sample, x) in x.chunks_mut(k).enumerate() {
+                for (block, x) in x.chunks_mut(BLOCK).enumerate() {
                     let last = sample + 1 == m;
                     if sample == 0 || (!last && (sample * 7 + block * 11 + sample * block) % 13 < 6) {
                         occupied[sample * words + block / 64] |= 1 << (block % 64);
+                        let mut values = [0.0; BLOCK];
+                        values[..x.len()].copy_from_slice(x);
+                        blocks.push(values);
                     } else {
                         x.fill(0.0);
-                        poisoned.fill(f32::NAN);
                     }
                 }
+                starts.push(blocks.len());
             }
-            Case { kind, m, k, n, x, poisoned, occupied, w: value(n * k, 2), dz: value(m * n, 3), dw: value(n * k, 4) }
+            let (w, dz, dw) = (value(n * k, 2), value(m * n, 3), value(n * k, 4));
+            Case { kind, m, k, n, x, occupied, nan: vec![f32::NAN; m * k], blocks, starts, w, dz, dw }
         }
 
         /// Every size with `n` outputs: fractions in every batch, whole numbers in some.
@@ -346,13 +377,14 @@ mod tests {
             batches.flat_map(move |(kind, m)| K.map(|k| Case::new(kind, m, k, n)))
         }
 
-        /// All blocks; those that are occupied; and those with NaN in the others, which nobody may have looked at.
+        /// Every block, those that are occupied, and these beside values that nobody may have looked at.
         fn features(&self) -> [(&'static str, Features<'_>); 3] {
-            let occupied = Some(&*self.occupied);
+            let (occupied, words) = (&*self.occupied, words_per_row(self.k));
+            let sparse = Some(SparseRows { occupied, words, blocks: &self.blocks, starts: &self.starts });
             [
-                ("every block", Features { values: &self.x, occupied: None }),
-                ("occupied blocks", Features { values: &self.x, occupied }),
-                ("NaN in the other blocks", Features { values: &self.poisoned, occupied }),
+                ("every block", Features { values: &self.x, sparse: None }),
+                ("occupied blocks", Features { values: &[], sparse }),
+                ("occupied blocks beside NaN", Features { values: &self.nan, sparse }),
             ]
         }
 
@@ -546,7 +578,7 @@ mod tests {
                 case.m,
                 case.k
             );
-            assert!(case.poisoned.iter().any(|x| x.is_nan()) && case.x.iter().all(|x| x.is_finite()));
+            assert_eq!(occupied, case.blocks.len());
         }
     }
 }

@@ -27,17 +27,82 @@ pub fn bits_from(words: &[u64], first: usize, len: usize) -> u64 {
     bits & u64::MAX >> (64 - len)
 }
 
-/// A batch as the kernels read it: `values: [m, k]`, row-major, and maybe its occupancy.
+/// Rows of numbers without their blocks of zeros: pixels in a data set, `f32` in a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct SparseRows<'a, T> {
+    /// `[rows, words]`: the blocks that hold anything but zeros.
+    pub occupied: &'a [u64],
+    pub words: usize,
+    /// Those blocks, row after row; a short last one of a row is filled up with zeros.
+    pub blocks: &'a [[T; BLOCK]],
+    /// `[rows + 1]`: where each row's blocks begin, and where the last one's end.
+    pub starts: &'a [usize],
+}
+
+impl<'a, T: Copy> SparseRows<'a, T> {
+    /// The occupancy of row `index`, and its blocks from block `first` on.
+    #[inline(always)]
+    pub fn row(&self, index: usize, first: usize) -> (&'a [u64], &'a [[T; BLOCK]]) {
+        let occupied = &self.occupied[index * self.words..][..self.words];
+        let blocks = &self.blocks[self.starts[index]..self.starts[index + 1]];
+        if first == 0 {
+            return (occupied, blocks);
+        }
+        let whole: u32 = occupied[..first / 64].iter().map(|word| word.count_ones()).sum();
+        let part = occupied.get(first / 64).map_or(0, |word| word & !(u64::MAX << (first % 64)));
+        (occupied, &blocks[(whole + part.count_ones()) as usize..])
+    }
+
+    /// Writes row `index` in full, with `blank` for what is left out: `values: [k]`, overwritten.
+    pub fn copy_row(&self, index: usize, blank: T, values: &mut [T]) {
+        let (occupied, blocks) = self.row(index, 0);
+        let mut blocks = blocks.iter();
+        values.fill(blank);
+        for (word, values) in occupied.iter().zip(values.chunks_mut(64 * BLOCK)) {
+            let mut bits = *word;
+            while bits != 0
+                && let Some(block) = blocks.next()
+            {
+                let start = bits.trailing_zeros() as usize * BLOCK;
+                bits &= bits - 1;
+                let values = &mut values[start..];
+                match values.first_chunk_mut() {
+                    Some(values) => *values = *block,
+                    None => values.copy_from_slice(&block[..values.len()]),
+                }
+            }
+        }
+    }
+}
+
+/// A batch as the kernels read it: in full, without its blocks of zeros, or both ways.
 #[derive(Debug, Clone, Copy)]
 pub struct Features<'a> {
+    /// `[m, k]`, row-major. Empty where every reader takes the blocks.
     pub values: &'a [f32],
-    /// `[m, words_per_row(k)]`; without it every block counts as occupied.
-    pub occupied: Option<&'a [u64]>,
+    /// The same rows; every number that is left out is 0.
+    pub sparse: Option<SparseRows<'a, f32>>,
+}
+
+impl Features<'_> {
+    /// How many samples of `k` features it holds.
+    ///
+    /// # Panics
+    /// If it has rows of another width.
+    #[inline]
+    pub fn samples(&self, k: usize) -> usize {
+        let fits = match self.sparse {
+            Some(rows) => rows.words == words_per_row(k),
+            None => self.values.len().is_multiple_of(k),
+        };
+        assert!(fits, "rows of {k} features");
+        self.sparse.map_or(self.values.len() / k, |rows| rows.starts.len() - 1)
+    }
 }
 
 impl<'a> From<&'a [f32]> for Features<'a> {
     fn from(values: &'a [f32]) -> Self {
-        Features { values, occupied: None }
+        Features { values, sparse: None }
     }
 }
 

@@ -1,9 +1,9 @@
-//! From bytes to numbers: rows of pixels, scaled into a batch, and which of its blocks hold anything but zeros.
+//! From bytes to numbers: rows of pixels, scaled into a batch.
 
 use fearless_simd::{Simd, dispatch, f32x8, prelude::*, u8x16, u32x8};
 
 use crate::kernels::SimdLevel;
-use crate::kernels::occupancy::{BLOCK, bits_from, words_per_row};
+use crate::kernels::occupancy::{BLOCK, SparseRows, bits_from, blocks_per_row, words_per_row};
 use crate::kernels::prefetch::prefetch;
 
 /// 1/255 in two parts. The product of a byte with the first has 17 bits and is exact; the product with the second, 2^16
@@ -20,33 +20,6 @@ pub enum PixelScale {
     Standard { mean: f32, factor: f32 },
 }
 
-/// Rows of bytes without their blocks of zeros.
-#[derive(Debug, Clone, Copy)]
-pub struct SparseRows<'a> {
-    /// `[rows, words]`: the blocks that hold anything but zeros.
-    pub occupied: &'a [u64],
-    pub words: usize,
-    /// Those blocks, row after row; a short last one of a row is filled up with zeros.
-    pub blocks: &'a [[u8; BLOCK]],
-    /// `[rows + 1]`: where each row's blocks begin, and where the last one's end.
-    pub starts: &'a [usize],
-}
-
-impl<'a> SparseRows<'a> {
-    /// The occupancy of row `index`, and its blocks from block `first` on.
-    #[inline(always)]
-    pub fn row(&self, index: usize, first: usize) -> (&'a [u64], &'a [[u8; BLOCK]]) {
-        let occupied = &self.occupied[index * self.words..][..self.words];
-        let blocks = &self.blocks[self.starts[index]..self.starts[index + 1]];
-        if first == 0 {
-            return (occupied, blocks);
-        }
-        let whole: u32 = occupied[..first / 64].iter().map(|word| word.count_ones()).sum();
-        let part = occupied.get(first / 64).map_or(0, |word| word & !(u64::MAX << (first % 64)));
-        (occupied, &blocks[(whole + part.count_ones()) as usize..])
-    }
-}
-
 /// Which pixels a batch takes.
 #[derive(Debug, Clone, Copy)]
 pub struct Selection<'a> {
@@ -60,96 +33,63 @@ pub struct Selection<'a> {
     pub width: usize,
 }
 
-/// What a block becomes that holds only zeros.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Blanks {
-    /// It is written as what zeros are when scaled.
-    #[default]
-    Written,
-    /// It is left as it is, for readers that look at the occupancy. Only where zeros stay zeros.
-    Left,
+/// Where scaled rows go: the fields of [`SparseRows`] for `m` samples, to be overwritten.
+#[derive(Debug)]
+pub struct ScaledRows<'a> {
+    /// `[m, words_per_row(width)]`.
+    pub occupied: &'a mut [u64],
+    /// At least as many as the rows have.
+    pub blocks: &'a mut [[f32; BLOCK]],
+    /// `[m + 1]`.
+    pub starts: &'a mut [usize],
 }
 
-/// Scales some rows: `x: [m, width]`.
-///
-/// `occupied: [m, words_per_row(width)]` says which blocks of `x` may hold something else than zeros, before and after. A
-/// block that was zero and stays so is neither read nor written.
+/// Scales some rows, block by block. Blocks that are left out stay so: they stand for what zeros become.
 pub fn scale_rows(
     level: SimdLevel,
     scale: PixelScale,
-    blanks: Blanks,
-    images: SparseRows<'_>,
+    images: SparseRows<'_, u8>,
     selection: Selection<'_>,
-    x: &mut [f32],
-    occupied: &mut [u64],
+    scaled: ScaledRows<'_>,
 ) {
-    match (scale, blanks) {
-        (PixelScale::Unit, Blanks::Left) => dispatch!(level.token(), simd => scale_rows_at(
-            simd, images, selection, x, occupied,
-            #[inline(always)] |_, fill, _| (fill, 0),
+    match scale {
+        PixelScale::Unit => dispatch!(level.token(), simd => scale_rows_at(
+            simd, images, selection, scaled,
             #[inline(always)] |u| u,
         )),
-        (PixelScale::Unit, Blanks::Written) => dispatch!(level.token(), simd => scale_rows_at(
-            simd, images, selection, x, occupied,
-            #[inline(always)] |before, fill, _| (fill, before & !fill),
-            #[inline(always)] |u| u,
-        )),
-        (PixelScale::Standard { mean, factor }, _) => dispatch!(level.token(), simd => scale_rows_at(
-            simd, images, selection, x, occupied,
-            #[inline(always)] |_, fill, all| (all, all & !fill),
+        PixelScale::Standard { mean, factor } => dispatch!(level.token(), simd => scale_rows_at(
+            simd, images, selection, scaled,
             #[inline(always)] |u| (u - mean) * factor,
         )),
     }
 }
 
-/// `occupancy(before, fill, all)` gives, of a word's blocks: those that are occupied from now on, and those that have to be
-/// written although no byte of them is stored. `fill` are those with stored bytes.
 #[inline(always)]
 fn scale_rows_at<S: Simd>(
     simd: S,
-    images: SparseRows<'_>,
+    images: SparseRows<'_, u8>,
     selection: Selection<'_>,
-    x: &mut [f32],
-    occupied: &mut [u64],
-    occupancy: impl Fn(u64, u64, u64) -> (u64, u64),
+    scaled: ScaledRows<'_>,
     scale: impl Fn(f32x8<S>) -> f32x8<S>,
 ) {
     let Selection { rows, soon, first_block, width } = selection;
-    let samples = x.chunks_exact_mut(width).zip(occupied.chunks_exact_mut(words_per_row(width)));
-    for ((index, row), (x, occupied)) in rows.iter().enumerate().zip(samples) {
+    let mut end = 0;
+    scaled.starts[0] = end;
+    let samples = scaled.occupied.chunks_exact_mut(words_per_row(width)).zip(&mut scaled.starts[1..]);
+    for ((index, row), (occupied, row_end)) in rows.iter().enumerate().zip(samples) {
         if let Some(row) = soon.get(index) {
             prefetch(simd, images.row(*row as usize, first_block).1.as_flattened());
         }
         let (stored, pixels) = images.row(*row as usize, first_block);
-        let mut pixels = pixels.iter();
-        for (word, (occupied, x)) in occupied.iter_mut().zip(x.chunks_mut(64 * BLOCK)).enumerate() {
-            let (blocks, short) = x.as_chunks_mut::<BLOCK>();
-            let count = blocks.len() + usize::from(!short.is_empty());
-            let fill = bits_from(stored, first_block + 64 * word, count);
-            let (now, mut blank) = occupancy(*occupied, fill, u64::MAX >> (64 - count));
-            *occupied = now;
-            let whole = u64::MAX.checked_shr(64 - blocks.len() as u32).unwrap_or(0);
-            let mut bits = fill & whole;
-            while bits != 0
-                && let Some(pixels) = pixels.next()
-            {
-                scale(unit(simd, pixels)).store_array(&mut blocks[bits.trailing_zeros() as usize]);
-                bits &= bits - 1;
-            }
-            if fill & !whole != 0
-                && let Some(pixels) = pixels.next()
-            {
-                short.copy_from_slice(&scale(unit(simd, pixels)).as_array()[..short.len()]);
-            }
-            let zeros = scale(f32x8::splat(simd, 0.0));
-            if blank & !whole != 0 {
-                short.copy_from_slice(&zeros.as_array()[..short.len()]);
-            }
-            blank &= whole;
-            while blank != 0 {
-                zeros.store_array(&mut blocks[blank.trailing_zeros() as usize]);
-                blank &= blank - 1;
-            }
+        let (start, mut blocks) = (end, blocks_per_row(width));
+        for (word, occupied) in occupied.iter_mut().enumerate() {
+            *occupied = bits_from(stored, first_block + 64 * word, blocks.min(64));
+            blocks = blocks.saturating_sub(64);
+            end += occupied.count_ones() as usize;
+        }
+        *row_end = end;
+        for (x, pixels) in scaled.blocks[start..end].iter_mut().zip(pixels) {
+            scale(unit(simd, pixels)).store_array(x);
         }
     }
 }

@@ -18,11 +18,11 @@ pub(super) fn prefetch<S: Simd>(simd: S, bytes: &[u8]) {
 fearless_simd::kernel!(
     #[inline(always)]
     fn prefetch_lines(_avx2: Avx2, bytes: &[u8]) {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
         const LINE_BYTES: usize = 64;
         for line in bytes.chunks(LINE_BYTES) {
-            _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast());
+            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
         }
     }
 );

@@ -194,7 +194,7 @@ impl Linear {
 
     /// [`Self::forward`] for one of several holders of the layer.
     pub(crate) fn forward_with(&self, x: Features<'_>, z: &mut [f32], reduce: &mut impl Reduce) {
-        debug_assert_eq!(x.values.len() * self.out_features, z.len() * self.in_features);
+        debug_assert_eq!(x.samples(self.in_features) * self.out_features, z.len());
         match self.split.axis {
             Axis::Features => {
                 reduce.sum(&self.split.parts, z, |part, z| self.multiply(x, self.split.range(part), z));
@@ -209,7 +209,7 @@ impl Linear {
         match self.kernel {
             Kernel::Narrow => narrow::forward(self.level, x, &self.weight, self.out_features, columns, z),
             Kernel::Gemm => {
-                let x = Matrix::row_major(x.values, x.values.len() / self.in_features, self.in_features);
+                let x = Matrix::row_major(x.values, x.samples(self.in_features), self.in_features);
                 let weight = Matrix::row_major(&self.weight, self.in_features, self.out_features);
                 gemm(x.columns(columns.clone()), weight.rows(columns), Output::Overwrite, z);
             }
@@ -359,7 +359,7 @@ fn multiply_transposed(
     match kernel {
         Kernel::Narrow => narrow::backward_weight(level, x, dz, out_features, output, dw),
         Kernel::Gemm => {
-            let m = x.values.len() / in_features;
+            let m = x.samples(in_features);
             let x = Matrix::row_major(x.values, m, in_features).transposed();
             gemm(x, Matrix::row_major(dz, m, out_features), output, dw);
         }

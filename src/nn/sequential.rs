@@ -235,8 +235,7 @@ impl Sequential {
 
     /// [`Self::forward`] for one of several holders; the logits are complete for each of them.
     pub(crate) fn forward_with(&self, x: Features<'_>, activations: &mut Activations, reduce: &mut impl Reduce) {
-        assert_eq!(x.values.len() % self.in_features, 0, "rows of {} features", self.in_features);
-        let m = x.values.len() / self.in_features;
+        let m = x.samples(self.in_features);
         activations.outputs.resize_with(self.layers.len(), AlignedVec::default);
         for (index, layer) in self.layers.iter().enumerate() {
             let (before, rest) = activations.outputs.split_at_mut(index);
@@ -261,7 +260,7 @@ impl Sequential {
         let Activations { outputs, output_grad, input_grad, scaled_grad, .. } = activations;
         output_grad.set_len(logits_grad.len());
         output_grad.copy_from_slice(logits_grad);
-        let m = x.values.len() / self.in_features;
+        let m = x.samples(self.in_features);
         for (index, layer) in self.layers.iter_mut().enumerate().rev() {
             let (input, width) = match index.checked_sub(1) {
                 Some(before) => (Features::from(&*outputs[before]), self.widths[before]),

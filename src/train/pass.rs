@@ -5,7 +5,6 @@ use std::ops::Range;
 use crate::data::{Batch, Loader};
 use crate::error::Error;
 use crate::kernels::Features;
-use crate::kernels::pixels::Blanks;
 use crate::nn::reduce::Reduce;
 use crate::nn::{Activations, Sequential, SoftmaxCrossEntropy};
 use crate::optim::Sgd;
@@ -19,9 +18,9 @@ pub(super) struct Pass {
 
 impl Pass {
     pub fn new(model: &Sequential) -> Self {
-        let blanks = if model.leaves_out_zeros() { Blanks::Left } else { Blanks::Written };
+        let batch = Batch::new().at_level(model.level());
         Pass {
-            batch: Batch::new().at_level(model.level()).with_blanks(blanks),
+            batch: if model.leaves_out_zeros() { batch.of_blocks() } else { batch },
             activations: Activations::default(),
             criterion: SoftmaxCrossEntropy::new(model.out_features()).at_level(model.level()),
         }
