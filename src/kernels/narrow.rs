@@ -13,7 +13,7 @@ use std::ops::Range;
 use fearless_simd::{Simd, dispatch, f32x8, prelude::*};
 
 use crate::kernels::gemm::Output;
-use crate::kernels::occupancy::{BLOCK, Features, bits_from, transpose_bits};
+use crate::kernels::occupancy::{BLOCK, Features, SparseRows, transpose_bits};
 use crate::kernels::{LANES, SimdLevel};
 
 /// The widest layer that these kernels take.
@@ -61,37 +61,25 @@ fn forward_at<S: Simd>(simd: S, x: Features<'_>, w: &[f32], n: usize, columns: R
 #[inline(always)]
 fn forward_outputs<S: Simd, const N: usize>(simd: S, x: Features<'_>, w: &[f32], columns: Range<usize>, z: &mut [f32]) {
     let (w, _) = w.as_chunks::<BLOCK>().0.as_chunks::<N>();
-    let w = &w[columns.start / BLOCK..columns.end.div_ceil(BLOCK)];
+    let all = columns.start / BLOCK..columns.end.div_ceil(BLOCK);
     let (z, _) = z.as_chunks_mut::<N>();
     let k = x.values.len().checked_div(z.len()).unwrap_or(0);
     for (sample, z) in z.iter_mut().enumerate() {
         let mut sums = [f32x8::splat(simd, 0.0); N];
         match x.sparse {
-            Some(rows) => {
-                let (occupied, blocks) = rows.row(sample, columns.start / BLOCK);
-                let mut blocks = blocks.iter();
-                for (word, w) in w.chunks(64).enumerate() {
-                    let mut bits = bits_from(occupied, columns.start / BLOCK + 64 * word, w.len());
-                    while bits != 0
-                        && let Some(x) = blocks.next()
-                    {
-                        add_products(
-                            simd,
-                            f32x8::load_array_ref(simd, x),
-                            &w[bits.trailing_zeros() as usize],
-                            &mut sums,
-                        );
-                        bits &= bits - 1;
-                    }
-                }
-            }
+            Some(rows) => rows.for_each_block(
+                sample,
+                all.clone(),
+                #[inline(always)]
+                |block, x| add_products(simd, f32x8::load_array_ref(simd, x), &w[block], &mut sums),
+            ),
             None => {
                 let (blocks, short) = x.values[sample * k..][..k][columns.clone()].as_chunks::<BLOCK>();
-                for (x, w) in blocks.iter().zip(w) {
+                for (x, w) in blocks.iter().zip(&w[all.clone()]) {
                     add_products(simd, f32x8::load_array_ref(simd, x), w, &mut sums);
                 }
                 if !short.is_empty() {
-                    add_products(simd, load(simd, short), &w[blocks.len()], &mut sums);
+                    add_products(simd, load(simd, short), &w[all.end - 1], &mut sums);
                 }
             }
         }
@@ -135,6 +123,10 @@ fn backward_weight_outputs<S: Simd, const N: usize>(
     let k = x.values.len().checked_div(dz.len()).unwrap_or(0);
     for (group, dz) in dz.chunks(GROUP).enumerate() {
         let first = group * GROUP;
+        if let ([dz], Some(rows), Output::Accumulate) = (dz, x.sparse, output) {
+            add_sample(simd, rows, first, dz, panels);
+            continue;
+        }
         // Where each sample's next block lies: blocks are visited in their order.
         let mut next = [0; GROUP];
         if let Some(rows) = x.sparse {
@@ -152,11 +144,8 @@ fn backward_weight_outputs<S: Simd, const N: usize>(
                 if output == Output::Accumulate {
                     blocks = bits[..dz.len()].iter().fold(0, |any, bits| any | bits);
                 }
-                // Of one sample that adds to `dw`, every block at hand is occupied.
-                if dz.len() > 1 || output == Output::Overwrite {
-                    transpose_bits(&mut bits);
-                    occupied = bits;
-                }
+                transpose_bits(&mut bits);
+                occupied = bits;
             }
             while blocks != 0 {
                 let block = blocks.trailing_zeros() as usize;
@@ -201,6 +190,31 @@ fn backward_weight_outputs<S: Simd, const N: usize>(
         }
         output = Output::Accumulate;
     }
+}
+
+/// `dw += dz^T x` of one sample: every `dz` stands in a register, and a panel is read and written once.
+#[inline(always)]
+fn add_sample<S: Simd, const N: usize>(
+    simd: S,
+    rows: SparseRows<'_, f32>,
+    sample: usize,
+    dz: &[f32; N],
+    panels: &mut [[[f32; BLOCK]; N]],
+) {
+    let dz = dz.map(|dz| f32x8::splat(simd, dz));
+    rows.for_each_block(
+        sample,
+        0..panels.len(),
+        #[inline(always)]
+        |block, x| {
+            let (x, panel) = (f32x8::load_array_ref(simd, x), &mut panels[block]);
+            for o in 0..N {
+                // The product is rounded, as a sum over one sample is in the other path.
+                let product = x.mul_add_precise(dz[o], f32x8::splat(simd, 0.0));
+                (f32x8::load_array_ref(simd, &panel[o]) + product).store_array(&mut panel[o]);
+            }
+        },
+    );
 }
 
 /// Adds some samples, a bit each, to a panel; `x` gives a sample's block of features.
@@ -296,7 +310,7 @@ fn fold<S: Simd>(vectors: &mut [f32x8<S>; 16], pairs: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::occupancy::{SparseRows, blocks_per_row, words_per_row};
+    use crate::kernels::occupancy::{blocks_per_row, words_per_row};
     use crate::kernels::testing::{assert_close, levels, random};
     use crate::kernels::{panels, reference};
 
