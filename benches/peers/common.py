@@ -1,4 +1,5 @@
 """What the Python peers share: reading what flatnet exported, timing epochs, judging the result, printing one line of JSON.
+tests/agreement/agree.py reads flatnet's files with it too.
 
 It knows no framework: a peer is a function from a `Task` to a `Model`, and says in its own file how its library trains. Import
 this module before NumPy or a framework: BLAS libraries read the number of threads when they are loaded.
@@ -53,14 +54,11 @@ class Task:
         tensors = read_safetensors(run / "model.safetensors")
         indices = sorted(int(name.split(".")[0]) for name in tensors if name.endswith(".weight"))
         self.layers = [(tensors[f"{index}.weight"], tensors[f"{index}.bias"]) for index in indices]
-        rows = {"train": [], "val": []}
-        with open(run / "sample.csv", newline="") as file:
-            for line in csv.DictReader(file):
-                rows[line["phase"]].append(int(line["row"]))
         for phase, prefix in (("train", "train"), ("val", "t10k")):
+            rows = sampled_rows(run, phase)
             images, labels = read_idx(data, f"{prefix}-images-idx3-ubyte"), read_idx(data, f"{prefix}-labels-idx1-ubyte")
-            setattr(self, f"{phase}_x", images.reshape(len(images), -1)[rows[phase]].astype(np.float32) / np.float32(255))
-            setattr(self, f"{phase}_y", labels[rows[phase]].astype(np.int64))
+            setattr(self, f"{phase}_x", images.reshape(len(images), -1)[rows].astype(np.float32) / np.float32(255))
+            setattr(self, f"{phase}_y", labels[rows].astype(np.int64))
 
     @property
     def is_deep(self):
@@ -95,6 +93,11 @@ def read_safetensors(path):
             start, end = entry["data_offsets"]
             tensors[name] = np.frombuffer(data[8 + length + start : 8 + length + end], "<f4").reshape(entry["shape"]).copy()
     return tensors
+
+
+def sampled_rows(run, phase):
+    with open(run / "sample.csv", newline="") as file:
+        return [int(line["row"]) for line in csv.DictReader(file) if line["phase"] == phase]
 
 
 def evaluate(task, layers, x, labels):

@@ -12,8 +12,6 @@ tensors, because one draw of a small number varies). The distance of flatnet fro
 """
 
 import argparse
-import csv
-import gzip
 import json
 import struct
 import subprocess
@@ -28,6 +26,8 @@ from torch.nn import functional
 
 CRATE = Path(__file__).resolve().parents[2]
 MNIST = CRATE / "data" / "mnist"
+sys.path.insert(0, str(CRATE / "benches" / "peers"))
+import common
 
 # Both add up the gradient of a batch and then round once into each parameter, in other orders. Measured, flatnet's worst tensor of both
 # networks is as far from float64 as PyTorch's (at most 1.01 times), after 1 epoch and after 20. Orders of summation differ from machine
@@ -53,23 +53,8 @@ def require(what, holds):
 # ------------------------------------------------------------------------------------------------------------ files
 
 
-def read_idx(name):
-    data = gzip.decompress((MNIST / name).read_bytes())
-    shape = struct.unpack_from(f">{data[3]}I", data, 4)
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
-
-
-def read_safetensors(path):
-    """State dict of float32 tensors: eight bytes of length, a JSON header, raw values."""
-    data = path.read_bytes()
-    (length,) = struct.unpack_from("<Q", data)
-    header, tensors = json.loads(data[8 : 8 + length]), {}
-    for name, entry in header.items():
-        if name != "__metadata__":
-            start, end = entry["data_offsets"]
-            values = np.frombuffer(data[8 + length + start : 8 + length + end], "<f4").reshape(entry["shape"])
-            tensors[name] = torch.from_numpy(values.copy())
-    return tensors
+def state_dict(path):
+    return {name: torch.from_numpy(values) for name, values in common.read_safetensors(path).items()}
 
 
 def read_metadata(path):
@@ -92,15 +77,10 @@ def write_safetensors(path, state, metadata=None):
 
 class Split:
     def __init__(self, prefix):
-        images = read_idx(f"{prefix}-images-idx3-ubyte.gz")
+        images = common.read_idx(MNIST, f"{prefix}-images-idx3-ubyte")
         # Divided in float32, as flatnet scales.
         self.x = torch.from_numpy(images.reshape(len(images), -1).astype(np.float32) / np.float32(255))
-        self.y = torch.from_numpy(read_idx(f"{prefix}-labels-idx1-ubyte.gz").astype(np.int64))
-
-
-def sampled_rows(run, phase):
-    with open(run / "sample.csv", newline="") as file:
-        return [int(line["row"]) for line in csv.DictReader(file) if line["phase"] == phase]
+        self.y = torch.from_numpy(common.read_idx(MNIST, f"{prefix}-labels-idx1-ubyte").astype(np.int64))
 
 
 # ------------------------------------------------------------------------------------------------------------ PyTorch
@@ -176,9 +156,9 @@ SAMPLES = {"784-10-relu": 30_000, "784-128-relu-10": 3_000}
 def check_training(flatnet, net, train_split):
     print(f"{net}, {SAMPLES[net]} rows", flush=True)
     start, summary = flatnet.train(net, 0)
-    recipe, rows = summary["recipe"], sampled_rows(start, "train")
+    recipe, rows = summary["recipe"], common.sampled_rows(start, "train")
     require(f"sample.csv: {len(rows)} training rows, none twice", len(rows) == len(set(rows)) == SAMPLES[net])
-    state, straight_through = read_safetensors(start / "model.safetensors"), recipe["relu_grad"] == "straight-through"
+    state, straight_through = state_dict(start / "model.safetensors"), recipe["relu_grad"] == "straight-through"
     x, y, lr, batch_size = train_split.x[rows], train_split.y[rows], recipe["lr"], recipe["batch_size"]
     in32 = train(sequential(state, straight_through), x, y, lr, batch_size, max(EPOCHS))
     # The rate as float32 has it: flatnet's is one.
@@ -187,7 +167,7 @@ def check_training(flatnet, net, train_split):
         if epoch not in EPOCHS:
             continue
         run, summary = flatnet.train(net, epoch)
-        loss, ours = summary["final"]["train_loss"], read_safetensors(run / "model.safetensors")
+        loss, ours = summary["final"]["train_loss"], state_dict(run / "model.safetensors")
         rounding, found = max(distance(state32, state64).values()), distance(ours, state64)
         for name in state64:
             bound = MARGIN * rounding
@@ -200,7 +180,7 @@ def check_exchange(flatnet, net, test):
     """flatnet's file in PyTorch and PyTorch's in flatnet: the same classes on all test images."""
     print(f"{net}, exchange", flush=True)
     model_file = flatnet.folder / f"{net}-{max(EPOCHS)}" / "model.safetensors"
-    model = sequential(read_safetensors(model_file), straight_through=False)
+    model = sequential(state_dict(model_file), straight_through=False)
     with torch.no_grad():
         logits = model(test.x)
     ours = flatnet("evaluate", "--model", model_file)
