@@ -47,20 +47,14 @@ impl Dataset {
         classes: usize,
         source: String,
     ) -> Result<Self> {
-        let refuse = |what: &str, expected: String, found: String| {
-            Err(Error::Shape { place: format!("{source}: {what}"), expected, found })
-        };
         let (rows, columns) = image_size;
         if rows == 0 || columns == 0 {
-            return refuse("image size", "at least 1 x 1".into(), format!("{rows} x {columns}"));
+            return Err(refusal(&source, "image size", "at least 1 x 1".into(), format!("{rows} x {columns}")));
         }
         let expected = rows.checked_mul(columns).and_then(|features| features.checked_mul(labels.len()));
         if expected != Some(pixels.len()) {
-            return refuse(
-                "pixels",
-                format!("{} x {rows} x {columns}, as many as labels and image size say", labels.len()),
-                pixels.len().to_string(),
-            );
+            let expected = format!("{} x {rows} x {columns}, as many as labels and image size say", labels.len());
+            return Err(refusal(&source, "pixels", expected, pixels.len().to_string()));
         }
         let mut packed = Rows::new(rows * columns);
         packed.extend(&pixels);
@@ -76,14 +70,12 @@ impl Dataset {
         classes: usize,
         source: String,
     ) -> Result<Self> {
-        let refuse = |what: &str, expected: String, found: String| {
-            Err(Error::Shape { place: format!("{source}: {what}"), expected, found })
-        };
         if !(2..=MAX_CLASSES).contains(&classes) {
-            return refuse("classes", format!("2 to {MAX_CLASSES}"), classes.to_string());
+            return Err(refusal(&source, "classes", format!("2 to {MAX_CLASSES}"), classes.to_string()));
         }
         if let Some(index) = first_label_beyond(&labels, classes) {
-            return refuse(&format!("label of row {index}"), format!("below {classes}"), labels[index].to_string());
+            let what = format!("label of row {index}");
+            return Err(refusal(&source, &what, format!("below {classes}"), labels[index].to_string()));
         }
         Ok(Self { rows, labels, image_size, classes, source })
     }
@@ -335,6 +327,11 @@ fn read_labels(path: &Path) -> Result<Vec<u8>> {
         1 => Ok(array.bytes),
         found => Err(Error::Idx { path: path.to_path_buf(), offset: 3, fault: IdxFault::NotLabels { found } }),
     }
+}
+
+/// The error that `what` of the set from `source` is not as expected.
+fn refusal(source: &str, what: &str, expected: String, found: String) -> Error {
+    Error::Shape { place: format!("{source}: {what}"), expected, found }
 }
 
 fn count_classes(labels: &[u8]) -> usize {
