@@ -42,6 +42,7 @@
 //! | room | what it is for | what it must not know |
 //! |---|---|---|
 //! | `error` | one [`Error`]: what is wrong, where, and what was expected there | who raises it |
+//! | `names` | the names of a setting's choices, the same in text and in JSON | which choices there are |
 //! | `whole_file` | files that appear whole or not at all | what is written |
 //! | `rng` | the seeded generator: draws, samples, orders | data, networks |
 //! | `parallel` | threads; the one room that names rayon | what is computed |
@@ -77,6 +78,7 @@ pub mod rng;
 pub mod run;
 pub mod train;
 
+mod names;
 mod whole_file;
 
 pub use error::{Error, Result};

@@ -8,8 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room, from the ground up. A room is a folder or a file of `src/`.
-const MAP: [&str; 17] = [
+const MAP: [&str; 18] = [
     "error",
+    "names",
     "whole_file",
     "rng",
     "parallel",

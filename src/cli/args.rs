@@ -323,6 +323,26 @@ mod tests {
     }
 
     #[test]
+    fn flags_take_the_names_that_files_and_the_library_have() {
+        fn check<T: ValueEnum + PartialEq + std::fmt::Debug + ToString + std::str::FromStr<Err = Error>>() {
+            for choice in T::value_variants() {
+                let name = choice.to_possible_value().unwrap().get_name().to_string();
+                assert_eq!((choice.to_string(), &name.parse::<T>().unwrap()), (name, choice));
+            }
+            let expected = T::value_variants().iter().map(T::to_string).collect::<Vec<_>>().join(", ");
+            let expected = expected.rsplit_once(", ").map(|(others, last)| format!("{others} or {last}")).unwrap();
+            let message = "other".parse::<T>().unwrap_err().to_string();
+            assert!(message.ends_with(&format!(": 'other' is not valid: expected {expected}")), "{message}");
+        }
+        check::<ScaleKind>();
+        check::<Shuffle>();
+        check::<Init>();
+        check::<ReluGrad>();
+        check::<SimdChoice>();
+        check::<KernelChoice>();
+    }
+
+    #[test]
     fn flags_work_with_and_without_the_command() {
         for words in [&["--epochs", "5", "--lr", "0.5"][..], &["train", "--epochs", "5", "--lr", "0.5"]] {
             let train = train(words).unwrap();

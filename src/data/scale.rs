@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::pixels::PixelScale;
+use crate::names;
 
 /// The choice of `--scale`, before the data are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,20 +142,13 @@ impl FromStr for ScaleKind {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match text.trim() {
-            "unit" => Ok(ScaleKind::Unit),
-            "standard" => Ok(ScaleKind::Standard),
-            _ => Err(Error::Setting { name: "scale", found: format!("'{text}'"), expected: "unit or standard".into() }),
-        }
+        names::parse("scale", text.trim(), "unit or standard")
     }
 }
 
 impl fmt::Display for ScaleKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            ScaleKind::Unit => "unit",
-            ScaleKind::Standard => "standard",
-        })
+        self.serialize(f)
     }
 }
 

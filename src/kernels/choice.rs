@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::names;
 
 /// What `--kernel` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -21,15 +22,9 @@ pub enum KernelChoice {
     Narrow,
 }
 
-impl KernelChoice {
-    const NAMES: [(&'static str, KernelChoice); 3] =
-        [("auto", KernelChoice::Auto), ("gemm", KernelChoice::Gemm), ("narrow", KernelChoice::Narrow)];
-}
-
 impl fmt::Display for KernelChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES.iter().find(|(_, choice)| choice == self);
-        f.write_str(name.map_or("auto", |(name, _)| name))
+        self.serialize(f)
     }
 }
 
@@ -37,10 +32,6 @@ impl FromStr for KernelChoice {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::NAMES.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice).ok_or_else(|| Error::Setting {
-            name: "kernel",
-            found: format!("'{text}'"),
-            expected: "auto, gemm or narrow".into(),
-        })
+        names::parse("kernel", text, "auto, gemm or narrow")
     }
 }

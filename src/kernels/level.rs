@@ -7,6 +7,7 @@ use fearless_simd::{Level, Simd, dispatch};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::names;
 
 /// What `--simd` asks for. The narrow path and the pointwise kernels give the same bits on every level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -24,19 +25,9 @@ pub enum SimdChoice {
     Fallback,
 }
 
-impl SimdChoice {
-    const NAMES: [(&'static str, SimdChoice); 4] = [
-        ("auto", SimdChoice::Auto),
-        ("avx512", SimdChoice::Avx512),
-        ("avx2", SimdChoice::Avx2),
-        ("fallback", SimdChoice::Fallback),
-    ];
-}
-
 impl fmt::Display for SimdChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES.iter().find(|(_, choice)| choice == self);
-        f.write_str(name.map_or("auto", |(name, _)| name))
+        self.serialize(f)
     }
 }
 
@@ -44,11 +35,7 @@ impl FromStr for SimdChoice {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::NAMES.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice).ok_or_else(|| Error::Setting {
-            name: "simd",
-            found: format!("'{text}'"),
-            expected: "auto, avx512, avx2 or fallback".into(),
-        })
+        names::parse("simd", text, "auto, avx512, avx2 or fallback")
     }
 }
 
@@ -145,9 +132,8 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        for (name, choice) in SimdChoice::NAMES {
-            assert_eq!(name.parse::<SimdChoice>().unwrap(), choice);
-            assert_eq!(choice.to_string(), name);
+        for name in ["auto", "avx512", "avx2", "fallback"] {
+            assert_eq!(name.parse::<SimdChoice>().unwrap().to_string(), name);
         }
         assert!("sse9".parse::<SimdChoice>().unwrap_err().to_string().contains("'sse9'"));
     }

@@ -7,7 +7,7 @@ use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::rng;
+use crate::{names, rng};
 
 /// How the parameters of linear layers are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -26,13 +26,6 @@ pub enum Init {
 }
 
 impl Init {
-    const NAMES: [(&'static str, Init); 4] = [
-        ("unit-norm", Init::UnitNorm),
-        ("kaiming-uniform", Init::KaimingUniform),
-        ("xavier-uniform", Init::XavierUniform),
-        ("zeros", Init::Zeros),
-    ];
-
     /// Draws one layer. `weight: [out_features, in_features]` and `bias: [out_features]`, overwritten.
     pub(crate) fn draw(self, rng: &mut ChaCha8Rng, weight: &mut [f32], bias: &mut [f32]) {
         let out_features = bias.len();
@@ -73,8 +66,7 @@ fn scale_to_unit_norm(values: &mut [f32]) {
 
 impl fmt::Display for Init {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES.iter().find(|(_, init)| init == self);
-        f.write_str(name.map_or("unit-norm", |(name, _)| name))
+        self.serialize(f)
     }
 }
 
@@ -82,11 +74,7 @@ impl FromStr for Init {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::NAMES.iter().find(|(name, _)| *name == text).map(|(_, init)| *init).ok_or_else(|| Error::Setting {
-            name: "init",
-            found: format!("'{text}'"),
-            expected: "unit-norm, kaiming-uniform, xavier-uniform or zeros".into(),
-        })
+        names::parse("init", text, "unit-norm, kaiming-uniform, xavier-uniform or zeros")
     }
 }
 
@@ -129,8 +117,8 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        for (name, init) in Init::NAMES {
-            assert_eq!((name.parse::<Init>().unwrap(), init.to_string()), (init, name.to_string()));
+        for name in ["unit-norm", "kaiming-uniform", "xavier-uniform", "zeros"] {
+            assert_eq!(name.parse::<Init>().unwrap().to_string(), name);
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::kernels::{SimdLevel, pointwise};
+use crate::names;
 
 /// Which gradient a [`Relu`] passes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -24,10 +25,7 @@ pub enum ReluGrad {
 
 impl fmt::Display for ReluGrad {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ReluGrad::StraightThrough => "straight-through",
-            ReluGrad::Exact => "exact",
-        })
+        self.serialize(f)
     }
 }
 
@@ -35,15 +33,7 @@ impl FromStr for ReluGrad {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "straight-through" => Ok(ReluGrad::StraightThrough),
-            "exact" => Ok(ReluGrad::Exact),
-            _ => Err(Error::Setting {
-                name: "relu-grad",
-                found: format!("'{text}'"),
-                expected: "straight-through or exact".into(),
-            }),
-        }
+        names::parse("relu-grad", text, "straight-through or exact")
     }
 }
 
