@@ -149,6 +149,22 @@ mod tests {
     use super::*;
     use crate::nn::{Layer, Linear};
 
+    /// Figures whose decimals are read one bit off by a parser that multiplies by a rounded power of ten.
+    #[test]
+    fn figures_come_back_from_json_to_the_bit() {
+        let figures = Figures {
+            train_loss: 0.053851648071345036,
+            train_accuracy: 0.09055385138137416,
+            val_loss: 0.09110433579144299,
+            val_accuracy: 0.09433981132056603,
+        };
+        let back: Figures = serde_json::from_str(&serde_json::to_string(&figures).unwrap()).unwrap();
+        assert_eq!(back, figures);
+        // A model file keeps the recipe by way of a `Value`.
+        let rate: serde_json::Value = serde_json::from_str(&serde_json::to_string(&1e-24_f32).unwrap()).unwrap();
+        assert_eq!(rate.to_string(), "1e-24");
+    }
+
     #[test]
     fn the_digest_is_of_little_endian_weights_then_bias() {
         let linear = Linear::from_parts(2, 1, vec![1.0, -2.0], vec![0.5]).unwrap();
