@@ -1,12 +1,14 @@
 //! `flatnet bench` as a user types it: the contract of its JSON, figures that can be true, and a table with the same rows.
 
+mod program;
+
 use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
-use assert_cmd::Command;
 use flatnet::kernels::gemm::{Matrix, Output as Product, gemm};
 use flatnet::kernels::{SimdLevel, fma_peak_gflops};
+use program::{flatnet, keys, stderr, stdout};
 use serde_json::Value;
 
 /// Networks, batch sizes, and kernels; each with every number of threads.
@@ -21,18 +23,7 @@ const CASES: [(&str, u64, [&str; 2]); 7] = [
 ];
 
 fn bench(cwd: &Path, words: &[&str]) -> std::process::Output {
-    let mut command = Command::cargo_bin("flatnet").unwrap();
-    command.current_dir(cwd).env_remove("RAYON_NUM_THREADS").arg("bench").args(words).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
-
-fn keys(value: &Value) -> Vec<&str> {
-    let mut keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
-    keys.sort();
-    keys
+    flatnet(cwd).arg("bench").args(words).output().unwrap()
 }
 
 fn cores() -> u64 {
@@ -66,8 +57,8 @@ fn row_fault(row: &Value) -> Option<String> {
 fn the_json_keeps_the_contract_with_figures_that_can_be_true() {
     let cwd = tempfile::tempdir().unwrap();
     let output = bench(cwd.path(), &["--json"]);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    assert_eq!(text(&output.stderr), "", "progress is for terminals");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(stderr(&output), "", "progress is for terminals");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
 
     assert_eq!(keys(&report), ["cores", "cpu", "data", "evaluation", "fma_peak_gflops", "rows", "simd"]);
@@ -128,8 +119,8 @@ fn the_json_keeps_the_contract_with_figures_that_can_be_true() {
 fn the_table_has_a_line_for_each_row_and_fits_80_columns() {
     let cwd = tempfile::tempdir().unwrap();
     let output = bench(cwd.path(), &[]);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let lines: Vec<&str> = text(&output.stdout).lines().collect();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let lines: Vec<&str> = stdout(&output).lines().collect();
     assert!(lines[0].starts_with("Images: ") && lines[0].contains("data/mnist"), "{}", lines[0]);
     assert!(lines.iter().any(|line| line.contains("GFLOP/s") && line.contains(SimdLevel::detect().name())));
     assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:#?}");
@@ -152,11 +143,11 @@ fn help_has_an_example_and_wrong_usage_is_refused() {
     let output = bench(cwd.path(), &["--help"]);
     assert!(output.status.success());
     for part in ["--json", "flatnet bench --json > bench.json", "20 seconds"] {
-        assert!(text(&output.stdout).contains(part), "{part} is missing");
+        assert!(stdout(&output).contains(part), "{part} is missing");
     }
-    assert!(text(&output.stdout).lines().all(|line| line.chars().count() <= 80), "{}", text(&output.stdout));
+    assert!(stdout(&output).lines().all(|line| line.chars().count() <= 80), "{}", stdout(&output));
     let output = bench(cwd.path(), &["--epochs", "3"]);
-    assert_eq!((output.status.code(), text(&output.stderr).lines().count()), (Some(2), 1));
+    assert_eq!((output.status.code(), stderr(&output).lines().count()), (Some(2), 1));
 }
 
 /// A loop that was optimized away would be infinitely fast; one that waits for its own results, slower than a product.

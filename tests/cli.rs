@@ -1,34 +1,21 @@
 //! The program as a user types it: what it prints, what it writes, and how it fails.
 
+mod program;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Output;
 
 use assert_cmd::Command;
+use program::{entries, flatnet, keys, stderr, stdout};
 use serde_json::Value;
 use tempfile::TempDir;
-
-/// In a folder of its own, so that no test sees another's `runs`.
-fn flatnet(cwd: &Path) -> Command {
-    let mut command = Command::cargo_bin("flatnet").unwrap();
-    command.current_dir(cwd).env_remove("RAYON_NUM_THREADS");
-    command
-}
 
 /// A run of a second at most: 640 images, 2 epochs.
 const SHORT: [&str; 6] = ["--train-samples", "640", "--val-samples", "250", "--epochs", "2"];
 
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
-}
-
-fn stdout(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).unwrap()
-}
-
-fn stderr(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).unwrap()
 }
 
 /// Runs successfully and returns the one JSON object on stdout.
@@ -52,19 +39,6 @@ fn refused(command: &mut Command, code: i32, told: &[&str]) {
         assert!(message.contains(part), "{part} is missing in: {message}");
     }
     assert_eq!(stdout(&output), "");
-}
-
-fn keys(value: &Value) -> Vec<&str> {
-    let mut keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
-    keys.sort();
-    keys
-}
-
-fn entries(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
 }
 
 const RUN_FILES: [&str; 5] = ["batches.csv", "epochs.csv", "model.safetensors", "sample.csv", "summary.json"];

@@ -1,17 +1,20 @@
 //! `flatnet fetch` against a server in this file, which serves well, slowly, in halves, with lies, or not at all.
 #![cfg(feature = "fetch")]
 
+mod program;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
+use program::{entries, stderr};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -225,17 +228,6 @@ fn lacking_labels() -> TempDir {
         fs::copy(bundled(name), cwd.path().join("set").join(name)).unwrap();
     }
     cwd
-}
-
-fn entries(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
-fn stderr(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).unwrap()
 }
 
 /// Succeeds and returns what `--json` prints; the labels are the right ones.

@@ -1,5 +1,7 @@
 //! `flatnet inspect` as a user types it: the bundled set, sets with something wrong, models, and files that are neither.
 
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -8,16 +10,13 @@ use assert_cmd::Command;
 use flatnet::data::idx::{self, IdxArray};
 use flatnet::data::{inspect, known};
 use flatnet::picture;
+use program::stdout;
 use serde_json::Value;
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/mnist");
 
 fn run(words: &[&str]) -> Output {
     Command::cargo_bin("flatnet").unwrap().arg("inspect").args(words).output().unwrap()
-}
-
-fn stdout(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).unwrap()
 }
 
 #[track_caller]

@@ -3,6 +3,8 @@
 //! The network of these tests is trained here in some seconds: 128 hidden units, all 60,000 images, 3 epochs. What it makes
 //! of pictures is stated in README.md; `cargo test --test predict -- --nocapture` prints the figures again.
 
+mod program;
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,7 @@ use assert_cmd::Command;
 use flatnet::Dataset;
 use flatnet::data::{Split, load_split};
 use flatnet::picture::{self, Gray};
+use program::{stderr, stdout};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -56,14 +59,6 @@ fn predict(files: &[PathBuf]) -> Command {
     let mut command = flatnet();
     command.arg("predict").arg("--model").arg(model()).args(files);
     command
-}
-
-fn stdout(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).unwrap()
-}
-
-fn stderr(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).unwrap()
 }
 
 fn json(command: &mut Command) -> (Value, Output) {

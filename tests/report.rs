@@ -1,10 +1,12 @@
 //! `report.html` and `graphs/`: that they show a run's own figures, hold together without a network, let no text from
 //! files become markup, and how `flatnet report` fails. What a browser makes of them: `tests/browser/check_report.py`.
 
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use assert_cmd::Command;
+use program::{entries, flatnet};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -19,12 +21,6 @@ const GRAPHS: [&str; 7] = [
 ];
 const SHORT: [&str; 6] = ["--train-samples", "640", "--val-samples", "250", "--epochs", "3"];
 
-fn flatnet(cwd: &Path) -> Command {
-    let mut command = Command::cargo_bin("flatnet").unwrap();
-    command.current_dir(cwd).env_remove("RAYON_NUM_THREADS");
-    command
-}
-
 /// A folder in which `runs/1` is a short run; further settings come from `settings`.
 fn one_run(settings: &[&str]) -> TempDir {
     let cwd = tempfile::tempdir().unwrap();
@@ -34,13 +30,6 @@ fn one_run(settings: &[&str]) -> TempDir {
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
 }
 
 fn copy_run(from: &Path, to: &Path) {
@@ -113,7 +102,7 @@ fn six_graphs_show_the_figures_of_the_run() {
 fn the_page_and_the_graphs_need_nothing_beside_themselves() {
     let cwd = one_run(&[]);
     let run = cwd.path().join("runs/1");
-    assert_eq!(names(&run.join("graphs")), GRAPHS);
+    assert_eq!(entries(&run.join("graphs")), GRAPHS);
     let mut files = vec![run.join("report.html")];
     files.extend(GRAPHS.map(|name| run.join("graphs").join(name)));
     for path in files {
@@ -166,7 +155,7 @@ fn a_page_made_again_is_the_same_and_nothing_else_changes() {
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
     assert!(contents() == before, "made from the files, the page is another than made from the training");
     assert_eq!((read(&run.join("notes.txt")), read(&run.join("graphs/mine.svg"))), ("mine".into(), "mine".into()));
-    assert_eq!((names(&run).len(), names(&run.join("graphs")).len()), (8, 8));
+    assert_eq!((entries(&run).len(), entries(&run.join("graphs")).len()), (8, 8));
     assert!(read(&run.join("report.html")).contains("The weights of the first layer's 12 units"));
 }
 
@@ -200,14 +189,14 @@ fn the_matrix_counts_the_runs_own_validation_images() {
 fn no_report_writes_none_and_leaves_no_stale_one() {
     let cwd = one_run(&["--no-report"]);
     let run = cwd.path().join("runs/1");
-    assert_eq!(names(&run), ["batches.csv", "epochs.csv", "model.safetensors", "sample.csv", "summary.json"]);
+    assert_eq!(entries(&run), ["batches.csv", "epochs.csv", "model.safetensors", "sample.csv", "summary.json"]);
     flatnet(cwd.path()).args(["report", "runs/1"]).assert().success();
-    assert_eq!(names(&run).len(), 7);
+    assert_eq!(entries(&run).len(), 7);
     fs::write(run.join("notes.txt"), "mine").unwrap();
     let again = ["--quiet", "--out", "runs/1", "--overwrite", "--no-report"];
     flatnet(cwd.path()).args(SHORT).args(again).assert().success();
     assert_eq!(
-        names(&run),
+        entries(&run),
         ["batches.csv", "epochs.csv", "model.safetensors", "notes.txt", "sample.csv", "summary.json"]
     );
 }

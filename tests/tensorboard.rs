@@ -1,11 +1,14 @@
 //! The event files of `train --tensorboard`, read by a reader of their format that shares no line with their writer.
 //! `tests/tensorboard/read_back.py` has TensorBoard itself read them.
 
+mod program;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use program::flatnet;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -140,8 +143,8 @@ fn the_reader_knows_a_broken_file() {
 // --- the program ---
 
 fn train(cwd: &Path, words: &[&str]) -> Command {
-    let mut command = Command::cargo_bin("flatnet").unwrap();
-    command.current_dir(cwd).args(["train", "--train-samples", "640", "--val-samples", "250", "--epochs", "3"]);
+    let mut command = flatnet(cwd);
+    command.args(["train", "--train-samples", "640", "--val-samples", "250", "--epochs", "3"]);
     command.args(words);
     command
 }
@@ -195,10 +198,9 @@ fn event_files_hold_every_figure_of_the_run() {
 fn long_runs_are_thinned_to_real_batches() {
     let cwd = folder();
     // 21,000 training batches of one sample each.
-    let mut command = train(cwd.path(), &["--batch-size", "1", "--tensorboard", "logs", "--out", "run", "--quiet"]);
+    let command = train(cwd.path(), &["--batch-size", "1", "--tensorboard", "logs", "--out", "run", "--quiet"]);
     let words: Vec<String> = command.get_args().map(|word| word.to_str().unwrap().replace("640", "7000")).collect();
-    command = Command::cargo_bin("flatnet").unwrap();
-    command.current_dir(cwd.path()).args(words).assert().success();
+    flatnet(cwd.path()).args(words).assert().success();
     let batches = rows(&cwd.path().join("run/batches.csv"));
     let points = &scalars(&cwd.path().join("logs/train"))["batch/loss"];
     assert_eq!(points.len(), 7000, "every third");
@@ -235,6 +237,6 @@ fn event_files_are_never_mixed_with_others() {
 fn no_epoch_leaves_valid_files_without_points() {
     let cwd = folder();
     let words = ["train", "--train-samples", "64", "--val-samples", "25", "--epochs", "0", "--tensorboard", "logs"];
-    Command::cargo_bin("flatnet").unwrap().current_dir(cwd.path()).args(words).assert().success();
+    flatnet(cwd.path()).args(words).assert().success();
     assert!(scalars(&cwd.path().join("logs/train")).is_empty());
 }
