@@ -11,7 +11,7 @@ use super::{Batch, Dataset, Scale};
 use crate::error::{Error, Result};
 use crate::kernels::occupancy::BLOCK;
 use crate::kernels::pixels::Selection;
-use crate::rng;
+use crate::{names, rng};
 
 /// The choice of `--shuffle`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,20 +137,13 @@ impl FromStr for Shuffle {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match text.trim() {
-            "never" => Ok(Shuffle::Never),
-            "epoch" => Ok(Shuffle::Epoch),
-            _ => Err(Error::Setting { name: "shuffle", found: format!("'{text}'"), expected: "never or epoch".into() }),
-        }
+        names::parse("shuffle", text.trim(), "never or epoch")
     }
 }
 
 impl fmt::Display for Shuffle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Shuffle::Never => "never",
-            Shuffle::Epoch => "epoch",
-        })
+        self.serialize(f)
     }
 }
 
