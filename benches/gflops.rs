@@ -75,9 +75,9 @@ fn mnist_batch(set: &Dataset, m: usize) -> Batch {
 
 /// Calls that give the batches of `m` rows of `x` in turn.
 fn in_turn<'a>(x: Features<'a>, m: usize) -> impl FnMut() -> Features<'a> {
-    let batches = (0..x.samples(FEATURES) / m).map(|index| Features {
-        values: x.values.get(index * m * FEATURES..(index + 1) * m * FEATURES).unwrap_or_default(),
-        sparse: x.sparse.map(|rows| SparseRows {
+    let batches = (0..x.samples(FEATURES) / m).map(|index| match x {
+        Features::Dense(values) => Features::Dense(&values[index * m * FEATURES..][..m * FEATURES]),
+        Features::Sparse(rows) => Features::Sparse(SparseRows {
             occupied: &rows.occupied[index * m * rows.words..][..m * rows.words],
             starts: &rows.starts[index * m..=(index + 1) * m],
             ..rows

@@ -101,18 +101,30 @@ fn step(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What writing the loop by hand costs against leaving it to the trainer: both on one thread, the trainer's with the
+/// validation of one image. The trainer's steps store no gradient and its batches no zeros.
 fn epoch(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("epoch");
     group.throughput(Throughput::Elements(TRAIN_SAMPLES as u64));
     group.sample_size(20);
     let mut steps = Steps::new(REFERENCE);
-    group.bench_function("938 batches", |bencher| bencher.iter(|| black_box(steps.epoch())));
+    group.bench_function("938 batches, by hand", |bencher| bencher.iter(|| black_box(steps.epoch())));
+    let config = TrainConfig { epochs: 1, threads: 1, ..config() };
+    let one_image = SETS.1.select(&[0]);
+    let mut trainer = Trainer::new(config).expect("a configuration that is valid");
+    let mut model = network(REFERENCE);
+    group.bench_function("938 batches, Trainer", |bencher| {
+        bencher.iter(|| {
+            let history = trainer.fit(&mut model, &SETS.0, &one_image, &mut |_, _| ControlFlow::Continue(()));
+            assert_eq!(black_box(history.expect("a run without fault")).train_batches.len(), BATCHES);
+        });
+    });
     group.finish();
 }
 
-/// `flatnet train` without reading and writing files: 200 epochs, each followed by its validation, ten times over.
-fn whole_run(criterion: &mut Criterion) {
-    let config = TrainConfig {
+/// The reference recipe.
+fn config() -> TrainConfig {
+    TrainConfig {
         epochs: EPOCHS,
         batch_size: BATCH_SIZE,
         lr: 0.01,
@@ -122,13 +134,17 @@ fn whole_run(criterion: &mut Criterion) {
         threads: default_threads(),
         kernel: KernelChoice::Auto,
         simd: SimdChoice::Auto,
-    };
+    }
+}
+
+/// `flatnet train` without reading and writing files: 200 epochs, each followed by its validation, ten times over.
+fn whole_run(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("whole_run");
     group.throughput(Throughput::Elements((TRAIN_SAMPLES * EPOCHS) as u64));
     // A run takes seconds: ten of them, each a sample of its own, and no longer warm-up than one.
     group.sampling_mode(SamplingMode::Flat).sample_size(10).warm_up_time(Duration::from_millis(1));
     group.bench_function("938 x 200 batches", |bencher| {
-        let mut trainer = Trainer::new(config.clone()).expect("a configuration that is valid");
+        let mut trainer = Trainer::new(config()).expect("a configuration that is valid");
         let mut run = |mut model: Sequential| {
             let history = trainer.fit(&mut model, &SETS.0, &SETS.1, &mut |_, _| ControlFlow::Continue(()));
             let history = history.expect("a run without fault");

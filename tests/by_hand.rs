@@ -103,13 +103,13 @@ fn by_hand(case: &Case, input: Input) -> Outcome {
             train.load(batch, &mut x);
             let logits = match input {
                 Input::Batch => model.forward(&x, &mut activations),
-                Input::Numbers => model.forward(x.x(), &mut activations),
+                Input::Numbers => model.forward(&x.x(), &mut activations),
             };
             let loss = criterion.forward(logits, x.labels());
             training.push((loss.to_bits(), criterion.correct() as u32));
             match input {
                 Input::Batch => model.descend(&x, criterion.backward(), LR, &mut activations),
-                Input::Numbers => model.descend(x.x(), criterion.backward(), LR, &mut activations),
+                Input::Numbers => model.descend(&x.x(), criterion.backward(), LR, &mut activations),
             }
         }
         for batch in 0..val.batches() {
@@ -180,13 +180,14 @@ fn a_step_with_and_without_a_stored_gradient_agree_within_their_roundings() {
 
             // With S the sum of |dz x| over m samples: the gradient is rounded m times and the step once, each by a unit of
             // lr S or of the weight; in one, each of m products of rounded factors by a unit of |w| + lr S.
-            let m = x.len();
+            let (m, features) = (x.len(), x.x());
             let [after_one, after_two] = [&one, &two].map(|model| model.linears().next().unwrap().weight());
             for (i, (one, two)) in after_one.iter().zip(&after_two).enumerate() {
                 let (unit, feature) = (i / 784, i % 784);
-                let moved = |sample: usize| f64::from((dz[sample * 10 + unit] * x.x()[sample * 784 + feature]).abs());
+                let moved =
+                    |sample: usize| f64::from((dz[sample * 10 + unit] * features[sample * 784 + feature]).abs());
                 let moved = f64::from(LR) * (0..m).map(moved).sum::<f64>();
-                let terms = (0..m).filter(|sample| x.x()[sample * 784 + feature] != 0.0).count() as f64;
+                let terms = (0..m).filter(|sample| features[sample * 784 + feature] != 0.0).count() as f64;
                 let bound = UNIT * ((2.0 * terms + 4.0) * moved + (terms + 2.0) * f64::from(before[i].abs()));
                 let difference = (f64::from(*one) - f64::from(*two)).abs();
                 assert!(difference <= bound, "{case:?}, batch {batch}, weight {i}: {one} and {two}, bound {bound:e}");
@@ -248,7 +249,8 @@ fn layers_on_their_own_agree_within_the_rounding_of_their_sums() {
         // sum the parts and one the bias: so many roundings, and no more, are on a term's way into either sum.
         const ROUNDINGS: f64 = 98.0 + 3.0 + 1.0 + 1.0;
         let mut worst_z: f64 = 0.0;
-        for (sample, row) in x.x().chunks(784).enumerate() {
+        let features = x.x();
+        for (sample, row) in features.chunks(784).enumerate() {
             for (unit, weights) in weight.chunks(784).enumerate() {
                 let magnitude: f64 = row.iter().zip(weights).map(|(x, w)| wide(x) * wide(w)).sum();
                 let bound = 2.0 * ROUNDINGS * UNIT * (magnitude + wide(&bias[unit]));
@@ -267,7 +269,8 @@ fn layers_on_their_own_agree_within_the_rounding_of_their_sums() {
         }
         for (i, (a, b)) in dw.iter().zip(own_dw).enumerate() {
             let (unit, feature) = (i / 784, i % 784);
-            let column = || (0..M).map(|sample| (wide(&x.x()[sample * 784 + feature]), wide(&dz[sample * 10 + unit])));
+            let column =
+                || (0..M).map(|sample| (wide(&features[sample * 784 + feature]), wide(&dz[sample * 10 + unit])));
             let moved: f64 = column().map(|(x, _)| x * dz_bound).sum();
             let rounded: f64 = column().map(|(x, dz)| x * (dz + dz_bound)).sum::<f64>() * 2.0 * (M + 1) as f64 * UNIT;
             assert!(difference(*a, b) <= moved + rounded, "dw at {i}: {a} and {b}, bound {:e}", moved + rounded);

@@ -13,11 +13,10 @@ pub struct Batch {
     blocks: Blocks,
     /// What the blocks of zero pixels are, which are left out there.
     blank: f32,
-    /// `[len, width]`; empty where blocks suffice.
+    /// `[len, width]`, or empty where zero pixels are 0: then the blocks say it all.
     x: AlignedVec,
     labels: Vec<u8>,
     level: SimdLevel,
-    blocks_suffice: bool,
 }
 
 /// Rows without their blocks of zero pixels; the fields are those of [`SparseRows`].
@@ -61,11 +60,6 @@ impl Batch {
         Batch { level, ..self }
     }
 
-    /// The same, for readers that leave out zeros: rows are written in full only where zero pixels are another number.
-    pub(crate) fn of_blocks(self) -> Self {
-        Batch { blocks_suffice: true, ..self }
-    }
-
     /// How many samples it holds.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -75,9 +69,14 @@ impl Batch {
         self.labels.is_empty()
     }
 
-    /// `[len, width]`, row-major.
-    pub fn x(&self) -> &[f32] {
-        &self.x
+    /// `[len, width]`, row-major. A copy: a batch is kept without its blocks of zeros.
+    pub fn x(&self) -> Vec<f32> {
+        let width = self.blocks.width;
+        let mut x = vec![0.0; self.len() * width];
+        for sample in 0..self.len() {
+            self.blocks.rows().copy_row(sample, self.blank, &mut x[sample * width..][..width]);
+        }
+        x
     }
 
     /// `[len]`: class numbers.
@@ -101,8 +100,7 @@ impl Batch {
             scale_rows(self.level, scale.of_pixels(), images, selection, scaled);
         }
         self.blank = scale.apply(0);
-        let in_full = !self.blocks_suffice || self.blank != 0.0;
-        self.x.set_len(if in_full { len * width } else { 0 });
+        self.x.set_len(if self.blank == 0.0 { 0 } else { len * width });
         for sample in 0..self.x.len().checked_div(width).unwrap_or(0) {
             self.blocks.rows().copy_row(sample, self.blank, &mut self.x[sample * width..][..width]);
         }
@@ -111,7 +109,9 @@ impl Batch {
 
 impl<'a> From<&'a Batch> for Features<'a> {
     fn from(batch: &'a Batch) -> Self {
-        let left_out_are_zeros = batch.blank == 0.0 && !batch.is_empty();
-        Features { values: &batch.x, sparse: left_out_are_zeros.then(|| batch.blocks.rows()) }
+        match batch.blank == 0.0 && !batch.is_empty() {
+            true => Features::Sparse(batch.blocks.rows()),
+            false => Features::Dense(&batch.x),
+        }
     }
 }

@@ -63,18 +63,19 @@ fn forward_outputs<S: Simd, const N: usize>(simd: S, x: Features<'_>, w: &[f32],
     let (w, _) = w.as_chunks::<BLOCK>().0.as_chunks::<N>();
     let all = columns.start / BLOCK..columns.end.div_ceil(BLOCK);
     let (z, _) = z.as_chunks_mut::<N>();
-    let k = x.values.len().checked_div(z.len()).unwrap_or(0);
+    let m = z.len();
     for (sample, z) in z.iter_mut().enumerate() {
         let mut sums = [f32x8::splat(simd, 0.0); N];
-        match x.sparse {
-            Some(rows) => rows.for_each_block(
+        match x {
+            Features::Sparse(rows) => rows.for_each_block(
                 sample,
                 all.clone(),
                 #[inline(always)]
                 |block, x| add_products(simd, f32x8::load_array_ref(simd, x), &w[block], &mut sums),
             ),
-            None => {
-                let (blocks, short) = x.values[sample * k..][..k][columns.clone()].as_chunks::<BLOCK>();
+            Features::Dense(values) => {
+                let k = values.len() / m;
+                let (blocks, short) = values[sample * k..][..k][columns.clone()].as_chunks::<BLOCK>();
                 for (x, w) in blocks.iter().zip(&w[all.clone()]) {
                     add_products(simd, f32x8::load_array_ref(simd, x), w, &mut sums);
                 }
@@ -120,23 +121,23 @@ fn backward_weight_outputs<S: Simd, const N: usize>(
     const GROUP: usize = 64;
     let (dz, _) = dz.as_chunks::<N>();
     let (panels, _) = dw.as_chunks_mut::<BLOCK>().0.as_chunks_mut::<N>();
-    let k = x.values.len().checked_div(dz.len()).unwrap_or(0);
+    let m = dz.len();
     for (group, dz) in dz.chunks(GROUP).enumerate() {
         let first = group * GROUP;
-        if let ([dz], Some(rows), Output::Accumulate) = (dz, x.sparse, output) {
+        if let ([dz], Features::Sparse(rows), Output::Accumulate) = (dz, x, output) {
             add_sample(simd, rows, first, dz, panels);
             continue;
         }
         // Where each sample's next block lies: blocks are visited in their order.
         let mut next = [0; GROUP];
-        if let Some(rows) = x.sparse {
+        if let Features::Sparse(rows) = x {
             next[..dz.len()].copy_from_slice(&rows.starts[first..][..dz.len()]);
         }
         for (word, panels) in panels.chunks_mut(64).enumerate() {
             // Bit s of word b: whether block b of sample s is occupied.
             let mut occupied = [u64::MAX >> (GROUP - dz.len()); GROUP];
             let mut blocks = u64::MAX >> (GROUP - panels.len());
-            if let Some(rows) = x.sparse {
+            if let Features::Sparse(rows) = x {
                 let mut bits = [0; GROUP];
                 for (sample, bits) in bits.iter_mut().enumerate().take(dz.len()) {
                     *bits = rows.occupied[(first + sample) * rows.words + word];
@@ -152,9 +153,8 @@ fn backward_weight_outputs<S: Simd, const N: usize>(
                 blocks &= blocks - 1;
                 let (panel, samples) = (&mut panels[block], occupied[block]);
                 let start = (word * 64 + block) * BLOCK;
-                let row = |sample| &x.values[(first + sample) * k..][..k];
-                match x.sparse {
-                    Some(rows) => add_to_panel(
+                match x {
+                    Features::Sparse(rows) => add_to_panel(
                         simd,
                         dz,
                         samples,
@@ -167,24 +167,19 @@ fn backward_weight_outputs<S: Simd, const N: usize>(
                             f32x8::load_array_ref(simd, &rows.blocks[at])
                         },
                     ),
-                    None if start + BLOCK <= k => add_to_panel(
-                        simd,
-                        dz,
-                        samples,
-                        output,
-                        panel,
-                        #[inline(always)]
-                        |sample| f32x8::from_slice(simd, &row(sample)[start..][..BLOCK]),
-                    ),
-                    None => add_to_panel(
-                        simd,
-                        dz,
-                        samples,
-                        output,
-                        panel,
-                        #[inline(always)]
-                        |sample| load(simd, &row(sample)[start.min(k)..]),
-                    ),
+                    Features::Dense(values) => {
+                        let k = values.len() / m;
+                        let columns = start.min(k)..(start + BLOCK).min(k);
+                        add_to_panel(
+                            simd,
+                            dz,
+                            samples,
+                            output,
+                            panel,
+                            #[inline(always)]
+                            |sample| load(simd, &values[(first + sample) * k..][..k][columns.clone()]),
+                        );
+                    }
                 }
             }
         }
@@ -269,9 +264,14 @@ fn backward_input_at<S: Simd>(simd: S, dz: &[f32], w: &[f32], n: usize, dx: &mut
 /// Up to eight values, with zeros in the lanes beyond them.
 #[inline(always)]
 fn load<S: Simd>(simd: S, values: &[f32]) -> f32x8<S> {
-    let mut lanes = [0.0; BLOCK];
-    lanes[..values.len()].copy_from_slice(values);
-    f32x8::load_array_ref(simd, &lanes)
+    match values.as_array::<BLOCK>() {
+        Some(values) => f32x8::load_array_ref(simd, values),
+        None => {
+            let mut lanes = [0.0; BLOCK];
+            lanes[..values.len()].copy_from_slice(values);
+            f32x8::load_array_ref(simd, &lanes)
+        }
+    }
 }
 
 /// As many lanes as `values` takes.
@@ -348,8 +348,6 @@ mod tests {
         x: Vec<f32>,
         /// Which blocks of `x` are not zeros: `[m, words_per_row(k)]`.
         occupied: Vec<u64>,
-        /// `[m, k]`, NaN.
-        nan: Vec<f32>,
         /// The blocks that are not zeros.
         blocks: Vec<[f32; BLOCK]>,
         /// Where each sample's blocks begin: `[m + 1]`.
@@ -382,7 +380,7 @@ mod tests {
                 starts.push(blocks.len());
             }
             let (w, dz, dw) = (value(n * k, 2), value(m * n, 3), value(n * k, 4));
-            Case { kind, m, k, n, x, occupied, nan: vec![f32::NAN; m * k], blocks, starts, w, dz, dw }
+            Case { kind, m, k, n, x, occupied, blocks, starts, w, dz, dw }
         }
 
         /// Every size with `n` outputs: fractions in every batch, whole numbers in some.
@@ -391,15 +389,11 @@ mod tests {
             batches.flat_map(move |(kind, m)| K.map(|k| Case::new(kind, m, k, n)))
         }
 
-        /// Every block, those that are occupied, and these beside values that nobody may have looked at.
-        fn features(&self) -> [(&'static str, Features<'_>); 3] {
+        /// In full, and without the blocks that are zeros.
+        fn features(&self) -> [(&'static str, Features<'_>); 2] {
             let (occupied, words) = (&*self.occupied, words_per_row(self.k));
-            let sparse = Some(SparseRows { occupied, words, blocks: &self.blocks, starts: &self.starts });
-            [
-                ("every block", Features { values: &self.x, sparse: None }),
-                ("occupied blocks", Features { values: &[], sparse }),
-                ("occupied blocks beside NaN", Features { values: &self.nan, sparse }),
-            ]
+            let rows = SparseRows { occupied, words, blocks: &self.blocks, starts: &self.starts };
+            [("every block", Features::Dense(&self.x)), ("occupied blocks", Features::Sparse(rows))]
         }
 
         /// All columns and, in the smaller batches, pieces that begin at whole blocks: halves, one block, nothing.

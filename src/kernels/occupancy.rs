@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::kernels::AlignedVec;
+
 /// Features of a block. Of MNIST's blocks of eight, 39 % hold a pixel that is not zero; of blocks of sixteen, 58 %.
 pub const BLOCK: usize = 8;
 
@@ -84,34 +86,56 @@ impl<'a, T: Copy> SparseRows<'a, T> {
     }
 }
 
-/// A batch as the kernels read it: in full, without its blocks of zeros, or both ways.
+/// A batch as layers take it, `[m, k]`.
 #[derive(Debug, Clone, Copy)]
-pub struct Features<'a> {
-    /// `[m, k]`, row-major. Empty where every reader takes the blocks.
-    pub values: &'a [f32],
-    /// The same rows; every number that is left out is 0.
-    pub sparse: Option<SparseRows<'a, f32>>,
+pub enum Features<'a> {
+    /// Row-major.
+    Dense(&'a [f32]),
+    /// Every number that is left out is 0.
+    Sparse(SparseRows<'a, f32>),
 }
 
-impl Features<'_> {
+impl<'a> Features<'a> {
     /// How many samples of `k` features it holds.
     ///
     /// # Panics
     /// If it has rows of another width.
     #[inline]
     pub fn samples(&self, k: usize) -> usize {
-        let fits = match self.sparse {
-            Some(rows) => rows.words == words_per_row(k),
-            None => self.values.len().is_multiple_of(k),
+        let (fits, samples) = match self {
+            Features::Dense(values) => (values.len().is_multiple_of(k), values.len() / k),
+            Features::Sparse(rows) => (rows.words == words_per_row(k), rows.starts.len() - 1),
         };
         assert!(fits, "rows of {k} features");
-        self.sparse.map_or(self.values.len() / k, |rows| rows.starts.len() - 1)
+        samples
+    }
+
+    /// The same rows of `k` features in full: as they are, or written into `scratch`.
+    pub fn in_full(self, k: usize, scratch: &'a mut AlignedVec) -> Self {
+        let Features::Sparse(rows) = self else { return self };
+        scratch.set_len(self.samples(k) * k);
+        for (index, row) in scratch.chunks_exact_mut(k).enumerate() {
+            rows.copy_row(index, 0.0, row);
+        }
+        Features::Dense(scratch)
+    }
+
+    /// `[m, k]`, row-major.
+    ///
+    /// # Panics
+    /// If they are not kept in full; see [`Self::in_full`].
+    #[inline]
+    pub fn values(self) -> &'a [f32] {
+        match self {
+            Features::Dense(values) => values,
+            Features::Sparse(_) => panic!("features without their zeros, where all are needed"),
+        }
     }
 }
 
 impl<'a> From<&'a [f32]> for Features<'a> {
     fn from(values: &'a [f32]) -> Self {
-        Features { values, sparse: None }
+        Features::Dense(values)
     }
 }
 

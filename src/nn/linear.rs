@@ -181,7 +181,8 @@ impl Linear {
 
     /// `z = x W^T + b`. `x: [m, in_features]`, read; `z: [m, out_features]`, overwritten.
     pub fn forward<'x>(&self, x: impl Into<Features<'x>>, z: &mut [f32]) {
-        self.forward_with(x.into(), z, &mut Alone::default());
+        let mut in_full = AlignedVec::default();
+        self.forward_with(self.readable(x.into(), &mut in_full), z, &mut Alone::default());
     }
 
     /// Adds to the gradients `dW = dz^T x` and `db = sum of dz over the batch`, and, where asked, writes `dx = dz W`.
@@ -189,10 +190,20 @@ impl Linear {
     /// `x: [m, in_features]`, the input of [`Self::forward`]; `dz: [m, out_features]`, the loss's derivative by its output;
     /// `dx: [m, in_features]`, overwritten.
     pub fn backward<'x>(&mut self, x: impl Into<Features<'x>>, dz: &[f32], dx: Option<&mut [f32]>) {
-        self.backward_with(x.into(), dz, dx, Gradient::Keep, &mut Alone::default());
+        let mut in_full = AlignedVec::default();
+        let x = self.readable(x.into(), &mut in_full);
+        self.backward_with(x, dz, dx, Gradient::Keep, &mut Alone::default());
     }
 
-    /// [`Self::forward`] for one of several holders of the layer.
+    /// `x` as this layer's kernel reads it.
+    fn readable<'x>(&self, x: Features<'x>, in_full: &'x mut AlignedVec) -> Features<'x> {
+        match self.kernel {
+            Kernel::Narrow => x,
+            Kernel::Gemm => x.in_full(self.in_features, in_full),
+        }
+    }
+
+    /// [`Self::forward`] for one of several holders of the layer. `x` is readable for its kernel.
     pub(crate) fn forward_with(&self, x: Features<'_>, z: &mut [f32], reduce: &mut impl Reduce) {
         debug_assert_eq!(x.samples(self.in_features) * self.out_features, z.len());
         match self.split.axis {
@@ -209,7 +220,7 @@ impl Linear {
         match self.kernel {
             Kernel::Narrow => narrow::forward(self.level, x, &self.weight, self.out_features, columns, z),
             Kernel::Gemm => {
-                let x = Matrix::row_major(x.values, x.samples(self.in_features), self.in_features);
+                let x = Matrix::row_major(x.values(), x.samples(self.in_features), self.in_features);
                 let weight = Matrix::row_major(&self.weight, self.in_features, self.out_features);
                 gemm(x.columns(columns.clone()), weight.rows(columns), Output::Overwrite, z);
             }
@@ -360,7 +371,7 @@ fn multiply_transposed(
         Kernel::Narrow => narrow::backward_weight(level, x, dz, out_features, output, dw),
         Kernel::Gemm => {
             let m = x.samples(in_features);
-            let x = Matrix::row_major(x.values, m, in_features).transposed();
+            let x = Matrix::row_major(x.values(), m, in_features).transposed();
             gemm(x, Matrix::row_major(dz, m, out_features), output, dw);
         }
     }

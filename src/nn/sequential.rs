@@ -37,6 +37,8 @@ pub struct Sequential {
 /// What a forward pass leaves behind for the backward pass. The buffers grow to the largest batch seen and stay.
 #[derive(Debug, Clone, Default)]
 pub struct Activations {
+    /// The batch in full, for a first layer that reads it so: `[m, in_features]`.
+    input: AlignedVec,
     /// Each layer's output, `[m, width]`.
     outputs: Vec<AlignedVec>,
     /// The loss's derivative by the output of the layer at hand, and by its input.
@@ -194,8 +196,8 @@ impl Sequential {
         }
     }
 
-    /// Whether it never reads features that are not occupied.
-    pub(crate) fn leaves_out_zeros(&self) -> bool {
+    /// Whether it takes a batch without its zeros.
+    fn leaves_out_zeros(&self) -> bool {
         matches!(self.layers.first(), Some(Layer::Linear(linear)) if linear.is_narrow())
     }
 
@@ -236,6 +238,7 @@ impl Sequential {
     /// [`Self::forward`] for one of several holders; the logits are complete for each of them.
     pub(crate) fn forward_with(&self, x: Features<'_>, activations: &mut Activations, reduce: &mut impl Reduce) {
         let m = x.samples(self.in_features);
+        let x = if self.leaves_out_zeros() { x } else { x.in_full(self.in_features, &mut activations.input) };
         activations.outputs.resize_with(self.layers.len(), AlignedVec::default);
         for (index, layer) in self.layers.iter().enumerate() {
             let (before, rest) = activations.outputs.split_at_mut(index);
@@ -243,7 +246,7 @@ impl Sequential {
             output.set_len(m * self.widths[index]);
             match layer {
                 Layer::Linear(linear) => linear.forward_with(input, output, reduce),
-                Layer::Relu(relu) => relu.forward(input.values, output),
+                Layer::Relu(relu) => relu.forward(input.values(), output),
             }
         }
     }
@@ -257,10 +260,15 @@ impl Sequential {
         activations: &mut Activations,
         reduce: &mut impl Reduce,
     ) {
-        let Activations { outputs, output_grad, input_grad, scaled_grad, .. } = activations;
+        let Activations { input, outputs, output_grad, input_grad, scaled_grad, .. } = activations;
         output_grad.set_len(logits_grad.len());
         output_grad.copy_from_slice(logits_grad);
         let m = x.samples(self.in_features);
+        let x = match x {
+            // As the forward pass wrote it.
+            Features::Sparse(_) if !self.leaves_out_zeros() => Features::Dense(input),
+            x => x,
+        };
         for (index, layer) in self.layers.iter_mut().enumerate().rev() {
             let (input, width) = match index.checked_sub(1) {
                 Some(before) => (Features::from(&*outputs[before]), self.widths[before]),
@@ -279,7 +287,7 @@ impl Sequential {
                     };
                     linear.backward_with(input, output_grad, dx.as_deref_mut(), gradient, reduce);
                 }
-                (Layer::Relu(relu), Some(dz)) => relu.backward(input.values, output_grad, dz),
+                (Layer::Relu(relu), Some(dz)) => relu.backward(input.values(), output_grad, dz),
                 (Layer::Relu(_), None) => {}
             }
             std::mem::swap(output_grad, input_grad);

@@ -18,9 +18,8 @@ pub(super) struct Pass {
 
 impl Pass {
     pub fn new(model: &Sequential) -> Self {
-        let batch = Batch::new().at_level(model.level());
         Pass {
-            batch: if model.leaves_out_zeros() { batch.of_blocks() } else { batch },
+            batch: Batch::new().at_level(model.level()),
             activations: Activations::default(),
             criterion: SoftmaxCrossEntropy::new(model.out_features()).at_level(model.level()),
         }
