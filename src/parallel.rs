@@ -4,8 +4,6 @@ use std::cell::Cell;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use rayon::prelude::*;
-
 use crate::error::{Error, Result};
 
 /// Threads that a program gets when its user names no number: `RAYON_NUM_THREADS` where it is a positive number, else
@@ -20,16 +18,16 @@ pub fn available_cores() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get())
 }
 
-/// A fixed number of threads of its own, so that two teams never wait for each other's.
+/// A fixed number of threads: the caller's and others of the team's own, so that two teams never wait for each other's.
 #[derive(Debug)]
 pub struct Team {
     threads: usize,
-    /// None for one thread: everything runs on the caller's.
-    pool: Option<rayon::ThreadPool>,
+    /// All threads but the caller's; none for a team of one.
+    others: Option<rayon::ThreadPool>,
 }
 
 impl Team {
-    /// Starts `threads` threads; an error where there are none or the system gives no more.
+    /// Starts a team of `threads` threads; an error where there are none or the system gives no more.
     pub fn new(threads: usize) -> Result<Self> {
         /// More is a slip: no machine has as many cores, and each thread costs memory.
         const MAX_THREADS: usize = 4096;
@@ -37,10 +35,10 @@ impl Team {
             let expected = format!("a number from 1 to {MAX_THREADS}");
             return Err(Error::Setting { name: "threads", found: threads.to_string(), expected });
         }
-        let build = || rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        let pool = (threads > 1).then(build).transpose();
-        let pool = pool.map_err(|error| Error::Threads { threads, problem: error.to_string() })?;
-        Ok(Team { threads, pool })
+        let build = || rayon::ThreadPoolBuilder::new().num_threads(threads - 1).build();
+        let others = (threads > 1).then(build).transpose();
+        let others = others.map_err(|error| Error::Threads { threads, problem: error.to_string() })?;
+        Ok(Team { threads, others })
     }
 
     pub fn threads(&self) -> usize {
@@ -62,27 +60,21 @@ impl Team {
         work: impl Fn(&mut S, usize, &mut [T]) + Sync,
     ) {
         assert!(states.len() >= self.threads, "{} states for {} threads", states.len(), self.threads);
-        let Some(pool) = &self.pool else {
-            for (index, chunk) in items.chunks_mut(chunk_len).enumerate() {
-                work(&mut states[0], index * chunk_len, chunk);
+        let chunks = Mutex::new(items.chunks_mut(chunk_len).enumerate());
+        let next = || chunks.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
+        self.run(&mut states[..self.threads], |_, state| {
+            while let Some((index, chunk)) = next() {
+                work(state, index * chunk_len, chunk);
             }
-            return;
-        };
-        // Never contended: a thread takes its own state only.
-        let states: Vec<Mutex<&mut S>> = states.iter_mut().map(Mutex::new).collect();
-        pool.install(|| {
-            items.par_chunks_mut(chunk_len).enumerate().for_each(|(index, chunk)| {
-                let thread = rayon::current_thread_index().unwrap_or(0);
-                let mut state = states[thread].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                work(&mut state, index * chunk_len, chunk);
-            });
         });
     }
-}
 
-impl Team {
     /// Runs `work(member, state)` at the same time for every state, each on a thread of its own, and returns when all are
     /// done. Members can meet at [`Member::wait`].
+    ///
+    /// The caller's thread is the first member. If it slept meanwhile, the system, having woken the others in a row, would
+    /// often leave two of them on one core and the caller's idle, until the next tick of its clock: for longer than an
+    /// epoch.
     ///
     /// # Panics
     /// If there are more states than threads, or if `work` panics.
@@ -90,18 +82,22 @@ impl Team {
         assert!(states.len() <= self.threads, "{} states for {} threads", states.len(), self.threads);
         let barrier = Barrier::new(states.len());
         let member = |index: usize| Member { index, barrier: &barrier, round: Cell::new(0) };
-        match &self.pool {
-            Some(pool) if states.len() > 1 => {
+        let Some((first, states)) = states.split_first_mut() else { return };
+        match &self.others {
+            Some(others) if !states.is_empty() => {
                 // Never contended: a thread takes its own state only.
                 let states: Vec<Mutex<&mut S>> = states.iter_mut().map(Mutex::new).collect();
-                pool.broadcast(|thread| {
-                    if let Some(state) = states.get(thread.index()) {
-                        let mut state = state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                        work(&member(thread.index()), &mut state);
-                    }
+                others.in_place_scope(|scope| {
+                    scope.spawn_broadcast(|_, thread| {
+                        if let Some(state) = states.get(thread.index()) {
+                            let mut state = state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                            work(&member(thread.index() + 1), &mut state);
+                        }
+                    });
+                    work(&member(0), first);
                 });
             }
-            _ => states.iter_mut().for_each(|state| work(&member(0), state)),
+            _ => work(&member(0), first),
         }
     }
 }
