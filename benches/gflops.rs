@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use flatnet::data::{Batch, Dataset, Loader, Scale, Shuffle, Split, load_split};
 use flatnet::kernels::gemm::{Matrix, Output, gemm};
+use flatnet::kernels::occupancy::words_per_row;
 use flatnet::kernels::softmax::{SoftmaxOutput, softmax_cross_entropy_backward, softmax_cross_entropy_forward};
 use flatnet::kernels::{AlignedVec, Features, LANES, SimdLevel, SparseRows, fma_peak_gflops, narrow};
 use flatnet::rng::{Stream, stream, uniform};
@@ -75,10 +76,11 @@ fn mnist_batch(set: &Dataset, m: usize) -> Batch {
 
 /// Calls that give the batches of `m` rows of `x` in turn.
 fn in_turn<'a>(x: Features<'a>, m: usize) -> impl FnMut() -> Features<'a> {
+    let words = words_per_row(FEATURES);
     let batches = (0..x.samples(FEATURES) / m).map(|index| match x {
         Features::Dense(values) => Features::Dense(&values[index * m * FEATURES..][..m * FEATURES]),
         Features::Sparse(rows) => Features::Sparse(SparseRows {
-            occupied: &rows.occupied[index * m * rows.words..][..m * rows.words],
+            occupied: &rows.occupied[index * m * words..][..m * words],
             starts: &rows.starts[index * m..=(index + 1) * m],
             ..rows
         }),

@@ -32,7 +32,7 @@ impl Blocks {
     fn rows(&self) -> SparseRows<'_, f32> {
         SparseRows {
             occupied: &self.occupied,
-            words: words_per_row(self.width),
+            width: self.width,
             blocks: self.blocks.as_chunks().0,
             starts: &self.starts,
         }

@@ -63,12 +63,7 @@ impl Rows {
     }
 
     pub fn view(&self) -> SparseRows<'_, u8> {
-        SparseRows {
-            occupied: &self.occupied,
-            words: words_per_row(self.width),
-            blocks: &self.blocks,
-            starts: &self.starts,
-        }
+        SparseRows { occupied: &self.occupied, width: self.width, blocks: &self.blocks, starts: &self.starts }
     }
 
     /// Writes row `index` as it was given: `bytes: [width]`, overwritten.

@@ -13,7 +13,7 @@ use std::ops::Range;
 use fearless_simd::{Simd, dispatch, f32x8, prelude::*};
 
 use crate::kernels::gemm::Output;
-use crate::kernels::occupancy::{BLOCK, Features, SparseRows, transpose_bits};
+use crate::kernels::occupancy::{BLOCK, Features, SparseRows, transpose_bits, words_per_row};
 use crate::kernels::{LANES, SimdLevel};
 
 /// The widest layer that these kernels take.
@@ -138,9 +138,9 @@ fn backward_weight_outputs<S: Simd, const N: usize>(
             let mut occupied = [u64::MAX >> (GROUP - dz.len()); GROUP];
             let mut blocks = u64::MAX >> (GROUP - panels.len());
             if let Features::Sparse(rows) = x {
-                let mut bits = [0; GROUP];
+                let (words, mut bits) = (words_per_row(rows.width), [0; GROUP]);
                 for (sample, bits) in bits.iter_mut().enumerate().take(dz.len()) {
-                    *bits = rows.occupied[(first + sample) * rows.words + word];
+                    *bits = rows.occupied[(first + sample) * words + word];
                 }
                 if output == Output::Accumulate {
                     blocks = bits[..dz.len()].iter().fold(0, |any, bits| any | bits);
@@ -310,7 +310,7 @@ fn fold<S: Simd>(vectors: &mut [f32x8<S>; 16], pairs: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::occupancy::{blocks_per_row, words_per_row};
+    use crate::kernels::occupancy::blocks_per_row;
     use crate::kernels::testing::{assert_close, levels, random};
     use crate::kernels::{panels, reference};
 
@@ -391,8 +391,8 @@ mod tests {
 
         /// In full, and without the blocks that are zeros.
         fn features(&self) -> [(&'static str, Features<'_>); 2] {
-            let (occupied, words) = (&*self.occupied, words_per_row(self.k));
-            let rows = SparseRows { occupied, words, blocks: &self.blocks, starts: &self.starts };
+            let Case { k: width, ref occupied, ref blocks, ref starts, .. } = *self;
+            let rows = SparseRows { width, occupied, blocks, starts };
             [("every block", Features::Dense(&self.x)), ("occupied blocks", Features::Sparse(rows))]
         }
 

@@ -34,9 +34,10 @@ pub fn bits_from(words: &[u64], first: usize, len: usize) -> u64 {
 /// Rows of numbers without their blocks of zeros: pixels in a data set, `f32` in a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct SparseRows<'a, T> {
-    /// `[rows, words]`: the blocks that hold anything but zeros.
+    /// Numbers in a row.
+    pub width: usize,
+    /// `[rows, words_per_row(width)]`: the blocks that hold anything but zeros.
     pub occupied: &'a [u64],
-    pub words: usize,
     /// Those blocks, row after row; a short last one of a row is filled up with zeros.
     pub blocks: &'a [[T; BLOCK]],
     /// `[rows + 1]`: where each row's blocks begin, and where the last one's end.
@@ -47,7 +48,8 @@ impl<'a, T: Copy> SparseRows<'a, T> {
     /// The occupancy of row `index`, and its blocks from block `first` on.
     #[inline(always)]
     pub fn row(&self, index: usize, first: usize) -> (&'a [u64], &'a [[T; BLOCK]]) {
-        let occupied = &self.occupied[index * self.words..][..self.words];
+        let words = words_per_row(self.width);
+        let occupied = &self.occupied[index * words..][..words];
         let blocks = &self.blocks[self.starts[index]..self.starts[index + 1]];
         if first == 0 {
             return (occupied, blocks);
@@ -73,10 +75,10 @@ impl<'a, T: Copy> SparseRows<'a, T> {
         }
     }
 
-    /// Writes row `index` in full, with `blank` for what is left out: `values: [k]`, overwritten.
+    /// Writes row `index` in full, with `blank` for what is left out: `values: [width]`, overwritten.
     pub fn copy_row(&self, index: usize, blank: T, values: &mut [T]) {
         values.fill(blank);
-        self.for_each_block(index, 0..blocks_per_row(values.len()), |block, numbers| {
+        self.for_each_block(index, 0..blocks_per_row(self.width), |block, numbers| {
             let values = &mut values[block * BLOCK..];
             match values.first_chunk_mut() {
                 Some(values) => *values = *numbers,
@@ -104,7 +106,7 @@ impl<'a> Features<'a> {
     pub fn samples(&self, k: usize) -> usize {
         let (fits, samples) = match self {
             Features::Dense(values) => (values.len().is_multiple_of(k), values.len() / k),
-            Features::Sparse(rows) => (rows.words == words_per_row(k), rows.starts.len() - 1),
+            Features::Sparse(rows) => (rows.width == k, rows.starts.len() - 1),
         };
         assert!(fits, "rows of {k} features");
         samples
@@ -203,5 +205,14 @@ mod tests {
     fn a_short_last_block_counts() {
         assert_eq!([1, 8, 9, 784, 1024, 1025].map(blocks_per_row), [1, 1, 2, 98, 128, 129]);
         assert_eq!([1, 512, 513, 784, 1025].map(words_per_row), [1, 1, 2, 2, 3]);
+    }
+
+    /// 700 and 784 features have as many words of occupancy.
+    #[test]
+    #[should_panic(expected = "rows of 784 features")]
+    fn sparse_rows_of_another_width_are_no_features() {
+        let rows = SparseRows { width: 700, occupied: &[0; 2], blocks: &[], starts: &[0, 0] };
+        assert_eq!(Features::Sparse(rows).samples(700), 1);
+        Features::Sparse(rows).samples(784);
     }
 }
