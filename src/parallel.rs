@@ -60,7 +60,12 @@ impl Team {
         work: impl Fn(&mut S, usize, &mut [T]) + Sync,
     ) {
         assert!(states.len() >= self.threads, "{} states for {} threads", states.len(), self.threads);
-        let chunks = Mutex::new(items.chunks_mut(chunk_len).enumerate());
+        let chunks = items.chunks_mut(chunk_len).enumerate();
+        if self.threads == 1 {
+            chunks.for_each(|(index, chunk)| work(&mut states[0], index * chunk_len, chunk));
+            return;
+        }
+        let chunks = Mutex::new(chunks);
         let next = || chunks.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
         self.run(&mut states[..self.threads], |_, state| {
             while let Some((index, chunk)) = next() {

@@ -48,9 +48,9 @@ fn calls_after_the_first_epoch(kernel: KernelChoice, threads: usize, batches: us
     after_epoch[EPOCHS - 1] - after_epoch[0]
 }
 
-/// An epoch enters the team once to train and once to validate, whatever the number of batches. It makes two lists of who has
-/// which state, one of rayon's, a barrier, and for each of the two holders of the network a list of where its share stands,
-/// to hand it out and to bring it back: 8. Now and then rayon's queue takes another block.
+/// An epoch enters the team once to train and once to validate, whatever the number of batches. Each time it makes a list of who
+/// has which state, a barrier and a job of rayon's, and once, for each of the two holders of the network, a list of where its
+/// share stands, to hand it out and to bring it back: 10. Now and then rayon's queue takes another block.
 const ENTERING: u64 = 12;
 
 /// A thread that gets its first batches to validate makes its buffers: 11. Chance may let it wait for them until a later epoch.

@@ -72,8 +72,8 @@ impl SoloPace {
 }
 
 /// What the crew may still lose, in seconds: what it has won so far, and a share of the time spent alone, less what it has
-/// lost. So all its attempts together cost at most that share of a run and [`Self::FIRST`]; and a crew that has proved faster
-/// may be interrupted without being sent to rest.
+/// lost. So its attempts together cost at most that share of a run, the first one's allowance, and what the last batches
+/// before giving up overran; and a crew that has proved faster may be interrupted without being sent to rest.
 #[derive(Debug, Clone, Copy)]
 struct Account {
     seconds: f64,
@@ -82,8 +82,8 @@ struct Account {
 }
 
 impl Account {
-    /// Threads that were woken onto one core are parted at a tick of the system's clock, of 1 to 4 ms. Few enough that a run
-    /// of 50 ms hardly feels it.
+    /// Threads that were woken onto one core are parted at a tick of the system's clock, every 1 to 4 ms: an attempt that lasts
+    /// half of that often sees one. Little enough that a run of 50 ms hardly feels it.
     const FIRST: f64 = 2e-3;
     /// An attempt with less would say nothing: waking the threads and warming their caches takes 0.1 ms, a short
     /// interruption as long again.
