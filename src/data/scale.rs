@@ -156,7 +156,7 @@ impl fmt::Display for ScaleKind {
 mod tests {
     use super::*;
     use crate::data::{Batch, Loader, Shuffle};
-    use crate::kernels::{AlignedVec, Features, SimdLevel};
+    use crate::kernels::{Features, InFull, SimdLevel};
     use proptest::prelude::*;
 
     const STANDARD: Scale = Scale::Standard { mean: 0.130_66, std: 0.308_11 };
@@ -206,7 +206,7 @@ mod tests {
             for scale in [Scale::Unit, STANDARD, Scale::Standard { mean: 0.0, std: 1.0 }] {
                 let table = scale.table();
                 for level in SimdLevel::all() {
-                    let mut batch = Batch::new().at_level(level);
+                    let (mut batch, mut in_full) = (Batch::new().at_level(level), InFull::default());
                     // Batches of 4 and 2 rows, and the same ones in another order: each row over every other's leavings.
                     for (batch_size, index) in [(4, 0), (4, 1), (2, 2), (2, 1), (2, 0), (1, 3), (1, 1), (6, 0)] {
                         let loader = Loader::new(&set, scale, batch_size, Shuffle::Never, 0).unwrap();
@@ -222,7 +222,7 @@ mod tests {
                                 level.name()
                             );
                         }
-                        let (features, mut in_full) = (Features::from(&batch), AlignedVec::default());
+                        let features = Features::from(&batch);
                         assert_eq!(matches!(features, Features::Sparse(_)), table[0] == 0.0);
                         assert_eq!(features.in_full(width, &mut in_full).values(), batch.x());
                     }

@@ -20,7 +20,7 @@ pub(crate) mod testing;
 pub use aligned::AlignedVec;
 pub use choice::KernelChoice;
 pub use level::{SimdChoice, SimdLevel};
-pub use occupancy::{Features, SparseRows};
+pub use occupancy::{Features, InFull, SparseRows};
 pub use peak::fma_peak_gflops;
 
 /// Lanes of the vectors that kernels are written in, on every SIMD level: one algorithm, one order of summation. (Where a

@@ -78,12 +78,9 @@ impl<'a, T: Copy> SparseRows<'a, T> {
     /// Writes row `index` in full, with `blank` for what is left out: `values: [width]`, overwritten.
     pub fn copy_row(&self, index: usize, blank: T, values: &mut [T]) {
         values.fill(blank);
+        let (blocks, short) = values.as_chunks_mut();
         self.for_each_block(index, 0..blocks_per_row(self.width), |block, numbers| {
-            let values = &mut values[block * BLOCK..];
-            match values.first_chunk_mut() {
-                Some(values) => *values = *numbers,
-                None => values.copy_from_slice(&numbers[..values.len()]),
-            }
+            write_block(numbers, block, blocks, short);
         });
     }
 }
@@ -112,14 +109,12 @@ impl<'a> Features<'a> {
         samples
     }
 
-    /// The same rows of `k` features in full: as they are, or written into `scratch`.
-    pub fn in_full(self, k: usize, scratch: &'a mut AlignedVec) -> Self {
-        let Features::Sparse(rows) = self else { return self };
-        scratch.set_len(self.samples(k) * k);
-        for (index, row) in scratch.chunks_exact_mut(k).enumerate() {
-            rows.copy_row(index, 0.0, row);
+    /// The same rows of `k` features in full: as they are, or written into `in_full`.
+    pub fn in_full(self, k: usize, in_full: &'a mut InFull) -> Self {
+        match self {
+            Features::Dense(_) => self,
+            Features::Sparse(rows) => Features::Dense(in_full.write(rows, self.samples(k))),
         }
-        Features::Dense(scratch)
     }
 
     /// `[m, k]`, row-major.
@@ -132,6 +127,60 @@ impl<'a> Features<'a> {
             Features::Dense(values) => values,
             Features::Sparse(_) => panic!("features without their zeros, where all are needed"),
         }
+    }
+}
+
+/// Room for sparse rows in full. It is written again and again: what is zero and stays so is not touched.
+#[derive(Debug, Clone, Default)]
+pub struct InFull {
+    /// `[rows, width]`.
+    values: AlignedVec,
+    /// `[rows, words_per_row(width)]`: the blocks of `values` that may hold anything but zeros.
+    occupied: Vec<u64>,
+    width: usize,
+}
+
+impl InFull {
+    /// As last written: `[m, k]`, row-major.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The first `count` of `rows`, row-major.
+    fn write(&mut self, rows: SparseRows<'_, f32>, count: usize) -> &[f32] {
+        let (width, words) = (rows.width, words_per_row(rows.width));
+        if self.width != width || self.values.capacity() < count * width {
+            // From here on every row starts elsewhere: begin with zeros.
+            *self = InFull { values: AlignedVec::zeros(count * width), occupied: vec![0; count * words], width };
+        }
+        self.values.set_len(count * width);
+        self.occupied.resize(self.occupied.len().max(count * words), 0);
+        let samples = self.values.chunks_exact_mut(width).zip(self.occupied.chunks_exact_mut(words));
+        for (index, (values, before)) in samples.enumerate() {
+            let (blocks, short) = values.as_chunks_mut();
+            let (now, _) = rows.row(index, 0);
+            for (word, (before, now)) in before.iter_mut().zip(now).enumerate() {
+                let mut stale = *before & !now;
+                while stale != 0 {
+                    write_block(&[0.0; BLOCK], 64 * word + stale.trailing_zeros() as usize, blocks, short);
+                    stale &= stale - 1;
+                }
+                *before = *now;
+            }
+            rows.for_each_block(index, 0..blocks_per_row(width), |block, numbers| {
+                write_block(numbers, block, blocks, short);
+            });
+        }
+        &self.values
+    }
+}
+
+/// Block `block` of a row of whole `blocks` and maybe a `short` one becomes `numbers`, as many as it has.
+#[inline(always)]
+fn write_block<T: Copy>(numbers: &[T; BLOCK], block: usize, blocks: &mut [[T; BLOCK]], short: &mut [T]) {
+    match blocks.get_mut(block) {
+        Some(whole) => *whole = *numbers,
+        None => short.iter_mut().zip(numbers).for_each(|(short, number)| *short = *number),
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{Matrix, Output, gemm};
-use crate::kernels::{AlignedVec, Features, KernelChoice, SimdLevel, narrow, panels, pointwise};
+use crate::kernels::{AlignedVec, Features, InFull, KernelChoice, SimdLevel, narrow, panels, pointwise};
 use crate::nn::reduce::{Alone, Reduce};
 use crate::nn::split::{Axis, Split};
 
@@ -181,7 +181,7 @@ impl Linear {
 
     /// `z = x W^T + b`. `x: [m, in_features]`, read; `z: [m, out_features]`, overwritten.
     pub fn forward<'x>(&self, x: impl Into<Features<'x>>, z: &mut [f32]) {
-        let mut in_full = AlignedVec::default();
+        let mut in_full = InFull::default();
         self.forward_with(self.readable(x.into(), &mut in_full), z, &mut Alone::default());
     }
 
@@ -190,13 +190,13 @@ impl Linear {
     /// `x: [m, in_features]`, the input of [`Self::forward`]; `dz: [m, out_features]`, the loss's derivative by its output;
     /// `dx: [m, in_features]`, overwritten.
     pub fn backward<'x>(&mut self, x: impl Into<Features<'x>>, dz: &[f32], dx: Option<&mut [f32]>) {
-        let mut in_full = AlignedVec::default();
+        let mut in_full = InFull::default();
         let x = self.readable(x.into(), &mut in_full);
         self.backward_with(x, dz, dx, Gradient::Keep, &mut Alone::default());
     }
 
     /// `x` as this layer's kernel reads it.
-    fn readable<'x>(&self, x: Features<'x>, in_full: &'x mut AlignedVec) -> Features<'x> {
+    fn readable<'x>(&self, x: Features<'x>, in_full: &'x mut InFull) -> Features<'x> {
         match self.kernel {
             Kernel::Narrow => x,
             Kernel::Gemm => x.in_full(self.in_features, in_full),

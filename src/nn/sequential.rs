@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::kernels::{AlignedVec, Features, KernelChoice, SimdLevel};
+use crate::kernels::{AlignedVec, Features, InFull, KernelChoice, SimdLevel};
 use crate::nn::linear::Gradient;
 use crate::nn::reduce::{Alone, Reduce};
 use crate::nn::split::Axis;
@@ -37,8 +37,8 @@ pub struct Sequential {
 /// What a forward pass leaves behind for the backward pass. The buffers grow to the largest batch seen and stay.
 #[derive(Debug, Clone, Default)]
 pub struct Activations {
-    /// The batch in full, for a first layer that reads it so: `[m, in_features]`.
-    input: AlignedVec,
+    /// The batch in full, for a first layer that reads it so.
+    input: InFull,
     /// Each layer's output, `[m, width]`.
     outputs: Vec<AlignedVec>,
     /// The loss's derivative by the output of the layer at hand, and by its input.
@@ -266,7 +266,7 @@ impl Sequential {
         let m = x.samples(self.in_features);
         let x = match x {
             // As the forward pass wrote it.
-            Features::Sparse(_) if !self.leaves_out_zeros() => Features::Dense(input),
+            Features::Sparse(_) if !self.leaves_out_zeros() => Features::Dense(input.values()),
             x => x,
         };
         for (index, layer) in self.layers.iter_mut().enumerate().rev() {
