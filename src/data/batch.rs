@@ -38,6 +38,14 @@ impl Blocks {
         }
     }
 
+    /// Writes all rows in full, with `blank` for what is left out: `x: [rows, width]`, overwritten.
+    fn copy(&self, blank: f32, x: &mut [f32]) {
+        // Rows of no features fill nothing.
+        for (index, x) in x.chunks_exact_mut(self.width.max(1)).enumerate() {
+            self.rows().copy_row(index, blank, x);
+        }
+    }
+
     /// Room for `len` rows of `width` features, whatever they hold.
     fn resize(&mut self, len: usize, width: usize) -> ScaledRows<'_> {
         self.width = width;
@@ -71,11 +79,8 @@ impl Batch {
 
     /// `[len, width]`, row-major. A copy: a batch is kept without its blocks of zeros.
     pub fn x(&self) -> Vec<f32> {
-        let width = self.blocks.width;
-        let mut x = vec![0.0; self.len() * width];
-        for sample in 0..self.len() {
-            self.blocks.rows().copy_row(sample, self.blank, &mut x[sample * width..][..width]);
-        }
+        let mut x = vec![0.0; self.len() * self.blocks.width];
+        self.blocks.copy(self.blank, &mut x);
         x
     }
 
@@ -101,9 +106,7 @@ impl Batch {
         }
         self.blank = scale.apply(0);
         self.x.set_len(if self.blank == 0.0 { 0 } else { len * width });
-        for sample in 0..self.x.len().checked_div(width).unwrap_or(0) {
-            self.blocks.rows().copy_row(sample, self.blank, &mut self.x[sample * width..][..width]);
-        }
+        self.blocks.copy(self.blank, &mut self.x);
     }
 }
 

@@ -180,6 +180,9 @@ impl Linear {
     }
 
     /// `z = x W^T + b`. `x: [m, in_features]`, read; `z: [m, out_features]`, overwritten.
+    ///
+    /// A layer of more than 16 outputs writes a batch out in full first, and allocates for that; a
+    /// [`Sequential`](crate::nn::Sequential) keeps the room.
     pub fn forward<'x>(&self, x: impl Into<Features<'x>>, z: &mut [f32]) {
         let mut in_full = InFull::default();
         self.forward_with(self.readable(x.into(), &mut in_full), z, &mut Alone::default());
