@@ -13,6 +13,7 @@ mod loader;
 mod rows;
 pub mod sample;
 mod scale;
+mod targets;
 mod unpack;
 
 pub use batch::Batch;
@@ -20,3 +21,4 @@ pub use dataset::{Dataset, Split, load_mnist_folder, load_split, one_hot};
 pub use loader::{Loader, Shuffle};
 pub use sample::SampleSize;
 pub use scale::{Scale, ScaleKind};
+pub use targets::Targets;
