@@ -37,7 +37,7 @@
 //!
 //! # The rooms
 //!
-//! From the ground up. A room imports only from rooms above it in this list; `tests/architecture.rs` sees to it.
+//! From the ground up. A room imports only from rooms above it in this list; `tests/library/architecture.rs` sees to it.
 //!
 //! | room | what it is for | what it must not know |
 //! |---|---|---|

@@ -1,16 +1,15 @@
 //! The event files of `train --tensorboard`, read by a reader of their format that shares no line with their writer.
 //! `tests/tensorboard/read_back.py` has TensorBoard itself read them.
 
-mod program;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use program::flatnet;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::common::flatnet;
 
 // --- a reader ---
 

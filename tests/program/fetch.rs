@@ -1,8 +1,6 @@
 //! `flatnet fetch` against a server in this file, which serves well, slowly, in halves, with lies, or not at all.
 #![cfg(feature = "fetch")]
 
-mod program;
-
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,9 +12,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
-use program::{entries, stderr};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::common::{entries, stderr};
 
 const FILES: [&str; 4] = [
     "train-images-idx3-ubyte.gz",

@@ -1,15 +1,14 @@
 //! The program as a user types it: what it prints, what it writes, and how it fails.
 
-mod program;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use assert_cmd::Command;
-use program::{entries, flatnet, keys, stderr, stdout};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::common::{entries, flatnet, keys, stderr, stdout};
 
 /// A run of a second at most: 640 images, 2 epochs.
 const SHORT: [&str; 6] = ["--train-samples", "640", "--val-samples", "250", "--epochs", "2"];

@@ -1,15 +1,15 @@
 //! The tool that writes data sets of any size: what it writes is a data set, with the rows and the zeros it promises.
 
-#[path = "../examples/make_synthetic.rs"]
+#[path = "../../examples/make_synthetic.rs"]
 #[allow(dead_code, reason = "its command line is not called from here")]
-mod make_synthetic;
+mod example;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use example::make;
 use flatnet::Dataset;
 use flatnet::data::{Split, load_mnist_folder, load_split};
-use make_synthetic::make;
 
 fn mnist() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data/mnist")

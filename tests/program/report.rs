@@ -1,14 +1,13 @@
 //! `report.html` and `graphs/`: that they show a run's own figures, hold together without a network, let no text from
 //! files become markup, and how `flatnet report` fails. What a browser makes of them: `tests/browser/check_report.py`.
 
-mod program;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use program::{entries, flatnet};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::common::{entries, flatnet};
 
 const GRAPHS: [&str; 7] = [
     "accuracy-by-batch.svg",

@@ -3,8 +3,6 @@
 //! The network of these tests is trained here in some seconds: 128 hidden units, all 60,000 images, 3 epochs. What it makes
 //! of pictures is stated in README.md; `cargo test --test predict -- --nocapture` prints the figures again.
 
-mod program;
-
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,9 +13,10 @@ use assert_cmd::Command;
 use flatnet::Dataset;
 use flatnet::data::{Split, load_split};
 use flatnet::picture::{self, Gray};
-use program::{stderr, stdout};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::common::{stderr, stdout};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/mnist");
 

@@ -1,7 +1,5 @@
 //! `flatnet inspect` as a user types it: the bundled set, sets with something wrong, models, and files that are neither.
 
-mod program;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -10,8 +8,9 @@ use assert_cmd::Command;
 use flatnet::data::idx::{self, IdxArray};
 use flatnet::data::{inspect, known};
 use flatnet::picture;
-use program::stdout;
 use serde_json::Value;
+
+use crate::common::stdout;
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/mnist");
 

@@ -1,15 +1,14 @@
 //! `flatnet bench` as a user types it: the contract of its JSON, figures that can be true, and a table with the same rows.
 
-mod program;
-
 use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
 use flatnet::kernels::gemm::{Matrix, Output as Product, gemm};
 use flatnet::kernels::{SimdLevel, fma_peak_gflops};
-use program::{flatnet, keys, stderr, stdout};
 use serde_json::Value;
+
+use crate::common::{flatnet, keys, stderr, stdout};
 
 /// Networks, batch sizes, and kernels; each with every number of threads.
 const CASES: [(&str, u64, [&str; 2]); 7] = [

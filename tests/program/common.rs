@@ -1,5 +1,4 @@
 //! The program as tests start it, and what it leaves behind. It knows no command and no file of its own.
-#![allow(dead_code, reason = "each test uses some of this")]
 
 use std::fs;
 use std::path::Path;

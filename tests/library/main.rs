@@ -1,0 +1,10 @@
+//! The library as its callers use it, and the rules of its sources. One program, because each is linked on its own.
+
+mod architecture;
+mod by_hand;
+mod determinism;
+mod golden;
+mod gradients;
+mod idx_faults;
+mod make_synthetic;
+mod training;

@@ -1,0 +1,11 @@
+//! The program `flatnet` as its users start it. One program of tests, because each is linked on its own.
+
+mod bench_command;
+mod cli;
+mod common;
+mod completions;
+mod fetch;
+mod inspect;
+mod predict;
+mod report;
+mod tensorboard;
