@@ -6,11 +6,11 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use flatnet::data::{Batch, Dataset, Loader, Scale, Shuffle, Split, load_split};
-use flatnet::kernels::gemm::{Matrix, Output, gemm};
-use flatnet::kernels::occupancy::words_per_row;
+use flatnet::data::{Batch, Dataset, Loader, Shuffle, Split, load_split};
+use flatnet::kernels::gemm::{Matrix, gemm};
 use flatnet::kernels::softmax::{SoftmaxOutput, softmax_cross_entropy_backward, softmax_cross_entropy_forward};
-use flatnet::kernels::{AlignedVec, Features, LANES, SimdLevel, SparseRows, fma_peak_gflops, narrow};
+use flatnet::kernels::sparse::words_per_row;
+use flatnet::kernels::{AlignedVec, LANES, Output, Rows, SimdLevel, SparseRows, fma_peak_gflops, narrow};
 use flatnet::rng::{Stream, stream, uniform};
 
 const ROUNDS: usize = 21;
@@ -65,27 +65,28 @@ fn random(len: usize, seed: u64) -> AlignedVec {
 
 /// Rows that a kernel goes through, batch by batch: so many that no branch predictor learns their blocks of zeros by heart,
 /// and few enough for a second-level cache, where the trainer leaves a batch.
-const ROWS: usize = 256;
+const BATCH_ROWS: usize = 256;
 
 /// The first `m` test images of MNIST, as the trainer hands them to a network.
 fn mnist_batch(set: &Dataset, m: usize) -> Batch {
     let mut batch = Batch::new();
-    Loader::new(set, Scale::Unit, m, Shuffle::Never, 0).expect("a batch size").load(0, &mut batch);
+    let loader = Loader::new(set, m, Shuffle::Never, 0).expect("a batch size");
+    loader.load(0, SimdLevel::detect(), &mut batch);
     batch
 }
 
 /// Calls that give the batches of `m` rows of `x` in turn.
-fn in_turn<'a>(x: Features<'a>, m: usize) -> impl FnMut() -> Features<'a> {
+fn in_turn<'a>(x: Rows<'a>, m: usize) -> impl FnMut() -> Rows<'a> {
     let words = words_per_row(FEATURES);
     let batches = (0..x.samples(FEATURES) / m).map(|index| match x {
-        Features::Dense(values) => Features::Dense(&values[index * m * FEATURES..][..m * FEATURES]),
-        Features::Sparse(rows) => Features::Sparse(SparseRows {
-            occupied: &rows.occupied[index * m * words..][..m * words],
+        Rows::Dense(values) => Rows::Dense(&values[index * m * FEATURES..][..m * FEATURES]),
+        Rows::Sparse(rows) => Rows::Sparse(SparseRows {
+            mask: &rows.mask[index * m * words..][..m * words],
             starts: &rows.starts[index * m..=(index + 1) * m],
             ..rows
         }),
     });
-    let batches: Vec<Features<'_>> = batches.collect();
+    let batches: Vec<Rows<'_>> = batches.collect();
     let mut next = 0;
     move || {
         next = (next + 1) % batches.len();
@@ -94,7 +95,7 @@ fn in_turn<'a>(x: Features<'a>, m: usize) -> impl FnMut() -> Features<'a> {
 }
 
 /// The narrow kernels on batches of `m` rows of `x`, which `what` describes.
-fn narrow_kernels<'a>(level: SimdLevel, what: &str, x: Features<'a>, m: usize) -> [Kernel<'a>; 2] {
+fn narrow_kernels<'a>(level: SimdLevel, what: &str, x: Rows<'a>, m: usize) -> [Kernel<'a>; 2] {
     let (w, dz) = (random(CLASSES * FEATURES, 2), random(m * CLASSES, 3));
     let (mut z, mut dw) = (AlignedVec::zeros(m * CLASSES), AlignedVec::zeros(CLASSES * FEATURES));
     let (mut x_forward, mut x_backward) = (in_turn(x, m), in_turn(x, m));
@@ -124,13 +125,13 @@ fn gemm_kernels(m: usize) -> [Kernel<'static>; 2] {
     let forward = move || {
         let x = Matrix::row_major(black_box(&inputs), m, FEATURES);
         let w = Matrix::row_major(black_box(&w), HIDDEN, FEATURES);
-        gemm(x, w.transposed(), Output::Overwrite, &mut z);
+        gemm(x, w.transposed(), &mut z);
         black_box(&z);
     };
     let backward = move || {
         let x = Matrix::row_major(black_box(&x), m, FEATURES);
         let dz = Matrix::row_major(black_box(&dz), m, HIDDEN);
-        gemm(dz.transposed(), x, Output::Overwrite, &mut dw);
+        gemm(dz.transposed(), x, &mut dw);
         black_box(&dw);
     };
     [
@@ -139,10 +140,10 @@ fn gemm_kernels(m: usize) -> [Kernel<'static>; 2] {
     ]
 }
 
-/// Probabilities, losses and predictions, then the derivative by the logits.
+/// Probabilities, losses and predictions, then the gradient with respect to the logits.
 fn softmax_kernel(level: SimdLevel, m: usize) -> Kernel<'static> {
     let logits = random(m * CLASSES, 5);
-    let labels: Vec<u8> = (0..m).map(|row| (row % CLASSES) as u8).collect();
+    let labels: Vec<u32> = (0..m).map(|row| (row % CLASSES) as u32).collect();
     let (mut probabilities, mut dz) = (AlignedVec::zeros(m * CLASSES), AlignedVec::zeros(m * CLASSES));
     let (mut cross_entropy, mut predictions, mut scratch) = (vec![0.0; m], vec![0; m], vec![[0.0; LANES]; CLASSES]);
     let call = move || {
@@ -152,7 +153,7 @@ fn softmax_kernel(level: SimdLevel, m: usize) -> Kernel<'static> {
             predictions: &mut predictions,
         };
         softmax_cross_entropy_forward(level, black_box(&logits), black_box(&labels), &mut scratch, output);
-        softmax_cross_entropy_backward(level, &probabilities, &labels, &mut dz);
+        softmax_cross_entropy_backward(level, &probabilities, &labels, m as f32, &mut dz);
         black_box((&dz, &cross_entropy, &predictions));
     };
     let name = format!("softmax both ways {m}x{CLASSES}");
@@ -169,13 +170,13 @@ fn main() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/mnist");
     let images = load_split(&folder, Split::Test).expect("data/mnist, which stands beside this crate's sources");
     let sizes = [32, 1024];
-    let dense = sizes.map(|m| random(m.max(ROWS) * FEATURES, 1));
-    let sparse = sizes.map(|m| mnist_batch(&images, m.max(ROWS)));
+    let dense = sizes.map(|m| random(m.max(BATCH_ROWS) * FEATURES, 1));
+    let sparse = sizes.map(|m| mnist_batch(&images, m.max(BATCH_ROWS)));
 
     let mut kernels = Vec::new();
     for (index, m) in sizes.into_iter().enumerate() {
-        kernels.extend(narrow_kernels(level, "dense", Features::from(&*dense[index]), m));
-        kernels.extend(narrow_kernels(level, "MNIST", Features::from(&sparse[index]), m));
+        kernels.extend(narrow_kernels(level, "dense", Rows::Dense(&dense[index]), m));
+        kernels.extend(narrow_kernels(level, "MNIST", sparse[index].rows(), m));
         kernels.extend(gemm_kernels(m));
         kernels.push(softmax_kernel(level, m));
     }

@@ -4,8 +4,10 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use flatnet::kernels::reference;
-use flatnet::nn::{Linear, SoftmaxCrossEntropy};
+use flatnet::data::Targets;
+use flatnet::kernels::{SimdLevel, reference};
+use flatnet::loss::{Criterion as Loss, CrossEntropy};
+use flatnet::nn::{Context, Sequential, Workspace};
 use flatnet::rng::{Stream, stream, uniform};
 
 /// Samples, inputs, outputs: the recipe's step, a hidden layer's, and a batch as evaluation might take it.
@@ -34,22 +36,25 @@ fn assert_near(what: &str, found: &[f32], expected: &[f64]) {
 fn linear(criterion: &mut Criterion) {
     for (m, k, n) in SHAPES {
         let (x, weight, bias, dz) = (random(m * k, 1), random(n * k, 2), random(n, 3), random(m * n, 4));
-        let mut layer = Linear::from_parts(k, n, weight.clone(), bias.clone()).expect("shapes that fit");
-        let mut z = vec![f32::NAN; m * n];
+        let mut model = Sequential::new(k).linear(n).build(0).expect("shapes that fit");
+        model.set_parameter("0.weight", &weight).expect("a weight");
+        model.set_parameter("0.bias", &bias).expect("a bias");
+        let (context, mut workspace) = (Context::train(0), Workspace::new());
+        let z = model.forward(&x, &context, &mut workspace);
         let mut expected = vec![0.0; m * n];
-        layer.forward(&x, &mut z);
         reference::linear_forward(&wide(&x), &wide(&weight), &wide(&bias), &mut expected);
-        assert_near("the forward pass", &z, &expected);
-        layer.backward(&x, &dz, None);
+        assert_near("the forward pass", z, &expected);
+        model.backward(&x, &dz, &context, &mut workspace);
         let (mut dw, mut db) = (vec![0.0; n * k], vec![0.0; n]);
         reference::linear_backward_parameters(&wide(&x), &wide(&dz), &mut dw, &mut db);
-        assert_near("dW", &layer.weight_grad().expect("a gradient"), &dw);
+        let found = model.parameter("0.weight").and_then(|weight| weight.gradient()).expect("a gradient");
+        assert_near("dW", &found, &dw);
 
         let id = format!("{m}x{k}x{n}");
         let mut group = criterion.benchmark_group("linear_forward");
         group.throughput(Throughput::Elements(m as u64));
         group.bench_function(BenchmarkId::from_parameter(&id), |bencher| {
-            bencher.iter(|| layer.forward(black_box(&x), black_box(&mut z)));
+            bencher.iter(|| black_box(model.forward(black_box(&x), &context, &mut workspace)).len());
         });
         group.finish();
         // dW and db, as the first layer of a network needs them.
@@ -57,8 +62,8 @@ fn linear(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(m as u64));
         group.bench_function(BenchmarkId::from_parameter(&id), |bencher| {
             bencher.iter(|| {
-                layer.zero_grad();
-                layer.backward(black_box(&x), black_box(&dz), None);
+                model.zero_grad();
+                model.backward(black_box(&x), black_box(&dz), &context, &mut workspace);
             });
         });
         group.finish();
@@ -71,26 +76,26 @@ fn softmax(criterion: &mut Criterion) {
     for m in [32, 1024] {
         let classes = 10;
         let logits = random(m * classes, 5);
-        let labels: Vec<u8> = (0..m).map(|row| (row % classes) as u8).collect();
-        let mut targets = vec![0.0; m * classes];
-        flatnet::data::one_hot(&labels, classes, &mut targets);
-        let mut loss = SoftmaxCrossEntropy::new(classes);
-        loss.forward(&logits, &labels);
+        let labels: Vec<u32> = (0..m).map(|row| (row % classes) as u32).collect();
+        let one_hot = |row: usize| (0..classes).map(move |class| f64::from(u8::from(class == row % classes)));
+        let targets: Vec<f64> = (0..m).flat_map(one_hot).collect();
+        let (simd, mut loss) = (SimdLevel::detect(), Loss::new(CrossEntropy::new(), classes));
+        loss.forward(simd, &logits, Targets::Classes(&labels), None);
         let (mut probabilities, mut cross_entropy) = (vec![0.0; m * classes], vec![0.0; m]);
         reference::softmax_cross_entropy_forward(
             &wide(&logits),
-            &wide(&targets),
+            &targets,
             classes,
             &mut probabilities,
             &mut cross_entropy,
         );
         assert_near("the probabilities", loss.probabilities(), &probabilities);
-        assert_near("the losses", loss.cross_entropy(), &cross_entropy);
+        assert_near("the losses", loss.losses(), &cross_entropy);
 
         group.throughput(Throughput::Elements(m as u64));
         group.bench_function(BenchmarkId::from_parameter(format!("{m}x{classes}")), |bencher| {
             bencher.iter(|| {
-                black_box(loss.forward(black_box(&logits), black_box(&labels)));
+                black_box(loss.forward(simd, black_box(&logits), Targets::Classes(black_box(&labels)), None));
                 black_box(loss.backward());
             });
         });

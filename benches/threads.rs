@@ -3,16 +3,15 @@
 //! `cargo bench --bench threads`, or one network: `cargo bench --bench threads -- 784-128-10`. How to measure: `NOTES.md`.
 
 use std::cell::RefCell;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
-use flatnet::data::{Dataset, Scale, Shuffle, load_mnist_folder};
-use flatnet::kernels::{KernelChoice, SimdChoice};
+use flatnet::data::{Dataset, Shuffle, load_mnist_folder};
 use flatnet::nn::{Init, ReluGrad, Sequential};
+use flatnet::optim::Sgd;
 use flatnet::parallel::available_cores;
-use flatnet::train::{TrainConfig, Trainer};
+use flatnet::train::Trainer;
 
 const FEATURES: usize = 784;
 const BATCH_SIZE: usize = 32;
@@ -45,23 +44,10 @@ fn thread_counts() -> Vec<usize> {
 /// Time in the training steps of `epochs` epochs, after one that warms up and lets the engine find out whether to share.
 fn train(sets: &Sets, layers: &str, threads: usize, epochs: usize) -> Duration {
     let specs = layers.parse().expect("a layer list");
-    let mut model =
-        Sequential::new(FEATURES, &specs, Init::UnitNorm, ReluGrad::StraightThrough, 0).expect("layers that fit");
-    let mut trainer = Trainer::new(TrainConfig {
-        epochs: 1 + epochs,
-        batch_size: BATCH_SIZE,
-        lr: 0.01,
-        shuffle: Shuffle::Never,
-        seed: 0,
-        scale: Scale::Unit,
-        threads,
-        kernel: KernelChoice::Auto,
-        simd: SimdChoice::Auto,
-    })
-    .expect("a configuration that is valid");
-    let history = trainer
-        .fit(&mut model, &sets.train, &sets.val, &mut |_, _| ControlFlow::Continue(()))
-        .expect("a run without fault");
+    let builder = Sequential::new(FEATURES).layers(&specs).init(Init::UnitNorm).relu_grad(ReluGrad::StraightThrough);
+    let mut model = builder.build(0).expect("layers that fit");
+    let trainer = Trainer::new(Sgd::new(0.01)).epochs(1 + epochs).batch_size(BATCH_SIZE).shuffle(Shuffle::Never);
+    let history = trainer.threads(threads).fit(&mut model, &sets.train, &sets.val).expect("a run without fault");
     assert_eq!(history.train_batches.len(), BATCHES * (1 + epochs));
     let (first, last) = (history.epochs[0].train_loss, history.epochs[epochs].train_loss);
     assert!(last < first, "{layers} does not learn: losses {first}, then {last}");

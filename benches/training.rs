@@ -3,19 +3,17 @@
 //! `cargo bench -- step`, `cargo bench -- epoch`, `cargo bench -- whole`. How to measure: `NOTES.md`.
 
 use std::hint::black_box;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use flatnet::data::{Batch, Dataset, Loader, Scale, Shuffle, load_mnist_folder};
-use flatnet::kernels::{KernelChoice, SimdChoice};
-use flatnet::nn::{Activations, Init, ReluGrad, Sequential, SoftmaxCrossEntropy};
-use flatnet::optim::Sgd;
-use flatnet::parallel::default_threads;
+use flatnet::data::{Batch, Dataset, Loader, Shuffle, load_mnist_folder};
+use flatnet::loss::{self, CrossEntropy};
+use flatnet::nn::{Context, Init, ReluGrad, Sequential, Workspace};
+use flatnet::optim::{Adam, Optimizer, OptimizerState, Sgd};
 use flatnet::rng::{Stream, sample_without_replacement, stream};
-use flatnet::train::{TrainConfig, Trainer};
+use flatnet::train::Trainer;
 
 const FEATURES: usize = 784;
 const BATCH_SIZE: usize = 32;
@@ -37,28 +35,34 @@ static SETS: LazyLock<(Dataset, Dataset)> = LazyLock::new(|| {
 
 fn network(layers: &str) -> Sequential {
     let specs = layers.parse().expect("a layer list");
-    Sequential::new(FEATURES, &specs, Init::UnitNorm, ReluGrad::StraightThrough, 0).expect("layers that fit")
+    let builder = Sequential::new(FEATURES).layers(&specs).init(Init::UnitNorm).relu_grad(ReluGrad::StraightThrough);
+    builder.build(0).expect("layers that fit")
 }
 
 /// A training step as `examples/by_hand.rs` writes it: load, forward, loss, backward, update.
 struct Steps {
     loader: Loader<'static>,
     model: Sequential,
-    criterion: SoftmaxCrossEntropy,
-    optimizer: Sgd,
-    activations: Activations,
+    criterion: loss::Criterion,
+    optimizer: Box<dyn Optimizer>,
+    state: OptimizerState,
+    context: Context,
+    workspace: Workspace,
     x: Batch,
 }
 
 impl Steps {
     /// Validated: two epochs are run, and the second has to be better than the first and than guessing.
-    fn new(layers: &str) -> Self {
+    fn new(layers: &str, optimizer: Box<dyn Optimizer>) -> Self {
+        let model = network(layers);
         let mut steps = Steps {
-            loader: Loader::new(&SETS.0, Scale::Unit, BATCH_SIZE, Shuffle::Never, 0).expect("a loader"),
-            model: network(layers),
-            criterion: SoftmaxCrossEntropy::new(10),
-            optimizer: Sgd::new(0.01).expect("a learning rate"),
-            activations: Activations::default(),
+            loader: Loader::new(&SETS.0, BATCH_SIZE, Shuffle::Never, 0).expect("a loader"),
+            criterion: loss::Criterion::new(CrossEntropy::new(), 10),
+            state: OptimizerState::of(&*optimizer, &model),
+            model,
+            optimizer,
+            context: Context::train(0),
+            workspace: Workspace::new(),
             x: Batch::new(),
         };
         assert_eq!(steps.loader.batches(), BATCHES);
@@ -68,12 +72,13 @@ impl Steps {
     }
 
     fn step(&mut self, batch: usize) -> f32 {
-        self.loader.load(batch, &mut self.x);
-        let logits = self.model.forward(&self.x, &mut self.activations);
-        let loss = self.criterion.forward(logits, self.x.labels());
-        self.model.zero_grad();
-        self.model.backward(&self.x, self.criterion.backward(), &mut self.activations);
-        self.optimizer.step(&mut self.model);
+        let Steps { loader, model, criterion, optimizer, state, context, workspace, x } = self;
+        loader.load(batch, context.simd, x);
+        let logits = model.forward(&*x, context, workspace);
+        let loss = criterion.forward(context.simd, logits, x.targets(), None);
+        model.zero_grad();
+        model.backward(&*x, criterion.backward(), context, workspace);
+        optimizer.step(model, state, context);
         loss
     }
 
@@ -87,8 +92,14 @@ impl Steps {
 fn step(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("step");
     group.throughput(Throughput::Elements(BATCH_SIZE as u64));
-    for (name, layers) in [("784-10-relu", REFERENCE), ("784-128-relu-10", HIDDEN)] {
-        let mut steps = Steps::new(layers);
+    let (sgd, adam) = (|| Box::new(Sgd::new(0.01)), || Box::new(Adam::new(0.001)));
+    let cases: [(&str, &str, Box<dyn Optimizer>); 3] = [
+        ("784-10-relu", REFERENCE, sgd()),
+        ("784-128-relu-10", HIDDEN, sgd()),
+        ("784-128-relu-10, adam", HIDDEN, adam()),
+    ];
+    for (name, layers, optimizer) in cases {
+        let mut steps = Steps::new(layers, optimizer);
         let mut batch = 0;
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
@@ -107,15 +118,14 @@ fn epoch(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("epoch");
     group.throughput(Throughput::Elements(TRAIN_SAMPLES as u64));
     group.sample_size(20);
-    let mut steps = Steps::new(REFERENCE);
+    let mut steps = Steps::new(REFERENCE, Box::new(Sgd::new(0.01)));
     group.bench_function("938 batches, by hand", |bencher| bencher.iter(|| black_box(steps.epoch())));
-    let config = TrainConfig { epochs: 1, threads: 1, ..config() };
     let one_image = SETS.1.select(&[0]);
-    let mut trainer = Trainer::new(config).expect("a configuration that is valid");
+    let trainer = recipe().epochs(1).threads(1);
     let mut model = network(REFERENCE);
     group.bench_function("938 batches, Trainer", |bencher| {
         bencher.iter(|| {
-            let history = trainer.fit(&mut model, &SETS.0, &one_image, &mut |_, _| ControlFlow::Continue(()));
+            let history = trainer.fit(&mut model, &SETS.0, &one_image);
             assert_eq!(black_box(history.expect("a run without fault")).train_batches.len(), BATCHES);
         });
     });
@@ -123,18 +133,8 @@ fn epoch(criterion: &mut Criterion) {
 }
 
 /// The reference recipe.
-fn config() -> TrainConfig {
-    TrainConfig {
-        epochs: EPOCHS,
-        batch_size: BATCH_SIZE,
-        lr: 0.01,
-        shuffle: Shuffle::Never,
-        seed: 0,
-        scale: Scale::Unit,
-        threads: default_threads(),
-        kernel: KernelChoice::Auto,
-        simd: SimdChoice::Auto,
-    }
+fn recipe() -> Trainer {
+    Trainer::new(Sgd::new(0.01)).epochs(EPOCHS).batch_size(BATCH_SIZE).shuffle(Shuffle::Never)
 }
 
 /// `flatnet train` without reading and writing files: 200 epochs, each followed by its validation, ten times over.
@@ -144,10 +144,9 @@ fn whole_run(criterion: &mut Criterion) {
     // A run takes seconds: ten of them, each a sample of its own, and no longer warm-up than one.
     group.sampling_mode(SamplingMode::Flat).sample_size(10).warm_up_time(Duration::from_millis(1));
     group.bench_function("938 x 200 batches", |bencher| {
-        let mut trainer = Trainer::new(config()).expect("a configuration that is valid");
+        let trainer = recipe();
         let mut run = |mut model: Sequential| {
-            let history = trainer.fit(&mut model, &SETS.0, &SETS.1, &mut |_, _| ControlFlow::Continue(()));
-            let history = history.expect("a run without fault");
+            let history = trainer.fit(&mut model, &SETS.0, &SETS.1).expect("a run without fault");
             assert_eq!(history.train_batches.len(), BATCHES * EPOCHS);
             history
         };

@@ -67,9 +67,10 @@ pub fn make(from: &Path, rows: u32, to: &Path) -> Result<()> {
     let (height, width) = train.image_size();
     let image_dims = |count: usize| vec![count, height, width];
     idx::write(&to.join(TEST_IMAGES), &IdxArray { dims: image_dims(test.len()), bytes: test.pixels().to_vec() })?;
-    idx::write(&to.join(TEST_LABELS), &IdxArray { dims: vec![test.len()], bytes: test.labels().to_vec() })?;
+    idx::write(&to.join(TEST_LABELS), &IdxArray { dims: vec![test.len()], bytes: label_bytes(test.labels()) })?;
     stream(&to.join(TRAIN_LABELS), &[rows], |out| {
-        (0..rows as usize).try_for_each(|row| out.write_all(&[train.labels()[row % train.len()]]))
+        let labels = label_bytes(train.labels());
+        (0..rows as usize).try_for_each(|row| out.write_all(&[labels[row % labels.len()]]))
     })?;
     stream(&to.join(TRAIN_IMAGES), &[rows, height as u32, width as u32], |out| {
         let mut image = vec![0; train.features()];
@@ -117,4 +118,9 @@ fn shift(set: &Dataset, row: usize, (down, right): (isize, isize), image: &mut [
             *pixel = from.map_or(0, |(y, x)| pixels[y * width + x]);
         }
     }
+}
+
+/// Labels read from bytes are bytes.
+fn label_bytes(labels: &[u16]) -> Vec<u8> {
+    labels.iter().map(|label| *label as u8).collect()
 }

@@ -9,62 +9,133 @@ use std::path::PathBuf;
 pub enum Error {
     /// The operating system refused an operation on a path.
     #[error("{}: cannot {action}: {source}", path.display())]
-    Io { path: PathBuf, action: &'static str, source: std::io::Error },
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried: open, read, write, ...
+        action: &'static str,
+        /// The system's answer.
+        source: std::io::Error,
+    },
 
     /// An IDX file breaks the format at a byte offset (of the unpacked bytes).
     #[error("{}: byte {offset}: {fault}", path.display())]
-    Idx { path: PathBuf, offset: u64, fault: IdxFault },
+    Idx {
+        /// The file or folder.
+        path: PathBuf,
+        /// Byte, of the unpacked file.
+        offset: u64,
+        /// What is wrong there.
+        fault: IdxFault,
+    },
 
-    /// A setting has a value outside its domain. `name` is the flag's name without dashes.
-    #[error("--{name}: {found} is not valid: expected {expected}")]
-    Setting { name: &'static str, found: String, expected: String },
+    /// A setting has a value outside its domain. `name` is its name in the library.
+    #[error("{name}: {found} is not valid: expected {expected}")]
+    Setting {
+        /// Its Rust name.
+        name: &'static str,
+        /// What there is.
+        found: String,
+        /// What should be.
+        expected: String,
+    },
 
     /// A layer does not fit the one before it, or the data. `place` names both.
     #[error("{place}: expected {expected}, found {found}")]
-    Shape { place: String, expected: String, found: String },
+    Shape {
+        /// Where.
+        place: String,
+        /// What should be.
+        expected: String,
+        /// What there is.
+        found: String,
+    },
 
     /// A model file cannot be used.
     #[error("{}: {place}: {problem}", path.display())]
-    Model { path: PathBuf, place: String, problem: String },
+    Model {
+        /// The file or folder.
+        path: PathBuf,
+        /// Where.
+        place: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
 
     /// A run folder would be overwritten or is incomplete.
     #[error("{}: {problem}", path.display())]
-    RunFolder { path: PathBuf, problem: String },
+    RunFolder {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
 
     /// Training met a value that is not a finite number.
     #[error(
         "epoch {epoch}, batch {batch}: {layer} gave a value that is not a finite number; \
-         a smaller --lr usually cures this"
+         a smaller learning rate usually cures this"
     )]
-    NonFinite { epoch: usize, batch: usize, layer: String },
+    NonFinite {
+        /// Counted from 1.
+        epoch: usize,
+        /// Counted from 1.
+        batch: usize,
+        /// The first layer that gave one.
+        layer: String,
+    },
 
-    // --- data sets as folders ---
     /// A data folder, or a file that it should hold, is not there.
     #[error("{}: {problem}", path.display())]
-    DataFolder { path: PathBuf, problem: String },
-    // --- end of data sets as folders ---
-    // --- pictures ---
+    DataFolder {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// A picture cannot be read, or nothing can be made out in it.
     #[error("{}: {problem}", path.display())]
-    Picture { path: PathBuf, problem: String },
-    // --- end of pictures ---
-    // --- downloads ---
+    Picture {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// A file could not be fetched, or another stands in its place.
     #[error("{}: {problem}", path.display())]
-    Fetch { path: PathBuf, problem: String },
+    Fetch {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
 
     /// What was asked for belongs to a feature that this program was built without.
     #[error("this flatnet was built without {what}; build it with `cargo build --release --features {feature}`")]
-    NotBuiltIn { what: &'static str, feature: &'static str },
-    // --- end of downloads ---
-    // --- a run read back ---
+    NotBuiltIn {
+        /// What is missing.
+        what: &'static str,
+        /// What to build it with.
+        feature: &'static str,
+    },
     /// A file of a run does not hold what flatnet writes there. Lines count from 1.
     #[error("{}: line {line}: {problem}", path.display())]
-    RunFile { path: PathBuf, line: u64, problem: String },
-    // --- end of a run read back ---
+    RunFile {
+        /// The file or folder.
+        path: PathBuf,
+        /// Counted from 1.
+        line: u64,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// Threads could not be started.
     #[error("cannot start {threads} threads: {problem}")]
-    Threads { threads: usize, problem: String },
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
 }
 
 /// What is wrong with an IDX file; see [`Error::Idx`], which adds the file and the place.
@@ -77,75 +148,134 @@ pub enum IdxFault {
         found[0],
         found[1]
     )]
-    BadMagic { found: [u8; 2] },
+    BadMagic {
+        /// What there is.
+        found: [u8; 2],
+    },
 
     /// The type byte names something else than unsigned bytes.
     #[error("element type 0x{found:02x}, expected 0x08 (unsigned bytes); store the values as unsigned bytes, 0 to 255")]
-    NotBytes { found: u8 },
+    NotBytes {
+        /// What there is.
+        found: u8,
+    },
 
     /// The header names no dimension, or more than three.
     #[error("{found} dimensions, expected 1 to 3")]
-    DimensionCount { found: usize },
+    DimensionCount {
+        /// What there is.
+        found: usize,
+    },
 
     /// A dimension has size 0. Dimensions count from 1.
     #[error("dimension {dimension} has size 0, expected at least 1")]
-    EmptyDimension { dimension: usize },
+    EmptyDimension {
+        /// Counted from 1.
+        dimension: usize,
+    },
 
     /// The sizes in the header promise more than is ever read.
     #[error("the sizes promise {promised} bytes, expected at most {limit}; is the header damaged?")]
-    TooLarge { promised: u128, limit: u64 },
+    TooLarge {
+        /// Bytes that the header promises.
+        promised: u128,
+        /// The most that is taken.
+        limit: u64,
+    },
 
     /// The sizes in the header promise more than a gzip of this length can hold.
     #[error(
         "the sizes promise {promised} bytes, but a gzip of {packed} bytes holds at most {limit}; \
          the file is cut short or its header is damaged: copy or download it again"
     )]
-    TooLargeForGzip { promised: u64, packed: u64, limit: u64 },
+    TooLargeForGzip {
+        /// Bytes that the header promises.
+        promised: u64,
+        /// Bytes of the packed file.
+        packed: u64,
+        /// The most that is taken.
+        limit: u64,
+    },
 
     /// The (unpacked) file ends before the header or the data it promises.
     #[error("cut short: expected {expected} bytes, the file ends after {found}; copy or download it again")]
-    CutShort { expected: u64, found: u64 },
+    CutShort {
+        /// What should be.
+        expected: u64,
+        /// What there is.
+        found: u64,
+    },
 
     /// The (unpacked) file goes on after the data that its header promises.
     #[error("more bytes follow, expected the end after {expected} bytes; the header or the data is wrong")]
-    TrailingBytes { expected: u64 },
+    TrailingBytes {
+        /// What should be.
+        expected: u64,
+    },
 
     /// The gzip stream breaks its format, or its checksum does not fit its contents.
     #[error("corrupt gzip ({detail}); copy or download it again")]
-    CorruptGzip { detail: String },
+    CorruptGzip {
+        /// What the decoder says.
+        detail: String,
+    },
 
     /// The gzip stream has no end: the packed file was cut short.
     #[error("the gzip stream is cut short after {packed} packed bytes; copy or download it again")]
-    GzipCutShort { packed: u64 },
+    GzipCutShort {
+        /// Bytes of the packed file.
+        packed: u64,
+    },
 
     /// Packed bytes follow the end of the gzip stream: garbage, or a second stream.
     #[error(
         "more bytes follow the end of the gzip stream, which lies after {packed} packed bytes; \
          unpack the file and pack it again as one stream"
     )]
-    GzipTrailingBytes { packed: u64 },
+    GzipTrailingBytes {
+        /// Bytes of the packed file.
+        packed: u64,
+    },
 
     /// A file that should hold images does not have three dimensions.
     #[error(
         "{found} dimension(s), expected 3 (images, rows, columns); {}",
         if *found == 1 { "this looks like a label file in place of an image file" } else { "it holds no images" }
     )]
-    NotImages { found: usize },
+    NotImages {
+        /// What there is.
+        found: usize,
+    },
 
     /// A file that should hold labels does not have one dimension.
     #[error(
         "{found} dimensions, expected 1 (labels); {}",
         if *found == 3 { "this looks like an image file in place of a label file" } else { "it holds no labels" }
     )]
-    NotLabels { found: usize },
+    NotLabels {
+        /// What there is.
+        found: usize,
+    },
 
     /// A label file and its image file differ in length.
     #[error("{labels} labels, but {} holds {images} images; the two files belong to different sets", image_file.display())]
-    CountMismatch { labels: usize, images: usize, image_file: PathBuf },
+    CountMismatch {
+        /// Labels in the file.
+        labels: usize,
+        /// Images in the other file.
+        images: usize,
+        /// The other file.
+        image_file: PathBuf,
+    },
 
     /// A label is no class number.
     #[error("label {label}, but the set has {classes} classes")]
-    LabelRange { label: u8, classes: usize },
+    LabelRange {
+        /// What stands there.
+        label: u8,
+        /// Number of classes.
+        classes: usize,
+    },
 }
 
 /// The result of anything in this crate that can fail.

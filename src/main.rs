@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     match cli::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            cli::complain(&error.to_string());
+            cli::complain(&cli::told(&error));
             ExitCode::FAILURE
         }
     }

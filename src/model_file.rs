@@ -15,7 +15,8 @@ use safetensors::tensor::{Metadata, TensorInfo};
 
 use crate::data::Scale;
 use crate::error::{Error, Result};
-use crate::nn::{Layer, LayerSpec, LayerSpecs, Linear, Relu, ReluGrad, Sequential};
+use crate::kernels::KernelChoice;
+use crate::nn::{DataSpec, LayerSpec, LayerSpecs, ReluGrad, Sequential};
 use crate::whole_file::Staged;
 
 /// What a model file says beside the weights. In the file each field is a string under its own name.
@@ -23,6 +24,7 @@ use crate::whole_file::Staged;
 pub struct ModelMeta {
     /// As `--layers` writes them.
     pub layers: LayerSpecs,
+    /// Which gradient its ReLUs pass back.
     pub relu_grad: ReluGrad,
     /// How pixels become inputs.
     pub scale: Scale,
@@ -58,17 +60,11 @@ pub(crate) fn stage(path: &Path, model: &Sequential, meta: &ModelMeta) -> Result
 fn write(out: &mut dyn Write, model: &Sequential, meta: &ModelMeta) -> io::Result<()> {
     let mut header = serde_json::Map::new();
     header.insert(METADATA.into(), serde_json::to_value(meta_strings(meta)?)?);
-    let tensors = linear_layers(model).flat_map(|(index, linear)| {
-        let (rows, columns) = (linear.out_features(), linear.in_features());
-        [
-            (format!("{index}.weight"), vec![rows, columns], linear.weight()),
-            (format!("{index}.bias"), vec![rows], linear.bias().to_vec()),
-        ]
-    });
     let mut offset = 0;
-    for (name, shape, values) in tensors.clone() {
-        let end = offset + size_of_val(&*values);
-        header.insert(name, serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [offset, end] }));
+    for tensor in model.parameters() {
+        let end = offset + tensor.shape().iter().product::<usize>() * size_of::<f32>();
+        let info = serde_json::json!({ "dtype": "F32", "shape": tensor.shape(), "data_offsets": [offset, end] });
+        header.insert(tensor.name().into(), info);
         offset = end;
     }
     let mut header = serde_json::to_vec(&header)?;
@@ -77,19 +73,10 @@ fn write(out: &mut dyn Write, model: &Sequential, meta: &ModelMeta) -> io::Resul
 
     out.write_all(&(header.len() as u64).to_le_bytes())?;
     out.write_all(&header)?;
-    for (_, _, values) in tensors {
-        for value in values {
-            out.write_all(&value.to_le_bytes())?;
-        }
+    for value in model.parameters().flat_map(|tensor| tensor.values()) {
+        out.write_all(&value.to_le_bytes())?;
     }
     Ok(())
-}
-
-fn linear_layers(model: &Sequential) -> impl Iterator<Item = (usize, &Linear)> + Clone {
-    model.layers().iter().enumerate().filter_map(|(index, layer)| match layer {
-        Layer::Linear(linear) => Some((index, linear)),
-        Layer::Relu(_) => None,
-    })
 }
 
 fn meta_strings(meta: &ModelMeta) -> io::Result<BTreeMap<&'static str, String>> {
@@ -123,24 +110,61 @@ pub fn load(path: &Path) -> Result<(Sequential, ModelMeta)> {
     let (first_index, meta) = if ours { (0, parse_meta(&strings, &refuse)?) } else { infer_meta(&outline, &refuse)? };
     outline.check(first_index, &meta, &refuse)?;
 
-    let mut layers = Vec::with_capacity(meta.layers.0.len());
-    for (position, spec) in meta.layers.0.iter().enumerate() {
-        layers.push(match spec {
-            LayerSpec::Relu => Layer::Relu(Relu::new(meta.relu_grad)),
-            LayerSpec::Linear { out_features } => {
-                let index = position + first_index;
-                let mut read = |name: &str| -> Result<Vec<f32>> {
-                    let name = format!("{index}.{name}");
-                    let info = infos.get(&name).ok_or_else(|| refuse.missing(&name))?;
-                    read_values(&mut file, header.tensors_start, info, &name, &refuse)
-                };
-                let (weight, bias) = (read("weight")?, read("bias")?);
-                let in_features = weight.len() / out_features;
-                Layer::Linear(Linear::from_parts(in_features, *out_features, weight, bias)?)
-            }
-        });
+    // `check` has seen that the product is the width of the first layer.
+    let in_features = meta.image_size.0 * meta.image_size.1;
+    let mut model = Sequential::zeros(in_features, meta.layers.clone(), meta.relu_grad, KernelChoice::Auto)?;
+    for (position, _) in meta.layers.linears() {
+        for tensor in ["weight", "bias"] {
+            let name = format!("{}.{tensor}", position + first_index);
+            let info = infos.get(&name).ok_or_else(|| refuse.missing(&name))?;
+            let values = read_values(&mut file, header.tensors_start, info, &name, &refuse)?;
+            model.set_parameter(&format!("{position}.{tensor}"), &values)?;
+        }
     }
-    Ok((Sequential::from_layers(layers)?, meta))
+    model.set_data(DataSpec { scale: Some(meta.scale), image_size: meta.image_size });
+    Ok((model, meta))
+}
+
+impl Sequential {
+    /// Writes the network to a safetensors file, with what is known of its data; a file that stands there is replaced. See
+    /// [`load`](Self::load) and [`mod@crate::model_file`].
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        save(path.as_ref(), self, &ModelMeta::of(self))
+    }
+
+    /// Reads a network from a safetensors file, as [`load`] does.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or holds no network.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        Ok(load(path.as_ref())?.0)
+    }
+}
+
+impl ModelMeta {
+    /// What `model` knows of itself and of the data that it was trained on. Of other data it is taken that inputs are not
+    /// scaled, and that they are square images where they can be.
+    pub fn of(model: &Sequential) -> Self {
+        let data = model.data();
+        ModelMeta {
+            layers: model.specs().clone(),
+            relu_grad: model.relu_grad(),
+            scale: data.and_then(|data| data.scale).unwrap_or(Scale::Unit),
+            classes: model.out_features(),
+            image_size: data.map_or_else(|| square(model.in_features()), |data| data.image_size),
+            recipe: None,
+            version: Some(env!("CARGO_PKG_VERSION").into()),
+        }
+    }
+}
+
+/// Rows and columns of an image of so many pixels: a square where it can be one.
+fn square(pixels: usize) -> (usize, usize) {
+    let side = pixels.isqrt();
+    if side * side == pixels { (side, side) } else { (1, pixels) }
 }
 
 /// Makes errors that name the file.
@@ -261,8 +285,7 @@ impl Outline {
         let pixels = meta.image_size.0.checked_mul(meta.image_size.1);
         let mut width = pixels.ok_or_else(|| refuse.because("metadata image_size", "is too large"))?;
         let mut expected = 0;
-        for (position, spec) in meta.layers.0.iter().enumerate() {
-            let LayerSpec::Linear { out_features } = *spec else { continue };
+        for (position, out_features) in meta.layers.linears() {
             let name = format!("{}.weight", position + first_index);
             let &(rows, columns) = self.linears.get(&(position + first_index)).ok_or_else(|| refuse.missing(&name))?;
             if (rows, columns) != (out_features, width) {
@@ -329,7 +352,7 @@ fn infer_meta(outline: &Outline, refuse: &Refuse) -> Result<(usize, ModelMeta)> 
     for (&index, &(out_features, _)) in &outline.linears {
         match index - next {
             0 => {}
-            1 => layers.push(LayerSpec::Relu),
+            1 => layers.push(LayerSpec::Activation { spec: "relu".into() }),
             _ => {
                 let problem = format!(
                     "follows layer {}; without metadata only one layer, a ReLU, may stand between two linear ones",
@@ -341,13 +364,12 @@ fn infer_meta(outline: &Outline, refuse: &Refuse) -> Result<(usize, ModelMeta)> 
         layers.push(LayerSpec::Linear { out_features });
         (next, classes) = (index + 1, out_features);
     }
-    let side = inputs.isqrt();
     let meta = ModelMeta {
         layers: LayerSpecs(layers),
         relu_grad: ReluGrad::Exact,
         scale: Scale::Unit,
         classes,
-        image_size: if side * side == inputs { (side, side) } else { (1, inputs) },
+        image_size: square(inputs),
         recipe: None,
         version: None,
     };
@@ -386,7 +408,8 @@ mod tests {
 
     fn model() -> Sequential {
         let specs = "linear:5,relu,linear:3".parse().unwrap();
-        Sequential::new(12, &specs, Init::UnitNorm, ReluGrad::StraightThrough, 7).unwrap()
+        let builder = Sequential::new(12).layers(&specs).init(Init::UnitNorm);
+        builder.relu_grad(ReluGrad::StraightThrough).build(7).unwrap()
     }
 
     fn meta() -> ModelMeta {
@@ -441,11 +464,11 @@ mod tests {
         save(&path, &model(), &meta()).unwrap();
         let (loaded, loaded_meta) = load(&path).unwrap();
         assert_eq!(loaded_meta, meta());
-        assert_eq!(loaded.specs(), meta().layers);
-        for (loaded, saved) in loaded.linears().zip(model().linears()) {
-            assert_eq!((loaded.weight(), loaded.bias()), (saved.weight(), saved.bias()));
+        assert_eq!(*loaded.specs(), meta().layers);
+        for (loaded, saved) in loaded.parameters().zip(model().parameters()) {
+            assert_eq!((loaded.name(), loaded.values()), (saved.name(), saved.values()));
         }
-        assert!(matches!(&loaded.layers()[1], Layer::Relu(relu) if relu.grad() == ReluGrad::StraightThrough));
+        assert_eq!(loaded.relu_grad(), ReluGrad::StraightThrough);
         assert_eq!(fs::read(&path).unwrap(), bytes_of(&loaded, &loaded_meta));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -460,7 +483,8 @@ mod tests {
         let weight = tensors.tensor("2.weight").unwrap();
         assert_eq!((weight.dtype(), weight.shape()), (Dtype::F32, &[3, 5][..]));
         let model = model();
-        let expected: Vec<u8> = model.linears().nth(1).unwrap().weight().iter().flat_map(|w| w.to_le_bytes()).collect();
+        let expected: Vec<u8> =
+            model.parameter("2.weight").unwrap().values().iter().flat_map(|w| w.to_le_bytes()).collect();
         assert_eq!(weight.data(), expected);
     }
 
@@ -613,8 +637,8 @@ mod tests {
                 bytes.truncate(keep.index(bytes.len()));
             }
             if let Ok((model, meta)) = load_bytes(&bytes) {
-                prop_assert_eq!(model.specs(), meta.layers);
-                prop_assert!(model.linears().all(|l| l.weight().iter().chain(l.bias()).all(|v| v.is_finite())));
+                prop_assert_eq!(model.specs(), &meta.layers);
+                prop_assert!(model.parameters().all(|tensor| tensor.values().iter().all(|v| v.is_finite())));
             }
         }
     }

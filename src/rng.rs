@@ -62,6 +62,51 @@ fn numbered_stream(seed: u64, number: u64) -> ChaCha8Rng {
     rng
 }
 
+/// Names the draws of one batch of one run, for generators that count instead of remembering: [`threefry2x32`] under
+/// [`Self::layer_key`] gives any of them without those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrawKey {
+    /// The run's.
+    pub seed: u64,
+    /// Counted from 1.
+    pub epoch: u64,
+    /// Counted from 0 in every epoch.
+    pub batch: u64,
+}
+
+impl DrawKey {
+    /// The key of one layer's draws: seed, epoch, batch and layer folded in one after the other, each as a counter under the
+    /// key of what came before, as `jax.random.fold_in` does.
+    pub fn layer_key(self, layer: u32) -> [u32; 2] {
+        let words = |number: u64| [number as u32, (number >> 32) as u32];
+        [words(self.epoch), words(self.batch), [layer, 0]].into_iter().fold(words(self.seed), threefry2x32)
+    }
+}
+
+/// How far each round of Threefry-2x32 rotates.
+pub(crate) const THREEFRY_ROTATIONS: [u32; 8] = [13, 15, 26, 6, 17, 29, 16, 24];
+/// Its number of rounds: the default of its authors' library, and JAX's.
+pub(crate) const THREEFRY_ROUNDS: usize = 20;
+/// The key's third word, so that keys of zeros do something (Skein's key schedule).
+pub(crate) const THREEFRY_PARITY: u32 = 0x1bd1_1bda;
+
+/// Threefry-2x32 with 20 rounds: a block cipher cut down to a generator, `counter` in, two random words out. Salmon, Moraes,
+/// Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC11).
+pub fn threefry2x32(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
+    let keys = [key[0], key[1], key[0] ^ key[1] ^ THREEFRY_PARITY];
+    let mut x = [counter[0].wrapping_add(keys[0]), counter[1].wrapping_add(keys[1])];
+    for round in 0..THREEFRY_ROUNDS {
+        x[0] = x[0].wrapping_add(x[1]);
+        x[1] = x[1].rotate_left(THREEFRY_ROTATIONS[round % 8]) ^ x[0];
+        if round % 4 == 3 {
+            let injection = round / 4 + 1;
+            x[0] = x[0].wrapping_add(keys[injection % 3]);
+            x[1] = x[1].wrapping_add(keys[(injection + 1) % 3]).wrapping_add(injection as u32);
+        }
+    }
+    x
+}
+
 /// Fills `out` with draws from N(`mean`, `std_dev`^2), made in f64 and rounded once to f32.
 pub fn normal(rng: &mut ChaCha8Rng, mean: f64, std_dev: f64, out: &mut [f32]) {
     for value in out {
@@ -119,6 +164,16 @@ fn below(rng: &mut ChaCha8Rng, bound: u32) -> u32 {
     }
 }
 
+/// Pearson's statistic of `counts` against equal frequencies, in standard deviations above its mean. With k cells
+/// it has mean k - 1 and variance 2 (k - 1); 5 is passed by chance less than once in ten thousand draws.
+#[cfg(test)]
+pub(crate) fn chi_square_excess(counts: &[u64]) -> f64 {
+    let (cells, total) = (counts.len() as f64, counts.iter().sum::<u64>() as f64);
+    let expected = total / cells;
+    let statistic: f64 = counts.iter().map(|&count| (count as f64 - expected).powi(2) / expected).sum();
+    (statistic - (cells - 1.0)) / (2.0 * (cells - 1.0)).sqrt()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +198,33 @@ mod tests {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         let expected = [0x3e, 0x00, 0xef, 0x2f, 0x89, 0x5f, 0x40, 0xd6, 0x7f, 0x5b, 0xb8, 0xe8, 0x1f, 0x09, 0xa5, 0xa1];
         assert_eq!(bytes, expected);
+    }
+
+    #[test]
+    fn threefry_is_that_of_its_authors() {
+        // Known answers of the authors' Random123, kat_vectors, "threefry2x32 20": counter, key, result.
+        for (counter, key, expected) in [
+            ([0, 0], [0, 0], [0x6b20_0159, 0x99ba_4efe]),
+            ([u32::MAX; 2], [u32::MAX; 2], [0x1cb9_96fc, 0xbb00_2be7]),
+            ([0x243f_6a88, 0x85a3_08d3], [0x1319_8a2e, 0x0370_7344], [0xc492_3a9c, 0x483d_f7a0]),
+        ] {
+            assert_eq!(threefry2x32(key, counter), expected);
+        }
+    }
+
+    #[test]
+    fn a_layers_key_depends_on_every_part_of_its_name() {
+        let key = |seed, epoch, batch, layer| DrawKey { seed, epoch, batch }.layer_key(layer);
+        let high = 1 << 32;
+        let mut keys = vec![key(0, 0, 0, 0)];
+        for other in [1, high] {
+            keys.extend([key(other, 0, 0, 0), key(0, other, 0, 0), key(0, 0, other, 0)]);
+        }
+        keys.extend([key(0, 0, 0, 1), key(1, 1, 0, 0), key(0, 1, 1, 0)]);
+        let count = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), count);
     }
 
     #[test]
@@ -196,15 +278,6 @@ mod tests {
         sorted.sort_unstable();
         sorted.dedup();
         assert_eq!(sorted.len(), 30_000);
-    }
-
-    /// Pearson's statistic of `counts` against equal frequencies, in standard deviations above its mean. With k cells
-    /// it has mean k - 1 and variance 2 (k - 1); 5 is passed by chance less than once in ten thousand draws.
-    fn chi_square_excess(counts: &[u64]) -> f64 {
-        let (cells, total) = (counts.len() as f64, counts.iter().sum::<u64>() as f64);
-        let expected = total / cells;
-        let statistic: f64 = counts.iter().map(|&count| (count as f64 - expected).powi(2) / expected).sum();
-        (statistic - (cells - 1.0)) / (2.0 * (cells - 1.0)).sqrt()
     }
 
     #[test]

@@ -3,15 +3,17 @@
 //!
 //! Calls of all threads are counted, those of the test harness too: so this file holds one test, and nothing runs beside it.
 
+#[path = "allocations/counting.rs"]
 mod counting;
 
 use std::ops::ControlFlow;
 
 use counting::{calls_of_all_threads, calls_of_this_thread, counted};
-use flatnet::data::{Dataset, Scale, Shuffle};
-use flatnet::kernels::{KernelChoice, SimdChoice};
-use flatnet::nn::{Init, ReluGrad, Sequential};
-use flatnet::train::{Sharing, TrainConfig, Trainer};
+use flatnet::data::Dataset;
+use flatnet::kernels::KernelChoice;
+use flatnet::nn::Sequential;
+use flatnet::optim::Sgd;
+use flatnet::train::{EpochEnd, Sharing, TrainState, Trainer};
 
 const FEATURES: usize = 784;
 const BATCH_SIZE: usize = 4;
@@ -22,28 +24,18 @@ fn calls_after_the_first_epoch(kernel: KernelChoice, threads: usize, batches: us
     let rows = batches * BATCH_SIZE;
     let pixels = (0..rows * FEATURES).map(|i| (i * 31 % 251) as u8).collect();
     let labels = (0..rows).map(|row| (row % 10) as u8).collect();
-    let data = Dataset::new(pixels, labels, (28, 28), 10, "made up".into()).unwrap();
-    let specs = "linear:10,relu".parse().unwrap();
-    let mut model = Sequential::new(FEATURES, &specs, Init::KaimingUniform, ReluGrad::StraightThrough, 1).unwrap();
-    let mut trainer = Trainer::new(TrainConfig {
-        epochs: EPOCHS,
-        batch_size: BATCH_SIZE,
-        lr: 0.01,
-        shuffle: Shuffle::Epoch,
-        seed: 0,
-        scale: Scale::Unit,
-        threads,
-        kernel,
-        simd: SimdChoice::Auto,
-    })
-    .unwrap();
-    trainer.set_sharing(Sharing::Always);
+    let data = Dataset::images(pixels, labels, (28, 28), 10, "made up".into()).unwrap();
+    let mut model = Sequential::new(FEATURES).linear(10).relu().kernel(kernel).build(1).unwrap();
+    let trainer = Trainer::new(Sgd::new(0.01)).epochs(EPOCHS).batch_size(BATCH_SIZE).threads(threads);
+    let trainer = trainer.sharing(Sharing::Always);
     let mut after_epoch = Vec::with_capacity(EPOCHS);
-    let history = trainer.fit(&mut model, &data, &data, &mut |_, _| {
+    let mut state = TrainState::new(&model, trainer.optimizer());
+    let mut count = |_: &mut EpochEnd<'_>| {
         after_epoch.push(calls_of_all_threads());
         ControlFlow::Continue(())
-    });
-    assert_eq!(history.unwrap().train_batches.len(), EPOCHS * batches);
+    };
+    trainer.fit_from(&mut model, &mut state, &data, &data, &mut count).unwrap();
+    assert_eq!(state.history.train_batches.len(), EPOCHS * batches);
     assert_eq!(after_epoch.len(), EPOCHS);
     after_epoch[EPOCHS - 1] - after_epoch[0]
 }

@@ -1,11 +1,13 @@
 //! The flags as typed, each checked as far as it can be alone, and what `--help` says. It knows no data and no model.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use flatnet::data::{SampleSize, ScaleKind, Shuffle};
 use flatnet::kernels::{KernelChoice, SimdChoice};
 use flatnet::nn::{Init, LayerSpecs, ReluGrad};
+use flatnet::optim::schedule;
 use flatnet::{Error, parallel};
 
 use super::completions::{self, CompletionsArguments};
@@ -17,7 +19,7 @@ const EXAMPLES: &str = "\
 Examples:
   flatnet                                 the reference recipe, into runs/1
   flatnet --epochs 20 --out runs/short    the same, shorter
-  flatnet --layers linear:128,relu,linear:10 --relu-grad exact --lr 0.1
+  flatnet --layers linear:128,relu,linear:10 --optimizer adamw --lr 0.001
   flatnet evaluate --model runs/1/model.safetensors
   flatnet evaluate --model runs/1/model.safetensors --sample run
   flatnet bench                           what training costs on this machine
@@ -31,7 +33,9 @@ Exit codes: 0 done, 1 failed (one line on stderr), 2 wrong usage.";
 const TRAIN_EXAMPLES: &str = "\
 Examples:
   flatnet train --epochs 20 --out runs/short
-  flatnet train --layers linear:128,relu,linear:10 --relu-grad exact --lr 0.1
+  flatnet train --layers linear:128,relu,linear:10 --lr 0.1
+  flatnet train --layers linear:256,gelu,dropout:0.2,linear:10 --epochs 20 \
+                --optimizer adamw --lr 0.001 --lr-schedule cosine --shuffle epoch
   flatnet train --train-samples all --val-samples all --json > run.json
   flatnet train --tensorboard logs/first && tensorboard --logdir logs
   flatnet train --log-format jsonl 2> epochs.jsonl
@@ -67,6 +71,7 @@ pub struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it, for the whole program")]
 pub enum Command {
     /// Train a network, validate it after every epoch, and keep the run's files
     #[command(after_help = TRAIN_EXAMPLES)]
@@ -121,16 +126,19 @@ pub struct TrainArguments {
     #[arg(help_heading = "Network")]
     pub layers: LayerSpecs,
     /// How weights start: unit-norm (the reference's), kaiming-uniform
-    /// (PyTorch's), xavier-uniform, zeros
-    #[arg(long, value_enum, default_value = "unit-norm", help_heading = "Network", hide_possible_values = true)]
+    /// (PyTorch's), kaiming-normal, xavier-uniform, xavier-normal, orthogonal,
+    /// zeros; auto is unit-norm for a network that ends in its only ReLU, as the
+    /// reference's does, else kaiming-uniform
+    #[arg(long, default_value = "auto", value_parser = auto_or::<Init>, help_heading = "Network")]
     #[arg(value_name = "INIT")]
-    pub init: Init,
+    pub init: AutoOr<Init>,
     /// ReLU's backward: straight-through passes every gradient on, as the
     /// reference's code acts; exact is the derivative, with which output units
-    /// can die. README.md explains the two
-    #[arg(long, value_enum, default_value = "straight-through", help_heading = "Network")]
-    #[arg(value_name = "GRAD", hide_possible_values = true)]
-    pub relu_grad: ReluGrad,
+    /// can die; auto is straight-through for a network that ends in its only
+    /// ReLU, else exact. README.md explains the two
+    #[arg(long, default_value = "auto", value_parser = auto_or::<ReluGrad>, help_heading = "Network")]
+    #[arg(value_name = "GRAD")]
+    pub relu_grad: AutoOr<ReluGrad>,
 
     /// Passes over the training images; 0 keeps the initial model
     #[arg(long, value_name = "N", default_value = "200", value_parser = epochs, help_heading = "Training")]
@@ -151,6 +159,52 @@ pub struct TrainArguments {
     #[arg(long, value_enum, default_value = "never", help_heading = "Training", hide_possible_values = true)]
     #[arg(value_name = "never|epoch")]
     pub shuffle: Shuffle,
+
+    /// Optimizer: sgd, adam, adamw, rmsprop, adagrad
+    #[arg(long, value_name = "NAME", default_value = "sgd", help_heading = "Optimizer")]
+    pub optimizer: String,
+    /// Share of the last step that is taken again (sgd, rmsprop) [default: 0]
+    #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Optimizer")]
+    pub momentum: Option<f64>,
+    /// Look ahead along the momentum before the step (sgd)
+    #[arg(long, help_heading = "Optimizer")]
+    pub nesterov: bool,
+    /// Pull of weights towards 0 [default: 0; of adamw 0.01]
+    #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Optimizer")]
+    pub weight_decay: Option<f64>,
+    /// Leave biases out of weight decay
+    #[arg(long, help_heading = "Optimizer")]
+    pub no_bias_decay: bool,
+    /// How long gradients are remembered (adam, adamw) [default: 0.9]
+    #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Optimizer")]
+    pub beta1: Option<f64>,
+    /// How long squared gradients are remembered (adam, adamw) [default: 0.999]
+    #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Optimizer")]
+    pub beta2: Option<f64>,
+    /// What keeps a division from 0 (all but sgd) [default: PyTorch's]
+    #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Optimizer")]
+    pub eps: Option<f64>,
+    /// Scale gradients down to this norm over all parameters [default: none]
+    #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Optimizer")]
+    pub clip_norm: Option<f32>,
+    /// How the learning rate changes: constant, step:E:G, multi-step:E+E:G,
+    /// exp:G, cosine, one-cycle, plateau:P:G
+    #[arg(long, value_name = "SCHEDULE", default_value = "constant", value_parser = lr_schedule)]
+    #[arg(help_heading = "Optimizer")]
+    pub lr_schedule: String,
+    /// Epochs in which the learning rate rises to where its schedule begins
+    #[arg(long, value_name = "N", default_value = "0", value_parser = epochs, help_heading = "Optimizer")]
+    #[arg(allow_negative_numbers = true)]
+    pub warmup_epochs: usize,
+
+    /// Share of the target that is spread over all classes, at least 0, below 1
+    #[arg(long, value_name = "X", default_value = "0", allow_hyphen_values = true, help_heading = "Loss")]
+    pub label_smoothing: f32,
+    /// Weights of classes in the loss: balanced, by how often each stands in
+    /// the training sample, or a file with one number for each class, separated
+    /// by commas, spaces or lines [default: none]
+    #[arg(long, value_name = "balanced|FILE", help_heading = "Loss")]
+    pub class_weights: Option<PathBuf>,
 
     /// Threads; results are the same for any number
     /// [default: RAYON_NUM_THREADS, else the cores this process may use]
@@ -280,12 +334,37 @@ fn learning_rate(text: &str) -> Result<f32, String> {
     rate.ok_or_else(|| "expected a positive number, such as 0.01".into())
 }
 
-fn layers(text: &str) -> Result<LayerSpecs, String> {
-    // clap has named the flag already.
-    text.parse().map_err(|error| match error {
+/// A choice, or `auto` for the one that suits the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AutoOr<T>(pub Option<T>);
+
+fn auto_or<T: FromStr<Err = Error>>(text: &str) -> Result<AutoOr<T>, String> {
+    match text {
+        "auto" => Ok(AutoOr(None)),
+        name => name.parse().map(|choice| AutoOr(Some(choice))).map_err(|error| {
+            let expected = match error {
+                Error::Setting { expected, .. } => expected,
+                other => other.to_string(),
+            };
+            format!("expected auto, {expected}")
+        }),
+    }
+}
+
+/// What is wrong, without the name of the flag: clap has named it already.
+fn without_name(error: Error) -> String {
+    match error {
         Error::Setting { found, expected, .. } => format!("{found} is not valid: expected {expected}"),
         other => other.to_string(),
-    })
+    }
+}
+
+fn layers(text: &str) -> Result<LayerSpecs, String> {
+    text.parse().map_err(without_name)
+}
+
+fn lr_schedule(text: &str) -> Result<String, String> {
+    schedule::parse(text).map(|_| text.to_string()).map_err(without_name)
 }
 
 #[cfg(test)]
@@ -316,8 +395,9 @@ mod tests {
             assert_eq!((train.train_samples, train.val_samples), (SampleSize::Count(30_000), SampleSize::Count(5_000)));
             assert_eq!((train.epochs, train.batch_size, train.lr, train.seed), (200, 32, 0.01, 0));
             assert_eq!((train.shuffle, train.scale), (Shuffle::Never, ScaleKind::Unit));
-            assert_eq!((train.layers.to_string().as_str(), train.init), ("linear:10,relu", Init::UnitNorm));
-            assert_eq!(train.relu_grad, ReluGrad::StraightThrough);
+            assert_eq!((train.layers.to_string().as_str(), train.init), ("linear:10,relu", AutoOr(None)));
+            assert_eq!(train.relu_grad, AutoOr(None));
+            assert_eq!((train.optimizer.as_str(), train.lr_schedule.as_str()), ("sgd", "constant"));
             assert_eq!((train.simd, train.kernel), (SimdChoice::Auto, KernelChoice::Auto));
         }
     }

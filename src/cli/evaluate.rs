@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use flatnet::data::{self, Dataset, Split};
-use flatnet::kernels::SimdLevel;
 use flatnet::model_file::{self, ModelMeta};
 use flatnet::nn::Sequential;
 use flatnet::run::Recipe;
@@ -26,7 +25,7 @@ struct Report {
     samples: usize,
     correct: usize,
     accuracy: f64,
-    /// Mean of the batch losses, in batches of the size that the model's run used.
+    /// Mean over the samples.
     loss: f64,
     /// From the start of the program, loading included.
     seconds: f64,
@@ -37,7 +36,8 @@ pub fn run(arguments: &EvaluateArguments) -> Result<()> {
     let (mut model, meta) = model_file::load(&arguments.model)?;
     let recipe = recipe(&arguments.model, &meta, arguments.sample)?;
     if let Some(recipe) = &recipe {
-        compute_as(recipe, &mut model);
+        // As the run did, so that the figures of its own rows are its last ones to the bit.
+        model = model.with_kernel(recipe.kernel)?;
     }
     let folder = folder(arguments, recipe.as_ref());
 
@@ -48,7 +48,8 @@ pub fn run(arguments: &EvaluateArguments) -> Result<()> {
         _ => all,
     };
     let batch_size = recipe.as_ref().map_or(BATCH_SIZE, |recipe| recipe.batch_size);
-    let evaluation = train::evaluate(&model, &data, meta.scale, batch_size, parallel::default_threads())?;
+    let data = data.with_scale(meta.scale)?;
+    let evaluation = train::evaluate(&model, &data, batch_size, parallel::default_threads())?;
 
     let (split, what) = match arguments.split {
         SplitChoice::Test => ("test", "test images"),
@@ -68,15 +69,6 @@ pub fn run(arguments: &EvaluateArguments) -> Result<()> {
         print_json(&report)
     } else {
         print(&table::of_evaluation(&report.model, &report.data, what, &evaluation, report.seconds))
-    }
-}
-
-/// Computes as the run did, so that the figures of its own rows are its last ones to the bit.
-pub(super) fn compute_as(recipe: &Recipe, model: &mut Sequential) {
-    model.set_kernel(recipe.kernel);
-    // A level that this machine lacks is no loss: all of them give the same bits.
-    if let Ok(level) = SimdLevel::resolve(recipe.simd) {
-        model.set_level(level);
     }
 }
 

@@ -55,6 +55,28 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
+/// An error in the words of the program: the library names settings, people type flags.
+pub fn told(error: &Error) -> String {
+    match error {
+        Error::Setting { name, found, expected } => {
+            // A flag's value may be as long as a file.
+            let found: String = if found.chars().count() > 60 {
+                found.chars().take(57).chain("...".chars()).collect()
+            } else {
+                found.clone()
+            };
+            format!("--{}: {found} is not valid: expected {expected}", name.replace('_', "-"))
+        }
+        Error::DataFolder { .. } => format!("{error} (--data DIR)"),
+        Error::RunFolder { problem, .. } if problem.contains("holds a run already") => {
+            format!("{error} (--out DIR, --overwrite)")
+        }
+        Error::RunFolder { problem, .. } if problem.contains("choose another") => format!("{error} (--out DIR)"),
+        Error::NonFinite { .. } => format!("{error} (--lr)"),
+        other => other.to_string(),
+    }
+}
+
 /// Prints one line to stderr, whatever the message holds: names in files from outside may hold control characters.
 pub fn complain(message: &str) {
     tell("error", message);
@@ -109,7 +131,7 @@ mod tests {
                 "the following required arguments were not provided: --model <FILE>; see flatnet --help",
             ),
             (&["--batch-size", "0"], "'0' for '--batch-size <N>'"),
-            (&["train", "--init", "ones"], "[possible values: unit-norm, kaiming-uniform, xavier-uniform, zeros]"),
+            (&["train", "--init", "ones"], "expected auto, unit-norm, kaiming-uniform, kaiming-normal, xavier-uniform"),
             (&["--epoch", "5"], "unexpected argument '--epoch' found tip: a similar argument exists: '--epochs'"),
         ] {
             let words = std::iter::once("flatnet").chain(words.iter().copied());

@@ -5,8 +5,10 @@ use std::io::{IsTerminal, stdin};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use flatnet::data::Targets;
+use flatnet::loss::{Criterion, CrossEntropy};
 use flatnet::model_file::{self, ModelMeta};
-use flatnet::nn::{Activations, Sequential, SoftmaxCrossEntropy};
+use flatnet::nn::{Context, Sequential, Workspace};
 use flatnet::picture::{self, Gray};
 use flatnet::{Error, Result};
 use serde::Serialize;
@@ -65,7 +67,7 @@ const STDIN: &str = "-";
 pub fn run(arguments: &PredictArguments) -> Result<()> {
     let (model, meta) = model_file::load(&arguments.model)?;
     check_input(&arguments.model, meta.image_size)?;
-    let mut network = Network { path: &arguments.model, model, meta, activations: Activations::default() };
+    let mut network = Network { path: &arguments.model, model, meta, workspace: Workspace::new() };
     let (style, columns) = (Style::of_stdout(), tiles::columns());
 
     let mut predictions = Vec::with_capacity(arguments.images.len());
@@ -86,7 +88,7 @@ pub fn run(arguments: &PredictArguments) -> Result<()> {
             Err(error) => {
                 predictions.push(Entry::Failure { file, error: error.to_string() });
                 if let Some(earlier) = failure.replace(error) {
-                    complain(&earlier.to_string());
+                    complain(&super::told(&earlier));
                 }
             }
         }
@@ -132,7 +134,7 @@ struct Network<'a> {
     path: &'a Path,
     model: Sequential,
     meta: ModelMeta,
-    activations: Activations,
+    workspace: Workspace,
 }
 
 impl Network<'_> {
@@ -142,10 +144,11 @@ impl Network<'_> {
         let name = if path == Path::new(STDIN) { Path::new("standard input") } else { path };
         let image = picture::prepare(picture, name, (rows, columns))?;
         let x: Vec<f32> = image.iter().map(|pixel| self.meta.scale.apply(*pixel)).collect();
-        let logits = self.model.forward(&x[..], &mut self.activations);
-        let mut softmax = SoftmaxCrossEntropy::new(logits.len());
+        let context = Context::evaluate();
+        let logits = self.model.forward(&x[..], &context, &mut self.workspace);
+        let mut softmax = Criterion::new(CrossEntropy::new(), logits.len());
         // The label only decides a loss that nobody asks for.
-        softmax.forward(logits, &[0]);
+        softmax.forward(context.simd, logits, Targets::Classes(&[0]), None);
         if softmax.probabilities().iter().any(|p| !p.is_finite()) {
             return Err(Error::Model {
                 path: self.path.to_path_buf(),

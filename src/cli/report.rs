@@ -7,13 +7,12 @@ use clap::Args;
 use flatnet::data::{self, Dataset, Split, sample};
 use flatnet::model_file;
 use flatnet::nn::Sequential;
-use flatnet::report::{self, Findings};
+use flatnet::report::{self, ClassificationReport};
 use flatnet::run::{self, Recipe, Summary, folder, weights_sha256};
 use flatnet::train::History;
 use flatnet::{Error, Result};
 
 use super::args::{DEFAULT_DATA, default_data};
-use super::evaluate::compute_as;
 use super::{complain, print, tell};
 
 const EXAMPLES: &str = "\
@@ -50,7 +49,7 @@ struct Kept {
     history: History,
     model: Sequential,
     image_size: (usize, usize),
-    findings: std::result::Result<Findings, String>,
+    classification: std::result::Result<ClassificationReport, String>,
 }
 
 /// Every run that can be read gets its page. Each failure is one line: the last is returned, those before it told here.
@@ -71,7 +70,7 @@ pub fn run(arguments: &ReportArguments) -> Result<()> {
         failures.extend(compare(&arguments.out, &runs).err());
     }
     let last = failures.pop();
-    failures.iter().for_each(|error| complain(&error.to_string()));
+    failures.iter().for_each(|error| complain(&super::told(error)));
     last.map_or(Ok(()), Err)
 }
 
@@ -103,7 +102,7 @@ fn check_out(arguments: &ReportArguments) -> Result<()> {
 fn remake(folder: &Path, data: Option<&Path>) -> Result<Kept> {
     let (summary, history) = run::read(folder)?;
     let path = folder.join(folder::MODEL);
-    let (mut model, meta) = model_file::load(&path)?;
+    let (model, meta) = model_file::load(&path)?;
     if weights_sha256(&model) != summary.weights_sha256 {
         return Err(Error::Model {
             path,
@@ -111,15 +110,23 @@ fn remake(folder: &Path, data: Option<&Path>) -> Result<Kept> {
             problem: "are not those of summary.json (weights_sha256); the files are of two runs".into(),
         });
     }
-    compute_as(&summary.recipe, &mut model);
-    let findings = validation_images(&summary.recipe, data)
-        .and_then(|images| Findings::of(&model, &images, meta.scale, summary.recipe.batch_size))
+    // As the run did, so that the figures are its own to the bit.
+    let model = model.with_kernel(summary.recipe.kernel)?;
+    let classification = validation_images(&summary.recipe, data)
+        .and_then(|images| images.with_scale(meta.scale))
+        .and_then(|images| ClassificationReport::of(&model, &images, summary.recipe.batch_size))
         .map_err(|error| error.to_string());
-    let kept =
-        Kept { name: folder.display().to_string(), summary, history, model, image_size: meta.image_size, findings };
+    let kept = Kept {
+        name: folder.display().to_string(),
+        summary,
+        history,
+        model,
+        image_size: meta.image_size,
+        classification,
+    };
     report::write(folder, &kept.view())?;
     print(&format!("{}\n", folder.join(folder::REPORT).display()))?;
-    if let Err(reason) = &kept.findings {
+    if let Err(reason) = &kept.classification {
         tell("note", &format!("{}: made without its validation images: {reason}", folder.display()));
     }
     Ok(kept)
@@ -127,8 +134,8 @@ fn remake(folder: &Path, data: Option<&Path>) -> Result<Kept> {
 
 impl Kept {
     fn view(&self) -> report::Run<'_> {
-        let Kept { name, summary, history, model, image_size, findings } = self;
-        report::Run { name, summary, history, model, image_size: *image_size, findings: findings.clone() }
+        let Kept { name, summary, history, model, image_size, classification } = self;
+        report::Run { name, summary, history, model, image_size: *image_size, classification: classification.clone() }
     }
 }
 

@@ -82,7 +82,7 @@ impl EventFiles {
                 let share = (within + 1) as f64 / per_epoch as f64;
                 let time = self.ends.get(epoch).zip(history.epochs.get(epoch));
                 let time = time.map_or(0.0, |(end, record)| batch_time(*end, record, before == 0, share));
-                file.add(time, step, "batch", f64::from(batch.loss), BatchRecord::accuracy(batch))?;
+                file.add(time, step, "batch", f64::from(batch.loss()), BatchRecord::accuracy(batch))?;
             }
             file.flush()?;
         }

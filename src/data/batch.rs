@@ -1,59 +1,64 @@
 //! One batch as f32, in buffers that are filled again and again. It knows which blocks of its rows hold only zeros, and
 //! not where the rows come from.
 
-use super::Scale;
-use crate::kernels::occupancy::{BLOCK, SparseRows, blocks_per_row, words_per_row};
+use super::{Dataset, Scale, TargetColumns, Targets};
 use crate::kernels::pixels::{ScaledRows, Selection, scale_rows};
-use crate::kernels::{AlignedVec, Features, SimdLevel};
+use crate::kernels::sparse::{BLOCK, blocks_per_row, words_per_row};
+use crate::kernels::{AlignedVec, Rows, SimdLevel, SparseRows};
 
-/// The features and labels of some samples. [`Loader::load`](super::Loader::load) fills it; as [`Features`] it goes into a
-/// network, which then leaves out what is zero.
+/// The features and targets of some samples. [`Loader::load`](super::Loader::load) fills it. A network that takes it leaves
+/// out what is zero.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     blocks: Blocks,
     /// What the blocks of zero pixels are, which are left out there.
-    blank: f32,
-    /// `[len, width]`, or empty where zero pixels are 0: then the blocks say it all.
+    fill: f32,
+    /// `[len, width]`, or empty where the blocks say it all.
     x: AlignedVec,
-    labels: Vec<u8>,
-    level: SimdLevel,
+    /// Whether `x` does not say it all, and the blocks do.
+    sparse: bool,
+    width: usize,
+    len: usize,
+    /// `[len]`, if targets are classes.
+    labels: Vec<u32>,
+    /// `[len, outputs]`, if targets are values.
+    values: Vec<f32>,
+    classes: bool,
+    /// `[len]`, if samples have weights.
+    weights: Vec<f32>,
+    weighted: bool,
 }
 
 /// Rows without their blocks of zero pixels; the fields are those of [`SparseRows`].
 #[derive(Debug, Clone, Default)]
 struct Blocks {
     width: usize,
-    occupied: Vec<u64>,
+    mask: Vec<u64>,
     blocks: AlignedVec,
     starts: Vec<usize>,
 }
 
 impl Blocks {
     fn rows(&self) -> SparseRows<'_, f32> {
-        SparseRows {
-            occupied: &self.occupied,
-            width: self.width,
-            blocks: self.blocks.as_chunks().0,
-            starts: &self.starts,
-        }
+        SparseRows { mask: &self.mask, width: self.width, blocks: self.blocks.as_chunks().0, starts: &self.starts }
     }
 
-    /// Writes all rows in full, with `blank` for what is left out: `x: [rows, width]`, overwritten.
-    fn copy(&self, blank: f32, x: &mut [f32]) {
+    /// Writes all rows as dense values, with `fill` for what is left out: `x: [rows, width]`, overwritten.
+    fn copy(&self, fill: f32, x: &mut [f32]) {
         // Rows of no features fill nothing.
         for (index, x) in x.chunks_exact_mut(self.width.max(1)).enumerate() {
-            self.rows().copy_row(index, blank, x);
+            self.rows().copy_row(index, fill, x);
         }
     }
 
     /// Room for `len` rows of `width` features, whatever they hold.
     fn resize(&mut self, len: usize, width: usize) -> ScaledRows<'_> {
         self.width = width;
-        self.occupied.resize(len * words_per_row(width), 0);
+        self.mask.resize(len * words_per_row(width), 0);
         self.blocks.set_len(len * blocks_per_row(width) * BLOCK);
         self.starts.clear();
         self.starts.resize(len + 1, 0);
-        ScaledRows { occupied: &mut self.occupied, blocks: self.blocks.as_chunks_mut().0, starts: &mut self.starts }
+        ScaledRows { mask: &mut self.mask, blocks: self.blocks.as_chunks_mut().0, starts: &mut self.starts }
     }
 }
 
@@ -63,58 +68,92 @@ impl Batch {
         Self::default()
     }
 
-    /// The same, filled on a given SIMD level.
-    pub fn at_level(self, level: SimdLevel) -> Self {
-        Batch { level, ..self }
-    }
-
     /// How many samples it holds.
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.len
     }
 
+    /// Whether it holds no sample.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.len == 0
     }
 
     /// `[len, width]`, row-major. A copy: a batch is kept without its blocks of zeros.
     pub fn x(&self) -> Vec<f32> {
-        let mut x = vec![0.0; self.len() * self.blocks.width];
-        self.blocks.copy(self.blank, &mut x);
+        if !self.sparse {
+            return self.x.to_vec();
+        }
+        let mut x = vec![0.0; self.len * self.width];
+        self.blocks.copy(self.fill, &mut x);
         x
     }
 
-    /// `[len]`: class numbers.
-    pub fn labels(&self) -> &[u8] {
-        &self.labels
+    /// The features in the encoding that they are kept in, as an operand of a kernel.
+    #[doc(hidden)]
+    pub fn rows(&self) -> Rows<'_> {
+        if self.sparse { Rows::Sparse(self.blocks.rows()) } else { Rows::Dense(&self.x) }
     }
 
-    /// Fills it with some columns of some rows; `labels` are theirs.
-    pub(super) fn fill(
+    /// What its samples should give.
+    pub fn targets(&self) -> Targets<'_> {
+        if self.classes { Targets::Classes(&self.labels) } else { Targets::Values(&self.values) }
+    }
+
+    /// `[len]`: what each sample counts; `None` where all count the same.
+    pub fn weights(&self) -> Option<&[f32]> {
+        self.weighted.then_some(&*self.weights)
+    }
+
+    /// Fills it with some columns of some images.
+    pub(super) fn fill_pixels(
         &mut self,
+        simd: SimdLevel,
         scale: Scale,
         images: SparseRows<'_, u8>,
         selection: Selection<'_>,
-        labels: impl Iterator<Item = u8>,
     ) {
-        let (len, width) = (selection.rows.len(), selection.width);
-        self.labels.clear();
-        self.labels.extend(labels);
-        let scaled = self.blocks.resize(len, width);
-        if width > 0 {
-            scale_rows(self.level, scale.of_pixels(), images, selection, scaled);
+        (self.len, self.width) = (selection.rows.len(), selection.width);
+        let scaled = self.blocks.resize(self.len, self.width);
+        if self.width > 0 {
+            scale_rows(simd, scale.of_pixels(), images, selection, scaled);
         }
-        self.blank = scale.apply(0);
-        self.x.set_len(if self.blank == 0.0 { 0 } else { len * width });
-        self.blocks.copy(self.blank, &mut self.x);
+        self.fill = scale.apply(0);
+        // Zeros that become another number cannot be left out.
+        self.sparse = self.fill == 0.0 && self.len > 0;
+        self.x.set_len(if self.sparse { 0 } else { self.len * self.width });
+        self.blocks.copy(self.fill, &mut self.x);
     }
-}
 
-impl<'a> From<&'a Batch> for Features<'a> {
-    fn from(batch: &'a Batch) -> Self {
-        match batch.blank == 0.0 && !batch.is_empty() {
-            true => Features::Sparse(batch.blocks.rows()),
-            false => Features::Dense(&batch.x),
+    /// Fills it with some columns of some rows of numbers. `values: [n, width]`.
+    pub(super) fn fill_values(&mut self, values: &[f32], width: usize, rows: &[u32], columns: std::ops::Range<usize>) {
+        (self.len, self.width, self.sparse) = (rows.len(), columns.len(), false);
+        self.x.set_len(self.len * self.width);
+        // Rows of no columns fill nothing.
+        for (x, row) in self.x.chunks_exact_mut(self.width.max(1)).zip(rows) {
+            x.copy_from_slice(&values[*row as usize * width..][columns.clone()]);
+        }
+    }
+
+    /// Fills it with the targets and weights of the same rows.
+    pub(super) fn fill_targets(&mut self, data: &Dataset, rows: &[u32]) {
+        match data.targets() {
+            TargetColumns::Classes { labels, .. } => {
+                self.classes = true;
+                self.labels.clear();
+                self.labels.extend(rows.iter().map(|row| u32::from(labels[*row as usize])));
+            }
+            TargetColumns::Values { values, width } => {
+                self.classes = false;
+                self.values.clear();
+                for row in rows {
+                    self.values.extend_from_slice(&values[*row as usize * width..][..*width]);
+                }
+            }
+        }
+        self.weights.clear();
+        self.weighted = data.weights().is_some();
+        if let Some(weights) = data.weights() {
+            self.weights.extend(rows.iter().map(|row| weights[*row as usize]));
         }
     }
 }

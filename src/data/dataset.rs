@@ -1,46 +1,31 @@
-//! A set of labelled images as bytes, in memory and as a folder in MNIST's layout.
-//! It must not know how pixels are scaled, nor which rows take part in a run.
+//! A set of samples in memory: columns, targets, and where it is asked for, weights. It must not know where the data come from,
+//! nor which rows take part in a run.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-
-use super::idx;
+use super::columns::Columns;
 use super::rows::Rows;
-use crate::error::{Error, IdxFault, Result};
+use super::{Scale, TargetColumns};
+use crate::error::{Error, Result};
 
-/// Labels are bytes, so there are no more classes than these.
-const MAX_CLASSES: usize = 256;
-
-/// Images, a byte per pixel, and the class number of each.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Samples: for each a row of columns, a target and maybe a weight.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
-    /// `[len, rows * columns]`
-    rows: Rows,
-    /// `[len]`, each below `classes`
-    labels: Vec<u8>,
+    columns: Columns,
+    targets: TargetColumns,
+    /// `[len]`
+    weights: Option<Vec<f32>>,
     image_size: (usize, usize),
-    classes: usize,
     source: String,
 }
 
-/// Which half of a folder in MNIST's layout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Split {
-    /// The files whose names begin with `train`.
-    Train,
-    /// The files whose names begin with `t10k`.
-    Test,
-}
-
 impl Dataset {
-    /// A set of `labels.len()` images of `image_size` (rows, columns).
+    /// A set of `labels.len()` images of `image_size` (rows, columns), a byte per pixel, which become `pixel / 255` unless
+    /// [`with_scale`](Self::with_scale) says otherwise.
     /// `pixels`: `[labels.len(), rows * columns]`, an image after the other, row by row; `labels`: each below `classes`.
     /// `source` says where the data come from, for errors and reports.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the lengths do not fit, `classes` is not within 2 to 256, or a label is no class number.
-    pub fn new(
+    /// [`Error::Shape`] if the lengths do not fit, `classes` is not within 2 to 65,536, or a label is no class number.
+    pub fn images(
         pixels: Vec<u8>,
         labels: Vec<u8>,
         image_size: (usize, usize),
@@ -59,50 +44,139 @@ impl Dataset {
         let mut packed = Rows::new(rows * columns);
         packed.extend(&pixels);
         packed.shrink();
-        Self::from_rows(packed, labels, image_size, classes, source)
+        let labels = labels.into_iter().map(u16::from).collect();
+        Self::from_rows(packed, TargetColumns::Classes { labels, classes }, image_size, source)
     }
 
-    /// A set of rows that are as many as the labels and as wide as the image size says.
-    fn from_rows(
+    /// A set of images that are as many as the targets and as wide as the image size says.
+    pub(super) fn from_rows(
         rows: Rows,
-        labels: Vec<u8>,
+        targets: TargetColumns,
         image_size: (usize, usize),
-        classes: usize,
         source: String,
     ) -> Result<Self> {
-        if !(2..=MAX_CLASSES).contains(&classes) {
-            return Err(refusal(&source, "classes", format!("2 to {MAX_CLASSES}"), classes.to_string()));
-        }
-        if let Some(index) = first_label_beyond(&labels, classes) {
-            let what = format!("label of row {index}");
-            return Err(refusal(&source, &what, format!("below {classes}"), labels[index].to_string()));
-        }
-        Ok(Self { rows, labels, image_size, classes, source })
+        targets.check(&source)?;
+        Ok(Self { columns: Columns::Bytes { rows, scale: Scale::Unit }, targets, weights: None, image_size, source })
     }
 
-    /// Number of images.
+    /// A set of numbers. `x`: `[n, features]`, a row after the other, all finite; `targets`: of `n` samples.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the lengths do not fit, there are no features, a number is not finite, or the targets are not valid.
+    ///
+    /// ```
+    /// use flatnet::data::{Dataset, TargetColumns};
+    /// let targets = TargetColumns::Values { values: vec![0.5, 1.5], width: 1 };
+    /// let set = Dataset::from_values(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3, targets, "by hand".into())?;
+    /// assert_eq!((set.len(), set.features(), set.outputs()), (2, 3, 1));
+    /// # Ok::<(), flatnet::Error>(())
+    /// ```
+    pub fn from_values(x: Vec<f32>, features: usize, targets: TargetColumns, source: String) -> Result<Self> {
+        targets.check(&source)?;
+        if features == 0 || targets.len().checked_mul(features) != Some(x.len()) {
+            let expected = format!("{} rows of {features} (at least 1), as many as targets", targets.len());
+            return Err(refusal(&source, "values", expected, x.len().to_string()));
+        }
+        if let Some(at) = x.iter().position(|value| !value.is_finite()) {
+            let what = format!("row {}, column {}", at / features, at % features);
+            return Err(refusal(&source, &what, "a finite number".into(), x[at].to_string()));
+        }
+        let columns = Columns::Values { values: x, width: features };
+        Ok(Self { columns, targets, weights: None, image_size: (1, features), source })
+    }
+
+    /// The same with a weight for each sample, by which it counts in losses and their means.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are more or fewer than samples, one is negative or not finite, or all are 0.
+    pub fn with_weights(self, weights: Vec<f32>) -> Result<Self> {
+        let refuse = |expected: String, found: String| Err(refusal(&self.source, "weights", expected, found));
+        if weights.len() != self.len() {
+            return refuse(format!("{}, one for each sample", self.len()), weights.len().to_string());
+        }
+        if let Some(at) = weights.iter().position(|weight| !(weight.is_finite() && *weight >= 0.0)) {
+            return refuse("finite numbers of at least 0".into(), format!("{} at row {at}", weights[at]));
+        }
+        if weights.iter().all(|weight| *weight == 0.0) {
+            return refuse("one that is not 0, at least".into(), "zeros only".into());
+        }
+        Ok(Self { weights: Some(weights), ..self })
+    }
+
+    /// The same with another scale of its pixels.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a set of numbers, which have no scale, unless it is [`Scale::Unit`], the default.
+    pub fn with_scale(self, scale: Scale) -> Result<Self> {
+        match self.columns {
+            Columns::Bytes { rows, .. } => Ok(Self { columns: Columns::Bytes { rows, scale }, ..self }),
+            Columns::Values { .. } if scale == Scale::Unit => Ok(self),
+            Columns::Values { .. } => {
+                Err(refusal(&self.source, "columns", "pixels, for a scale".into(), "numbers".into()))
+            }
+        }
+    }
+
+    /// How its pixels become numbers; `None` where its columns are numbers already.
+    pub fn scale(&self) -> Option<Scale> {
+        match self.columns {
+            Columns::Bytes { scale, .. } => Some(scale),
+            Columns::Values { .. } => None,
+        }
+    }
+
+    /// Number of samples.
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.targets.len()
     }
 
-    /// Whether there is no image.
+    /// Whether there is no sample.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.len() == 0
     }
 
-    /// Pixels per image.
+    /// Columns of a sample: of an image, its pixels.
     pub fn features(&self) -> usize {
         self.image_size.0 * self.image_size.1
     }
 
-    /// Rows and columns of an image.
+    /// Rows and columns of an image; 1 and the number of features of samples that are no images.
     pub fn image_size(&self) -> (usize, usize) {
         self.image_size
     }
 
-    /// Number of classes; every label is below it.
+    /// What its samples should give.
+    pub fn targets(&self) -> &TargetColumns {
+        &self.targets
+    }
+
+    /// `[len]`: what each sample counts; `None` where all count the same.
+    pub fn weights(&self) -> Option<&[f32]> {
+        self.weights.as_deref()
+    }
+
+    /// Number of classes, every label being below it; 0 where targets are values.
     pub fn classes(&self) -> usize {
-        self.classes
+        match self.targets {
+            TargetColumns::Classes { classes, .. } => classes,
+            TargetColumns::Values { .. } => 0,
+        }
+    }
+
+    /// How many outputs a network for it has: one for each class, or for each value of a sample.
+    pub fn outputs(&self) -> usize {
+        match self.targets {
+            TargetColumns::Classes { classes, .. } => classes,
+            TargetColumns::Values { width, .. } => width,
+        }
+    }
+
+    /// All class numbers, `[len]`; none where targets are values.
+    pub fn labels(&self) -> &[u16] {
+        match &self.targets {
+            TargetColumns::Classes { labels, .. } => labels,
+            TargetColumns::Values { .. } => &[],
+        }
     }
 
     /// Where the data come from.
@@ -110,323 +184,70 @@ impl Dataset {
         &self.source
     }
 
-    /// Image `index`, which is below `len`: `[features]`. A copy: a set keeps its images without their blocks of zeros.
+    /// Image `index`, which is below `len`: `[features]`; empty where columns are numbers. A copy: a set keeps its images
+    /// without their blocks of zeros.
     pub fn row(&self, index: usize) -> Vec<u8> {
+        let Columns::Bytes { rows, .. } = &self.columns else { return Vec::new() };
         let mut row = vec![0; self.features()];
-        self.rows.copy(index, &mut row);
+        rows.copy(index, &mut row);
         row
     }
 
-    /// All images, one after the other: `[len, features]`. A copy.
+    /// All images, one after the other: `[len, features]`; empty where columns are numbers. A copy.
     pub fn pixels(&self) -> Vec<u8> {
+        let Columns::Bytes { rows, .. } = &self.columns else { return Vec::new() };
         let mut pixels = vec![0; self.len() * self.features()];
         for (index, row) in pixels.chunks_exact_mut(self.features()).enumerate() {
-            self.rows.copy(index, row);
+            rows.copy(index, row);
         }
         pixels
     }
 
-    pub(super) fn rows(&self) -> &Rows {
-        &self.rows
+    pub(super) fn columns(&self) -> &Columns {
+        &self.columns
     }
 
-    /// All class numbers: `[len]`.
-    pub fn labels(&self) -> &[u8] {
-        &self.labels
-    }
-
-    /// A set of the images `rows`, each below `len`, in that order.
+    /// A set of the samples `rows`, each below `len`, in that order.
     pub fn select(&self, rows: &[u32]) -> Dataset {
-        let labels = rows.iter().map(|row| self.labels[*row as usize]).collect();
-        Dataset { rows: self.rows.select(rows), labels, source: self.source.clone(), ..*self }
-    }
-}
-
-/// Writes each label as a row of zeros with a one at its class.
-/// `labels`: `[n]`, each below `classes`, which is at least 1; `out`: `[n, classes]`, overwritten.
-///
-/// # Panics
-/// If a label is no class number; those of a [`Dataset`] always are.
-///
-/// ```
-/// let mut targets = [f32::NAN; 6];
-/// flatnet::data::one_hot(&[2, 0], 3, &mut targets);
-/// assert_eq!(targets, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
-/// ```
-pub fn one_hot(labels: &[u8], classes: usize, out: &mut [f32]) {
-    debug_assert_eq!(out.len(), labels.len() * classes);
-    out.fill(0.0);
-    for (row, &label) in out.chunks_exact_mut(classes).zip(labels) {
-        row[usize::from(label)] = 1.0;
-    }
-}
-
-/// Reads one split of a folder in MNIST's layout: `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, or
-/// `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`. Each may end in `.gz` (a raw file is preferred), and may be
-/// spelled with a dot before `idx`.
-///
-/// A set has as many classes as its *training* labels say: the largest of them and 1 more, at least 2. The test split
-/// therefore reads the training labels too, so that both splits always agree; a test label beyond them is an error.
-///
-/// # Errors
-/// [`Error::DataFolder`] if the folder or a file is missing, [`Error::Io`] and [`Error::Idx`] as [`idx::read`], the latter
-/// also if one kind of file stands in place of the other, the counts differ, or a label is out of range.
-pub fn load_split(dir: &Path, split: Split) -> Result<Dataset> {
-    let files = Files::find(dir, split)?;
-    let images = read_images(&files.images)?;
-    let labels = read_labels(&files.labels)?;
-    let classes = match split {
-        Split::Train => count_classes(&labels),
-        Split::Test => count_classes(&read_labels(&find(dir, Split::Train, Kind::Labels)?)?),
-    };
-    files.join(dir, images, labels, classes)
-}
-
-/// Reads both splits, training first, with images of the same size; see [`load_split`]. Two threads share the work.
-///
-/// # Errors
-/// As [`load_split`]; [`Error::Shape`] if the images of the two splits differ in size.
-pub fn load_mnist_folder(dir: &Path) -> Result<(Dataset, Dataset)> {
-    let train = Files::find(dir, Split::Train)?;
-    let test = Files::find(dir, Split::Test)?;
-    // The training images are by far the largest file: all others fit into the time that they take.
-    let (train_images, others) = std::thread::scope(|scope| {
-        let others = std::thread::Builder::new()
-            .spawn_scoped(scope, || {
-                Ok((read_labels(&train.labels)?, read_images(&test.images)?, read_labels(&test.labels)?))
-            })
-            .map_err(|error| Error::Threads { threads: 1, problem: error.to_string() })?;
-        let train_images = read_images(&train.images);
-        let others: Result<_> = others.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Ok::<_, Error>((train_images, others))
-    })?;
-    let train_images = train_images?;
-    let (train_labels, test_images, test_labels) = others?;
-
-    let classes = count_classes(&train_labels);
-    let train_set = train.join(dir, train_images, train_labels, classes)?;
-    let test_set = test.join(dir, test_images, test_labels, classes)?;
-    let ((rows, columns), found) = (train_set.image_size, test_set.image_size);
-    if found != (rows, columns) {
-        return Err(Error::Shape {
-            place: test.images.display().to_string(),
-            expected: format!("images of {rows} x {columns}, as in {}", train.images.display()),
-            found: format!("{} x {}", found.0, found.1),
-        });
-    }
-    Ok((train_set, test_set))
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Images,
-    Labels,
-}
-
-/// The two files of a split.
-struct Files {
-    images: PathBuf,
-    labels: PathBuf,
-}
-
-impl Files {
-    fn find(dir: &Path, split: Split) -> Result<Files> {
-        Ok(Files { images: find(dir, split, Kind::Images)?, labels: find(dir, split, Kind::Labels)? })
-    }
-
-    /// Puts what the two files hold together.
-    fn join(&self, dir: &Path, images: Images, labels: Vec<u8>, classes: usize) -> Result<Dataset> {
-        let fail = |offset, fault| Err(Error::Idx { path: self.labels.clone(), offset, fault });
-        let ([count, rows, columns], images) = images;
-        if labels.len() != count {
-            let image_file = self.images.clone();
-            return fail(4, IdxFault::CountMismatch { labels: labels.len(), images: count, image_file });
+        Dataset {
+            columns: self.columns.select(rows),
+            targets: self.targets.select(rows),
+            weights: self.weights.as_ref().map(|weights| rows.iter().map(|row| weights[*row as usize]).collect()),
+            image_size: self.image_size,
+            source: self.source.clone(),
         }
-        if let Some(index) = first_label_beyond(&labels, classes) {
-            return fail(LABELS_START + index as u64, IdxFault::LabelRange { label: labels[index], classes });
-        }
-        Dataset::from_rows(images, labels, (rows, columns), classes, dir.display().to_string())
-    }
-}
-
-/// Where the values of an IDX file of one dimension begin.
-const LABELS_START: u64 = 8;
-
-fn find(dir: &Path, split: Split, kind: Kind) -> Result<PathBuf> {
-    let split_name = match split {
-        Split::Train => "train",
-        Split::Test => "t10k",
-    };
-    let (kind_name, dimensions) = match kind {
-        Kind::Images => ("images", 3),
-        Kind::Labels => ("labels", 1),
-    };
-    let mut names = Vec::new();
-    for ending in ["", ".gz"] {
-        for separator in ['-', '.'] {
-            names.push(format!("{split_name}-{kind_name}{separator}idx{dimensions}-ubyte{ending}"));
-        }
-    }
-    for name in &names {
-        let path = dir.join(name);
-        match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => return Ok(path),
-            Ok(_) => {}
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            Err(source) => return Err(Error::Io { path, action: "open", source }),
-        }
-    }
-    let problem = match fs::metadata(dir) {
-        Ok(metadata) if metadata.is_dir() => {
-            let wanted_for = match (split, kind) {
-                (Split::Train, Kind::Labels) => " (it also says how many classes the test split has)",
-                _ => "",
-            };
-            format!(
-                "no file of {split_name} {kind_name}{wanted_for}: looked for {}; \
-                 put it there, or name another folder with --data DIR",
-                names.join(", ")
-            )
-        }
-        Ok(_) => "not a folder; name the folder that holds the data with --data DIR".into(),
-        Err(_) => format!(
-            "no such folder; looked there for {} and its like; name the folder that holds the data with --data DIR",
-            names[0]
-        ),
-    };
-    Err(Error::DataFolder { path: dir.to_path_buf(), problem })
-}
-
-/// Images, their rows, their columns; and the pixels, a row for each image.
-type Images = ([usize; 3], Rows);
-
-/// Packs the images as they come, so that all of their bytes are never in memory at once.
-fn read_images(path: &Path) -> Result<Images> {
-    /// Enough for one run to cost little, and little enough to stay in L2.
-    const RUN_BYTES: usize = 256 * 1024;
-    let mut values = idx::Values::open(path)?;
-    let [_, height, width] = values.dims()[..] else {
-        let fault = IdxFault::NotImages { found: values.dims().len() };
-        return Err(Error::Idx { path: path.to_path_buf(), offset: 3, fault });
-    };
-    let image = height * width;
-    let run = (RUN_BYTES / image).max(1) * image;
-    let (mut rows, mut bytes) = (Rows::new(image), Vec::new());
-    while values.left() > 0 {
-        values.take(&mut bytes, run.min(values.left()))?;
-        rows.extend(&bytes);
-    }
-    rows.shrink();
-    let dims = values.finish()?;
-    Ok(([dims[0], height, width], rows))
-}
-
-fn read_labels(path: &Path) -> Result<Vec<u8>> {
-    let array = idx::read(path)?;
-    match array.dims.len() {
-        1 => Ok(array.bytes),
-        found => Err(Error::Idx { path: path.to_path_buf(), offset: 3, fault: IdxFault::NotLabels { found } }),
     }
 }
 
 /// The error that `what` of the set from `source` is not as expected.
-fn refusal(source: &str, what: &str, expected: String, found: String) -> Error {
+pub(super) fn refusal(source: &str, what: &str, expected: String, found: String) -> Error {
     Error::Shape { place: format!("{source}: {what}"), expected, found }
-}
-
-fn count_classes(labels: &[u8]) -> usize {
-    let largest = labels.iter().copied().max().map_or(0, usize::from);
-    (largest + 1).max(2)
-}
-
-fn first_label_beyond(labels: &[u8], classes: usize) -> Option<usize> {
-    labels.iter().position(|&label| usize::from(label) >= classes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::idx::IdxArray;
-    use flate2::read::GzDecoder;
-    use sha2::{Digest, Sha256};
-    use std::io::Read;
-
-    const MNIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/mnist");
-
-    fn sha256(bytes: &[u8]) -> String {
-        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// Rows of the table in `data/README.md`: name, bytes, SHA-256.
-    fn published_digests() -> Vec<(&'static str, usize, &'static str)> {
-        let rows: Vec<_> = include_str!("../../data/README.md")
-            .lines()
-            .filter(|line| line.contains("-ubyte |"))
-            .map(|line| {
-                let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-                (cells[1], cells[2].replace(',', "").parse().unwrap(), cells[4])
-            })
-            .collect();
-        assert_eq!(rows.len(), 4);
-        rows
-    }
-
-    #[test]
-    fn the_bundled_files_are_the_published_ones() {
-        for (name, bytes, digest) in published_digests() {
-            let packed = fs::read(Path::new(MNIST).join(format!("{name}.gz"))).unwrap();
-            let mut unpacked = Vec::new();
-            GzDecoder::new(&packed[..]).read_to_end(&mut unpacked).unwrap();
-            assert_eq!(unpacked.len(), bytes, "{name}");
-            assert_eq!(sha256(&unpacked), digest, "{name}");
-        }
-    }
-
-    #[test]
-    fn what_is_read_from_the_bundled_files_is_written_as_published() {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, _, digest) in published_digests() {
-            let array = idx::read(&Path::new(MNIST).join(format!("{name}.gz"))).unwrap();
-            idx::write(&folder.path().join(name), &array).unwrap();
-            assert_eq!(sha256(&fs::read(folder.path().join(name)).unwrap()), digest, "{name}");
-        }
-        // The folder now holds raw files: they load as the packed ones do.
-        let (train, test) = load_mnist_folder(Path::new(MNIST)).unwrap();
-        let (raw_train, raw_test) = load_mnist_folder(folder.path()).unwrap();
-        assert!(raw_train.rows == train.rows && raw_train.labels == train.labels);
-        assert!(raw_test.rows == test.rows && raw_test.labels == test.labels);
-    }
-
-    #[test]
-    fn mnist_is_mnist() {
-        let (train, test) = load_mnist_folder(Path::new(MNIST)).unwrap();
-        assert_eq!((train.len(), test.len()), (60_000, 10_000));
-        for (split, set) in [(Split::Train, &train), (Split::Test, &test)] {
-            assert_eq!((set.image_size(), set.features(), set.classes()), ((28, 28), 784, 10));
-            assert_eq!(set.source(), MNIST);
-            assert!(load_split(Path::new(MNIST), split).unwrap() == *set);
-        }
-        assert_eq!(train.labels()[..10], [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]);
-        assert_eq!(test.labels()[..10], [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]);
-        // Known of the set: 67 pixels are zero in every training image.
-        let mut seen = [0_u8; 784];
-        for index in 0..train.len() {
-            seen.iter_mut().zip(train.row(index)).for_each(|(seen, pixel)| *seen |= pixel);
-        }
-        assert_eq!(seen.iter().filter(|&&seen| seen == 0).count(), 67);
-    }
 
     fn small() -> Dataset {
-        Dataset::new(vec![1, 2, 3, 4, 5, 6], vec![0, 2, 1], (1, 2), 3, "small".into()).unwrap()
+        Dataset::images(vec![1, 2, 3, 4, 5, 6], vec![0, 2, 1], (1, 2), 3, "small".into()).unwrap()
+    }
+
+    fn classes(labels: Vec<u16>, classes: usize) -> TargetColumns {
+        TargetColumns::Classes { labels, classes }
     }
 
     #[test]
     fn select_copies_rows_in_the_order_asked() {
-        let picked = small().select(&[2, 0, 2]);
+        let picked = small().with_weights(vec![0.5, 1.5, 2.5]).unwrap().select(&[2, 0, 2]);
         assert_eq!(picked.pixels(), [5, 6, 1, 2, 5, 6]);
         assert_eq!(picked.labels(), [1, 0, 1]);
+        assert_eq!(picked.weights(), Some(&[2.5, 0.5, 2.5][..]));
         assert_eq!((picked.len(), picked.row(1), picked.classes(), picked.source()), (3, vec![1, 2], 3, "small"));
         assert!(small().select(&[]).is_empty());
+        let targets = TargetColumns::Values { values: vec![1.0, 2.0, 3.0, 4.0], width: 2 };
+        let numbers = Dataset::from_values(vec![0.1, 0.2], 1, targets, "numbers".into()).unwrap().select(&[1]);
+        assert_eq!(*numbers.targets(), TargetColumns::Values { values: vec![3.0, 4.0], width: 2 });
+        assert_eq!((numbers.len(), numbers.outputs(), numbers.classes(), numbers.labels()), (1, 2, 0, &[][..]));
     }
 
     #[test]
@@ -436,92 +257,50 @@ mod tests {
             (0, vec![0], (usize::MAX, 2), 2, "s: pixels: expected 1 x 18446744073709551615 x 2"),
             (0, vec![], (0, 2), 2, "s: image size: expected at least 1 x 1, found 0 x 2"),
             (0, vec![], (2, 0), 2, "s: image size: expected at least 1 x 1, found 2 x 0"),
-            (2, vec![0, 0], (1, 1), 1, "s: classes: expected 2 to 256, found 1"),
-            (2, vec![0, 0], (1, 1), 257, "s: classes: expected 2 to 256, found 257"),
+            (2, vec![0, 0], (1, 1), 1, "s: classes: expected 2 to 65536, found 1"),
+            (2, vec![0, 0], (1, 1), 65_537, "s: classes: expected 2 to 65536, found 65537"),
             (2, vec![1, 7], (1, 1), 7, "s: label of row 1: expected below 7, found 7"),
         ] {
-            let error = Dataset::new(vec![0; pixels], labels, size, classes, "s".into()).unwrap_err();
+            let error = Dataset::images(vec![0; pixels], labels, size, classes, "s".into()).unwrap_err();
             assert!(error.to_string().starts_with(wanted), "{error}");
         }
-        assert!(Dataset::new(vec![0; 2], vec![1, 255], (1, 1), 256, "s".into()).is_ok());
-    }
-
-    /// A folder in MNIST's layout with images of 1 x 2 pixels and these labels.
-    fn folder(train_labels: &[u8], test_labels: &[u8]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for (split, labels) in [("train", train_labels), ("t10k", test_labels)] {
-            let images = IdxArray { dims: vec![labels.len(), 1, 2], bytes: vec![9; labels.len() * 2] };
-            let labels = IdxArray { dims: vec![labels.len()], bytes: labels.to_vec() };
-            idx::write(&folder.path().join(format!("{split}-images-idx3-ubyte")), &images).unwrap();
-            idx::write(&folder.path().join(format!("{split}-labels-idx1-ubyte")), &labels).unwrap();
-        }
-        folder
+        assert!(Dataset::images(vec![0; 2], vec![1, 255], (1, 1), 256, "s".into()).is_ok());
     }
 
     #[test]
-    fn the_training_labels_say_how_many_classes_both_splits_have() {
-        for (train_labels, test_labels, classes) in
-            [(&[0, 4][..], &[1][..], 5), (&[0], &[0, 1], 2), (&[255], &[255], 256)]
-        {
-            let folder = folder(train_labels, test_labels);
-            let (train, test) = load_mnist_folder(folder.path()).unwrap();
-            assert_eq!((train.classes(), test.classes()), (classes, classes));
-            assert_eq!(load_split(folder.path(), Split::Test).unwrap(), test);
-        }
-    }
-
-    #[test]
-    fn raw_comes_before_gzip_and_both_spellings_are_found() {
-        let folder = folder(&[0, 1], &[1]);
-        let name = |name: &str| folder.path().join(name);
-        let load = || load_split(folder.path(), Split::Train).map(|set| set.labels()[0]);
-        // A folder under a file's name, as some downloads unpack to, is passed over.
-        fs::rename(name("train-labels-idx1-ubyte"), name("train-labels.idx1-ubyte")).unwrap();
-        fs::create_dir(name("train-labels-idx1-ubyte")).unwrap();
-        assert_eq!(load().unwrap(), 0);
-        for (file, first) in [("train-labels.idx1-ubyte.gz", 2), ("train-labels-idx1-ubyte.gz", 3)] {
-            idx::write_gz(&name(file), &IdxArray { dims: vec![2], bytes: vec![first, 0] }).unwrap();
-        }
-        assert_eq!(load().unwrap(), 0);
-        fs::remove_file(name("train-labels.idx1-ubyte")).unwrap();
-        assert_eq!(load().unwrap(), 3);
-        fs::remove_file(name("train-labels-idx1-ubyte.gz")).unwrap();
-        assert_eq!(load().unwrap(), 2);
-    }
-
-    #[test]
-    fn what_is_missing_is_named_with_all_its_spellings() {
-        let folder = folder(&[0, 1], &[1]);
-        fs::remove_file(folder.path().join("train-labels-idx1-ubyte")).unwrap();
-        let dir = folder.path().display();
-        for error in [
-            load_mnist_folder(folder.path()).unwrap_err(),
-            load_split(folder.path(), Split::Train).unwrap_err(),
-            load_split(folder.path(), Split::Test).unwrap_err(),
+    fn numbers_that_do_not_fit_together_are_refused() {
+        let values = |values: Vec<f32>, width| TargetColumns::Values { values, width };
+        let two = || classes(vec![0, 1], 2);
+        for (x, features, targets, wanted) in [
+            (vec![0.0; 3], 2, two(), "s: values: expected 2 rows of 2 (at least 1), as many as targets, found 3"),
+            (vec![], 0, two(), "s: values: expected 2 rows of 0 (at least 1)"),
+            (vec![0.0; 2], usize::MAX, two(), "s: values: expected 2 rows of 18446744073709551615"),
+            (vec![0.0, 1.0, 2.0, f32::NAN], 2, two(), "s: row 1, column 1: expected a finite number, found NaN"),
+            (vec![f32::INFINITY; 2], 1, two(), "s: row 0, column 0: expected a finite number, found inf"),
+            (vec![0.0; 2], 1, classes(vec![0, 65_535], 65_535), "s: label of row 1: expected below 65535, found 65535"),
+            (vec![0.0; 2], 1, values(vec![0.0; 3], 2), "s: target values: expected whole rows of 2"),
+            (vec![0.0; 2], 1, values(vec![], 0), "s: target values: expected whole rows of 0 (at least 1)"),
+            (vec![0.0; 2], 1, values(vec![0.0, 1.0, f32::NAN, 2.0], 2), "s: target 0 of row 1: expected a finite"),
         ] {
-            assert_eq!(
-                error.to_string(),
-                format!(
-                    "{dir}: no file of train labels (it also says how many classes the test split has): looked for \
-                     train-labels-idx1-ubyte, train-labels.idx1-ubyte, train-labels-idx1-ubyte.gz, \
-                     train-labels.idx1-ubyte.gz; put it there, or name another folder with --data DIR"
-                )
-            );
+            let error = Dataset::from_values(x, features, targets, "s".into()).unwrap_err();
+            assert!(error.to_string().starts_with(wanted), "{error}");
         }
-        let error = load_mnist_folder(&folder.path().join("nowhere")).unwrap_err().to_string();
-        assert!(error.contains("nowhere: no such folder") && error.contains("--data DIR"), "{error}");
-        let error = load_mnist_folder(&folder.path().join("t10k-labels-idx1-ubyte")).unwrap_err().to_string();
-        assert!(error.contains("t10k-labels-idx1-ubyte: not a folder"), "{error}");
+        let many = Dataset::from_values(vec![0.0; 2], 1, classes(vec![0, 65_535], 65_536), "s".into()).unwrap();
+        assert_eq!((many.outputs(), many.scale(), many.row(0), many.pixels()), (65_536, None, vec![], vec![]));
+        assert!(many.clone().with_scale(Scale::Unit).is_ok());
+        let error = many.with_scale(Scale::Standard { mean: 0.5, std: 1.0 }).unwrap_err();
+        assert_eq!(error.to_string(), "s: columns: expected pixels, for a scale, found numbers");
     }
 
     #[test]
-    fn the_images_of_both_splits_have_one_size() {
-        let folder = folder(&[0, 1], &[1]);
-        let images = folder.path().join("t10k-images-idx3-ubyte");
-        fs::remove_file(&images).unwrap();
-        idx::write(&images, &IdxArray { dims: vec![1, 2, 1], bytes: vec![0; 2] }).unwrap();
-        let error = load_mnist_folder(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("t10k-images-idx3-ubyte: expected images of 1 x 2"), "{error}");
-        assert!(error.ends_with("found 2 x 1"), "{error}");
+    fn weights_are_checked() {
+        for (weights, wanted) in [
+            (vec![1.0; 2], "small: weights: expected 3, one for each sample, found 2"),
+            (vec![1.0, -1.0, 1.0], "small: weights: expected finite numbers of at least 0, found -1 at row 1"),
+            (vec![1.0, 1.0, f32::NAN], "small: weights: expected finite numbers of at least 0, found NaN at row 2"),
+            (vec![0.0; 3], "small: weights: expected one that is not 0, at least, found zeros only"),
+        ] {
+            assert_eq!(small().with_weights(weights).unwrap_err().to_string(), wanted);
+        }
     }
 }

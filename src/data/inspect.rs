@@ -11,28 +11,35 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::known::{self, KnownFile};
-use super::unpack::{Extent, Unpacked};
+use super::source::unpack::{Extent, Unpacked};
 use crate::error::{Error, IdxFault, Result};
 
 /// An IDX file of any element type.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct IdxReport {
+    /// Path as it was given.
     pub file: String,
+    /// Whether it is packed.
     pub gzip: bool,
     /// Of the file as it lies on the disk.
     pub bytes: u64,
+    /// Its length once unpacked.
     pub unpacked_bytes: u64,
     /// What an element is, such as `unsigned byte`.
     pub element: &'static str,
+    /// Sizes of its dimensions.
     pub shape: Vec<u64>,
     /// Of the file as it lies on the disk.
     pub sha256: String,
     /// Of the IDX bytes; the same as `sha256` if the file is not packed.
     pub unpacked_sha256: String,
+    /// Which published file it is, if it is one.
     pub known: Option<Identity>,
     /// Known files of this size, if the digest is that of none.
     pub same_size_as: Vec<String>,
+    /// If it holds images.
     pub images: Option<Images>,
+    /// If it holds labels.
     pub labels: Option<Labels>,
     /// What looks wrong, a sentence each.
     pub suspicious: Vec<String>,
@@ -41,7 +48,9 @@ pub struct IdxReport {
 /// Which published file it is, by its digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Identity {
+    /// Name of the set.
     pub set: &'static str,
+    /// Name of the file in it.
     pub name: &'static str,
     /// Whether flatnet's own tests compare that digest with the file; otherwise it comes from a published list.
     pub checked: bool,
@@ -50,13 +59,17 @@ pub struct Identity {
 /// Three dimensions of bytes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Images {
+    /// How many there are.
     pub count: u64,
+    /// Height of an image.
     pub rows: u64,
+    /// Width of an image.
     pub columns: u64,
     /// Of all pixels, 0 to 255.
     pub mean: f64,
     /// Pixels that are the same in every image, and those of them that are 0.
     pub constant_pixels: u64,
+    /// Pixels that are 0 in every image.
     pub zero_pixels: u64,
     /// Images of which all pixels are equal.
     pub blank: u64,
@@ -69,6 +82,7 @@ pub struct Images {
 /// One dimension of bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Labels {
+    /// How many there are.
     pub count: u64,
     /// How often each label occurs, from 0 to the largest.
     pub histogram: Vec<u64>,

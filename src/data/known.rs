@@ -12,6 +12,7 @@
 /// A file as its set's authors published it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownFile {
+    /// Name of the set.
     pub set: &'static str,
     /// Its name, without `.gz`.
     pub name: &'static str,

@@ -7,10 +7,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, Dataset, Scale};
+use super::columns::Columns;
+use super::{Batch, Dataset};
 use crate::error::{Error, Result};
-use crate::kernels::occupancy::BLOCK;
+use crate::kernels::SimdLevel;
 use crate::kernels::pixels::Selection;
+use crate::kernels::sparse::BLOCK;
 use crate::{names, rng};
 
 /// The choice of `--shuffle`.
@@ -27,20 +29,20 @@ pub enum Shuffle {
 /// Cuts a set into batches. Threads may share it; between epochs, [`start_epoch`](Self::start_epoch) sets the order.
 ///
 /// ```
-/// use flatnet::data::{Batch, Dataset, Loader, Scale, Shuffle};
-/// let set = Dataset::new(vec![0, 51, 255], vec![0, 1, 1], (1, 1), 2, "three pixels".into())?;
-/// let loader = Loader::new(&set, Scale::Unit, 2, Shuffle::Never, 0)?;
+/// use flatnet::SimdLevel;
+/// use flatnet::data::{Batch, Dataset, Loader, Shuffle, Targets};
+/// let set = Dataset::images(vec![0, 51, 255], vec![0, 1, 1], (1, 1), 2, "three pixels".into())?;
+/// let loader = Loader::new(&set, 2, Shuffle::Never, 0)?;
 /// assert_eq!((loader.batches(), loader.batch_len(0), loader.batch_len(1)), (2, 2, 1));
 ///
 /// let mut batch = Batch::new();
-/// loader.load(0, &mut batch);
-/// assert_eq!((batch.x(), batch.labels()), (vec![0.0, 0.2], &[0, 1][..]));
+/// loader.load(0, SimdLevel::detect(), &mut batch);
+/// assert_eq!((batch.x(), batch.targets()), (vec![0.0, 0.2], Targets::Classes(&[0, 1])));
 /// # Ok::<(), flatnet::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Loader<'a> {
     dataset: &'a Dataset,
-    scale: Scale,
     batch_size: usize,
     shuffle: Shuffle,
     seed: u64,
@@ -53,12 +55,12 @@ impl<'a> Loader<'a> {
     ///
     /// # Errors
     /// [`Error::Setting`] if `batch_size` is 0, [`Error::Shape`] if the set has no rows or 2^32 of them.
-    pub fn new(dataset: &'a Dataset, scale: Scale, batch_size: usize, shuffle: Shuffle, seed: u64) -> Result<Self> {
+    pub fn new(dataset: &'a Dataset, batch_size: usize, shuffle: Shuffle, seed: u64) -> Result<Self> {
         if batch_size == 0 {
-            return Err(Error::Setting { name: "batch-size", found: "0".into(), expected: "at least 1".into() });
+            return Err(Error::Setting { name: "batch_size", found: "0".into(), expected: "at least 1".into() });
         }
         match u32::try_from(dataset.len()) {
-            Ok(rows) if rows > 0 => Ok(Self { dataset, scale, batch_size, shuffle, seed, order: (0..rows).collect() }),
+            Ok(rows) if rows > 0 => Ok(Self { dataset, batch_size, shuffle, seed, order: (0..rows).collect() }),
             _ => Err(Error::Shape {
                 place: dataset.source().into(),
                 expected: format!("1 to {} rows", u32::MAX),
@@ -70,11 +72,6 @@ impl<'a> Loader<'a> {
     /// The set whose rows these are.
     pub fn dataset(&self) -> &'a Dataset {
         self.dataset
-    }
-
-    /// How pixels become numbers.
-    pub fn scale(&self) -> Scale {
-        self.scale
     }
 
     /// Batches in an epoch, the last of which may be shorter.
@@ -112,24 +109,28 @@ impl<'a> Loader<'a> {
         &self.order[start..self.order.len().min(start.saturating_add(self.batch_size))]
     }
 
-    /// Fills `into` with `batch`: all features, scaled, and the labels.
-    pub fn load(&self, batch: usize, into: &mut Batch) {
-        self.load_columns(batch, 0..self.dataset.features(), into);
+    /// Fills `into` with `batch`: all features, scaled, the targets and the weights. Every level gives the same bits.
+    pub fn load(&self, batch: usize, simd: SimdLevel, into: &mut Batch) {
+        self.load_columns(batch, 0..self.dataset.features(), simd, into);
     }
 
     /// The same with some of the features only. `columns` begins at a whole block and lies within `0..features`.
-    pub(crate) fn load_columns(&self, batch: usize, columns: Range<usize>, into: &mut Batch) {
+    pub(crate) fn load_columns(&self, batch: usize, columns: Range<usize>, simd: SimdLevel, into: &mut Batch) {
         debug_assert!(columns.start.is_multiple_of(BLOCK) && columns.end <= self.dataset.features());
-        /// How many rows before its turn a row is asked for. Scaling this many takes longer than memory does to answer.
+        /// How many rows before its turn a row is prefetched. Scaling this many takes longer than memory does to answer.
         const AHEAD: usize = 8;
-        let start = batch.saturating_mul(self.batch_size);
         let rows = self.rows(batch);
-        // The last rows ask for the next batch's first.
-        let soon = &self.order[self.order.len().min(start.saturating_add(AHEAD))..];
-        let selection = Selection { rows, soon, first_block: columns.start / BLOCK, width: columns.len() };
-        let labels = self.dataset.labels();
-        let labels = rows.iter().map(|&row| labels[row as usize]);
-        into.fill(self.scale, self.dataset.rows().view(), selection, labels);
+        match self.dataset.columns() {
+            Columns::Bytes { rows: images, scale } => {
+                // The last rows prefetch the next batch's first.
+                let start = batch.saturating_mul(self.batch_size);
+                let prefetch = &self.order[self.order.len().min(start.saturating_add(AHEAD))..];
+                let (first_block, width) = (columns.start / BLOCK, columns.len());
+                into.fill_pixels(simd, *scale, images.view(), Selection { rows, prefetch, first_block, width });
+            }
+            Columns::Values { values, width } => into.fill_values(values, *width, rows, columns),
+        }
+        into.fill_targets(self.dataset, rows);
     }
 }
 
@@ -150,17 +151,18 @@ impl fmt::Display for Shuffle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::Features;
+    use crate::data::{Scale, TargetColumns, Targets};
+    use crate::kernels::Rows;
 
     /// Pixel `c` of row `r` is `3 r + c`, its label `r % 10`, both as bytes.
     fn set(rows: usize, features: usize) -> Dataset {
         let pixels = (0..rows).flat_map(|row| (0..features).map(move |column| (3 * row + column) as u8)).collect();
         let labels = (0..rows).map(|row| (row % 10) as u8).collect();
-        Dataset::new(pixels, labels, (1, features), 10, "test".into()).unwrap()
+        Dataset::images(pixels, labels, (1, features), 10, "test".into()).unwrap()
     }
 
     fn loader(dataset: &Dataset, batch_size: usize, shuffle: Shuffle) -> Loader<'_> {
-        Loader::new(dataset, Scale::Unit, batch_size, shuffle, 11).unwrap()
+        Loader::new(dataset, batch_size, shuffle, 11).unwrap()
     }
 
     fn order(loader: &Loader) -> Vec<u32> {
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn features_labels_and_occupancy_follow_the_rows() {
+    fn features_and_labels_follow_the_rows() {
         let dataset = set(45, 21);
         let mut loader = loader(&dataset, 8, Shuffle::Epoch);
         loader.start_epoch(1);
@@ -198,7 +200,7 @@ mod tests {
         let mut loaded = Batch::new();
         for columns in [0..21, 0..1, 8..21, 16..21, 16..16, 0..20] {
             for batch in 0..loader.batches() {
-                loader.load_columns(batch, columns.clone(), &mut loaded);
+                loader.load_columns(batch, columns.clone(), SimdLevel::detect(), &mut loaded);
                 let rows = loader.rows(batch);
                 let wanted: Vec<f32> = rows
                     .iter()
@@ -206,18 +208,47 @@ mod tests {
                     .map(|pixel| f32::from(pixel) / 255.0)
                     .collect();
                 assert_eq!(loaded.x(), wanted);
-                assert!(loaded.labels().iter().zip(rows).all(|(&label, &row)| u32::from(label) == row % 10));
+                let labels: Vec<u32> = rows.iter().map(|row| row % 10).collect();
+                assert_eq!((loaded.targets(), loaded.weights()), (Targets::Classes(&labels), None));
+            }
+        }
+    }
+
+    /// Numbers, several values a sample and weights, loaded over what images left.
+    #[test]
+    fn numbers_values_and_weights_follow_the_rows() {
+        let x: Vec<f32> = (0..45 * 21).map(|i| i as f32).collect();
+        let values: Vec<f32> = (0..90).map(|i| -(i as f32)).collect();
+        let targets = TargetColumns::Values { values, width: 2 };
+        let weights = (0..45).map(|row| row as f32 / 2.0).collect();
+        let numbers = Dataset::from_values(x, 21, targets, "numbers".into()).unwrap().with_weights(weights).unwrap();
+        let images = set(45, 21);
+        let mut loader = loader(&numbers, 8, Shuffle::Epoch);
+        loader.start_epoch(3);
+        let mut loaded = Batch::new();
+        for columns in [0..21, 8..21, 16..16, 0..8] {
+            for batch in 0..loader.batches() {
+                Loader::new(&images, 8, Shuffle::Never, 0).unwrap().load(0, SimdLevel::detect(), &mut loaded);
+                loader.load_columns(batch, columns.clone(), SimdLevel::detect(), &mut loaded);
+                let rows: Vec<f32> = loader.rows(batch).iter().map(|row| *row as f32).collect();
+                let wanted: Vec<f32> =
+                    rows.iter().flat_map(|row| columns.clone().map(move |column| row * 21.0 + column as f32)).collect();
+                assert_eq!((loaded.x(), loaded.len()), (wanted, rows.len()));
+                let values: Vec<f32> = rows.iter().flat_map(|row| [-2.0 * row, -2.0 * row - 1.0]).collect();
+                let weights: Vec<f32> = rows.iter().map(|row| row / 2.0).collect();
+                assert_eq!(loaded.targets(), Targets::Values(&values));
+                assert_eq!(loaded.weights(), Some(&*weights));
             }
         }
     }
 
     #[test]
     fn gather_scales_as_the_scale_does() {
-        let dataset = set(3, 40);
         let scale = Scale::Standard { mean: 0.25, std: 0.375 };
-        let loader = Loader::new(&dataset, scale, 3, Shuffle::Never, 0).unwrap();
+        let dataset = set(3, 40).with_scale(scale).unwrap();
+        let loader = Loader::new(&dataset, 3, Shuffle::Never, 0).unwrap();
         let mut batch = Batch::new();
-        loader.load(0, &mut batch);
+        loader.load(0, SimdLevel::detect(), &mut batch);
         for (x, pixel) in batch.x().iter().zip(dataset.pixels()) {
             assert_eq!(x.to_bits(), scale.apply(pixel).to_bits());
         }
@@ -228,13 +259,13 @@ mod tests {
     fn blocks_are_left_out_where_they_are_zeros_as_numbers() {
         for features in [1, 16, 21, 784, 64 * 16, 64 * 16 + 5, 130 * 16] {
             let pixels: Vec<u8> = (0..6 * features).map(|i| u8::from((i / 7) % 5 == 1 && (i / 90) % 3 > 0)).collect();
-            let dataset = Dataset::new(pixels, vec![0; 6], (1, features), 2, "test".into()).unwrap();
+            let dataset = Dataset::images(pixels, vec![0; 6], (1, features), 2, "test".into()).unwrap();
             let mut loaded = Batch::new();
             for batch in 0..3 {
-                let loader = Loader::new(&dataset, Scale::Unit, 2, Shuffle::Never, 0).unwrap();
-                loader.load(batch, &mut loaded);
-                assert_eq!(Features::from(&loaded).samples(features), 2);
-                let Features::Sparse(rows) = Features::from(&loaded) else { panic!("{features} features in full") };
+                let loader = Loader::new(&dataset, 2, Shuffle::Never, 0).unwrap();
+                loader.load(batch, SimdLevel::detect(), &mut loaded);
+                assert_eq!(loaded.rows().samples(features), 2);
+                let Rows::Sparse(rows) = loaded.rows() else { panic!("{features} features, dense") };
                 for (index, x) in loaded.x().chunks(features).enumerate() {
                     let (words, kept) = rows.row(index, 0);
                     assert!(kept.iter().all(|block| block.iter().any(|x| *x != 0.0)));
@@ -246,9 +277,10 @@ mod tests {
 
                 // Where a zero pixel is another number, nothing may be left out.
                 let scale = Scale::Standard { mean: 0.25, std: 0.375 };
-                let loader = Loader::new(&dataset, scale, 2, Shuffle::Never, 0).unwrap();
-                loader.load(batch, &mut loaded);
-                assert!(matches!(Features::from(&loaded), Features::Dense(x) if x == loaded.x()));
+                let scaled = dataset.clone().with_scale(scale).unwrap();
+                let loader = Loader::new(&scaled, 2, Shuffle::Never, 0).unwrap();
+                loader.load(batch, SimdLevel::detect(), &mut loaded);
+                assert!(matches!(loaded.rows(), Rows::Dense(x) if x == loaded.x()));
             }
         }
     }
@@ -266,7 +298,7 @@ mod tests {
         one.start_epoch(7);
         assert_eq!(order(&one), direct);
 
-        let mut other_seed = Loader::new(&dataset, Scale::Unit, 32, Shuffle::Epoch, 12).unwrap();
+        let mut other_seed = Loader::new(&dataset, 32, Shuffle::Epoch, 12).unwrap();
         other_seed.start_epoch(7);
         assert_ne!(order(&other_seed), direct);
 
@@ -286,10 +318,10 @@ mod tests {
     #[test]
     fn what_cannot_be_cut_into_batches_is_refused() {
         let dataset = set(3, 1);
-        let error = Loader::new(&dataset, Scale::Unit, 0, Shuffle::Never, 0).unwrap_err();
-        assert_eq!(error.to_string(), "--batch-size: 0 is not valid: expected at least 1");
+        let error = Loader::new(&dataset, 0, Shuffle::Never, 0).unwrap_err();
+        assert_eq!(error.to_string(), "batch_size: 0 is not valid: expected at least 1");
         let empty = dataset.select(&[]);
-        let error = Loader::new(&empty, Scale::Unit, 32, Shuffle::Never, 0).unwrap_err();
+        let error = Loader::new(&empty, 32, Shuffle::Never, 0).unwrap_err();
         assert_eq!(error.to_string(), "test: expected 1 to 4294967295 rows, found 0");
     }
 
@@ -303,7 +335,7 @@ mod tests {
             assert_eq!(<Shuffle as clap::ValueEnum>::from_str(text, false), Ok(shuffle));
         }
         let message = "yes".parse::<Shuffle>().unwrap_err().to_string();
-        assert_eq!(message, "--shuffle: 'yes' is not valid: expected never or epoch");
+        assert_eq!(message, "shuffle: 'yes' is not valid: expected never or epoch");
     }
 
     #[test]

@@ -2,14 +2,14 @@
 //! less memory, less of it moves in every epoch, and what is zero need not be looked for again.
 //! It must not know labels, nor what the pixels become.
 
-use crate::kernels::occupancy::{BLOCK, SparseRows, blocks_per_row, words_per_row};
+use crate::kernels::sparse::{BLOCK, SparseRows, blocks_per_row, words_per_row};
 
 /// Rows of `width` bytes each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rows {
     width: usize,
     /// `[len, words_per_row(width)]`: the blocks that hold anything but zeros.
-    occupied: Vec<u64>,
+    mask: Vec<u64>,
     /// Those blocks, row after row; a short last one of a row is filled up with zeros.
     blocks: Vec<[u8; BLOCK]>,
     /// `[len + 1]`: where each row's blocks begin, and where the last one's end.
@@ -19,7 +19,7 @@ pub(super) struct Rows {
 impl Rows {
     /// No rows, of `width` bytes, at least 1.
     pub fn new(width: usize) -> Self {
-        Rows { width, occupied: Vec::new(), blocks: Vec::new(), starts: vec![0] }
+        Rows { width, mask: Vec::new(), blocks: Vec::new(), starts: vec![0] }
     }
 
     pub fn len(&self) -> usize {
@@ -48,7 +48,7 @@ impl Rows {
                     end += usize::from(any);
                     word |= u64::from(any) << bit;
                 }
-                self.occupied.push(word);
+                self.mask.push(word);
             }
             self.blocks.truncate(end);
             self.starts.push(end);
@@ -57,13 +57,13 @@ impl Rows {
 
     /// Gives back the memory that growing left over.
     pub fn shrink(&mut self) {
-        self.occupied.shrink_to_fit();
+        self.mask.shrink_to_fit();
         self.blocks.shrink_to_fit();
         self.starts.shrink_to_fit();
     }
 
     pub fn view(&self) -> SparseRows<'_, u8> {
-        SparseRows { occupied: &self.occupied, width: self.width, blocks: &self.blocks, starts: &self.starts }
+        SparseRows { mask: &self.mask, width: self.width, blocks: &self.blocks, starts: &self.starts }
     }
 
     /// Writes row `index` as it was given: `bytes: [width]`, overwritten.
@@ -77,14 +77,14 @@ impl Rows {
         let blocks = rows.iter().map(|row| self.view().row(*row as usize, 0).1.len()).sum();
         let mut selected = Rows {
             width: self.width,
-            occupied: Vec::with_capacity(rows.len() * words),
+            mask: Vec::with_capacity(rows.len() * words),
             blocks: Vec::with_capacity(blocks),
             starts: Vec::with_capacity(rows.len() + 1),
         };
         selected.starts.push(0);
         for row in rows {
-            let (occupied, blocks) = self.view().row(*row as usize, 0);
-            selected.occupied.extend_from_slice(occupied);
+            let (mask, blocks) = self.view().row(*row as usize, 0);
+            selected.mask.extend_from_slice(mask);
             selected.blocks.extend_from_slice(blocks);
             selected.starts.push(selected.blocks.len());
         }
@@ -153,10 +153,10 @@ mod tests {
         let width = 130 * 8;
         let all = rows(&bytes(3, width), width);
         for index in 0..3 {
-            let (occupied, blocks) = all.view().row(index, 0);
+            let (mask, blocks) = all.view().row(index, 0);
             for first in [1, 30, 63, 64, 65, 128, 129, 130] {
-                let left_out = (0..first).filter(|block| occupied[block / 64] >> (block % 64) & 1 == 1).count();
-                assert_eq!(all.view().row(index, first), (occupied, &blocks[left_out..]), "{index}, {first}");
+                let left_out = (0..first).filter(|block| mask[block / 64] >> (block % 64) & 1 == 1).count();
+                assert_eq!(all.view().row(index, first), (mask, &blocks[left_out..]), "{index}, {first}");
             }
         }
     }

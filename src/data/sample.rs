@@ -120,20 +120,20 @@ mod tests {
 
     #[test]
     fn all_of_a_set_is_the_set_itself_and_a_count_is_what_was_drawn() {
-        let set = || Dataset::new((0..40).collect(), vec![0; 40], (1, 1), 2, "test".into()).unwrap();
+        let set = || Dataset::images((0..40).collect(), vec![0; 40], (1, 1), 2, "test".into()).unwrap();
         let whole = set();
         let place = whole.labels().as_ptr();
-        let every = draw(SampleSize::All, 40, 0, Stream::TrainSample, "train-samples").unwrap();
+        let every = draw(SampleSize::All, 40, 0, Stream::TrainSample, "train_samples").unwrap();
         let taken = take(whole, SampleSize::All, &every);
         assert_eq!((taken.len(), taken.labels().as_ptr()), (40, place), "not copied");
-        let rows = draw(SampleSize::Count(7), 40, 3, Stream::TrainSample, "train-samples").unwrap();
+        let rows = draw(SampleSize::Count(7), 40, 3, Stream::TrainSample, "train_samples").unwrap();
         let taken = take(set(), SampleSize::Count(7), &rows);
         assert_eq!(taken.pixels().iter().map(|pixel| u32::from(*pixel)).collect::<Vec<_>>(), rows);
     }
 
     #[test]
     fn the_reference_sample_has_no_row_twice() {
-        let mut rows = draw(SampleSize::Count(30_000), 60_000, 0, Stream::TrainSample, "train-samples").unwrap();
+        let mut rows = draw(SampleSize::Count(30_000), 60_000, 0, Stream::TrainSample, "train_samples").unwrap();
         assert_eq!(rows.len(), 30_000);
         rows.sort_unstable();
         rows.dedup();
@@ -166,12 +166,12 @@ mod tests {
             (
                 SampleSize::Count(60_001),
                 60_000,
-                "--val-samples: 60001 is not valid: expected 1 to 60000, the rows of the set, or all",
+                "val_samples: 60001 is not valid: expected 1 to 60000, the rows of the set, or all",
             ),
-            (SampleSize::Count(0), 10, "--val-samples: 0 is not valid: expected 1 to 10, the rows of the set, or all"),
-            (SampleSize::All, 0, "--val-samples: all of an empty set is not valid: expected a set with rows"),
+            (SampleSize::Count(0), 10, "val_samples: 0 is not valid: expected 1 to 10, the rows of the set, or all"),
+            (SampleSize::All, 0, "val_samples: all of an empty set is not valid: expected a set with rows"),
         ] {
-            let error = draw(size, population, 0, Stream::ValSample, "val-samples").unwrap_err();
+            let error = draw(size, population, 0, Stream::ValSample, "val_samples").unwrap_err();
             assert_eq!(error.to_string(), wanted);
         }
     }

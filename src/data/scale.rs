@@ -12,6 +12,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Dataset;
+use super::columns::Columns;
 use crate::error::{Error, Result};
 use crate::kernels::pixels::PixelScale;
 use crate::names;
@@ -34,19 +35,28 @@ pub enum Scale {
     /// `x = p / 255`.
     Unit,
     /// `(x - mean) / std`, with the mean and the standard deviation of `x = p / 255`. `std` is positive.
-    Standard { mean: f32, std: f32 },
+    Standard {
+        /// Of all pixels.
+        mean: f32,
+        /// Of all pixels.
+        std: f32,
+    },
 }
 
 impl Scale {
     /// The scale of `kind` for `training`: mean and (population) standard deviation are taken over all pixels of all
-    /// rows. If all pixels are equal, or there are none, `std` is 1, so that nothing is divided by 0.
+    /// rows. If all pixels are equal, or there are none, `std` is 1, so that nothing is divided by 0. Columns of
+    /// numbers have no scale: [`Scale::Unit`] leaves them as they are.
     pub fn fit(kind: ScaleKind, training: &Dataset) -> Scale {
         match kind {
             ScaleKind::Unit => Scale::Unit,
-            ScaleKind::Standard => {
-                let (mean, std) = mean_and_std(&training.rows().histogram());
-                Scale::Standard { mean: mean as f32, std: std as f32 }
-            }
+            ScaleKind::Standard => match training.columns() {
+                Columns::Bytes { rows, .. } => {
+                    let (mean, std) = mean_and_std(&rows.histogram());
+                    Scale::Standard { mean: mean as f32, std: std as f32 }
+                }
+                Columns::Values { .. } => Scale::Unit,
+            },
         }
     }
 
@@ -156,14 +166,14 @@ impl fmt::Display for ScaleKind {
 mod tests {
     use super::*;
     use crate::data::{Batch, Loader, Shuffle};
-    use crate::kernels::{Features, InFull, SimdLevel};
+    use crate::kernels::{Rows, SimdLevel};
     use proptest::prelude::*;
 
     const STANDARD: Scale = Scale::Standard { mean: 0.130_66, std: 0.308_11 };
 
     fn set_of(pixels: Vec<u8>) -> Dataset {
         let labels = vec![0; pixels.len()];
-        Dataset::new(pixels, labels, (1, 1), 2, "test".into()).unwrap()
+        Dataset::images(pixels, labels, (1, 1), 2, "test".into()).unwrap()
     }
 
     #[test]
@@ -202,15 +212,15 @@ mod tests {
                 _ => 0,
             };
             let pixels = (0..ROWS * width).map(|i| pixel(i / width, i % width)).collect();
-            let set = Dataset::new(pixels, vec![0; ROWS], (1, width), 2, "test".into()).unwrap();
+            let set = Dataset::images(pixels, vec![0; ROWS], (1, width), 2, "test".into()).unwrap();
             for scale in [Scale::Unit, STANDARD, Scale::Standard { mean: 0.0, std: 1.0 }] {
-                let table = scale.table();
+                let (table, set) = (scale.table(), set.clone().with_scale(scale).unwrap());
                 for level in SimdLevel::all() {
-                    let (mut batch, mut in_full) = (Batch::new().at_level(level), InFull::default());
+                    let mut batch = Batch::new();
                     // Batches of 4 and 2 rows, and the same ones in another order: each row over every other's leavings.
                     for (batch_size, index) in [(4, 0), (4, 1), (2, 2), (2, 1), (2, 0), (1, 3), (1, 1), (6, 0)] {
-                        let loader = Loader::new(&set, scale, batch_size, Shuffle::Never, 0).unwrap();
-                        loader.load(index, &mut batch);
+                        let loader = Loader::new(&set, batch_size, Shuffle::Never, 0).unwrap();
+                        loader.load(index, level, &mut batch);
                         let first = index * batch_size * width;
                         assert_eq!(batch.x().len(), loader.batch_len(index) * width);
                         for (x, pixel) in batch.x().iter().zip(&set.pixels()[first..]) {
@@ -222,9 +232,7 @@ mod tests {
                                 level.name()
                             );
                         }
-                        let features = Features::from(&batch);
-                        assert_eq!(matches!(features, Features::Sparse(_)), table[0] == 0.0);
-                        assert_eq!(features.in_full(width, &mut in_full).values(), batch.x());
+                        assert_eq!(matches!(batch.rows(), Rows::Sparse(_)), table[0] == 0.0);
                     }
                 }
             }
@@ -290,7 +298,7 @@ mod tests {
             assert_eq!(<ScaleKind as clap::ValueEnum>::from_str(text, false), Ok(kind));
         }
         let message = "Unit".parse::<ScaleKind>().unwrap_err().to_string();
-        assert_eq!(message, "--scale: 'Unit' is not valid: expected unit or standard");
+        assert_eq!(message, "scale: 'Unit' is not valid: expected unit or standard");
     }
 
     proptest! {

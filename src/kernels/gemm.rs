@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 
+use crate::kernels::{AlignedVec, Output, SimdLevel, pointwise};
+
 /// A matrix to read, laid in a slice: element `(row, column)` stands at `row * row_stride + column * column_stride`.
 #[derive(Debug, Clone, Copy)]
 pub struct Matrix<'a> {
@@ -20,7 +22,7 @@ impl<'a> Matrix<'a> {
     /// # Panics
     /// If `values` is not `rows * columns` long.
     pub fn row_major(values: &'a [f32], rows: usize, columns: usize) -> Self {
-        assert_eq!(values.len(), rows * columns, "a [{rows}, {columns}] matrix");
+        assert_eq!(Some(values.len()), rows.checked_mul(columns), "a [{rows}, {columns}] matrix");
         Matrix { values, rows, columns, row_stride: columns, column_stride: 1 }
     }
 
@@ -62,16 +64,7 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Whether a product replaces what the output holds or is added to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Output {
-    /// `c = a b`; what `c` held is not read, so it may be anything, NaN included.
-    Overwrite,
-    /// `c += a b`.
-    Accumulate,
-}
-
-/// `c = a b` or `c += a b`, in f32.
+/// `c = a b`, in f32; what `c` held is not read, so it may be anything, NaN included.
 ///
 /// `a: [m, k]`, `b: [k, n]`, any strides; `c: [m, n]` row-major, all of the slice.
 /// An element's sum runs over `k` in an order that depends on `k` alone, so a product cut into bands of rows or
@@ -79,14 +72,47 @@ pub enum Output {
 ///
 /// # Panics
 /// If the shapes do not fit each other or `c`.
-pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, output: Output, c: &mut [f32]) {
+pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, c: &mut [f32]) {
+    sgemm(a, b, 0.0, c);
+}
+
+/// The same with a choice of what becomes of the product; `scratch` is any buffer, and keeps its room.
+///
+/// # Panics
+/// As [`gemm`].
+pub fn gemm_into(
+    level: SimdLevel,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    output: Output,
+    scratch: &mut AlignedVec,
+    c: &mut [f32],
+) {
+    /// Floats of a band of the product, which stays in L2 until the weight has met it. Smaller bands would stay in L1, but
+    /// `b` is packed anew for each.
+    const BAND: usize = 32 * 1024;
+    match output {
+        Output::Overwrite => sgemm(a, b, 0.0, c),
+        Output::Accumulate => sgemm(a, b, 1.0, c),
+        Output::Descend { lr } => {
+            assert_eq!(c.len(), a.rows * b.columns, "a [{}, {}] product", a.rows, b.columns);
+            // Whole tiles of every micro-kernel that matrixmultiply has.
+            let rows = (BAND / b.columns.max(1)).next_multiple_of(64);
+            for (band, c) in c.chunks_mut(rows * b.columns.max(1)).enumerate() {
+                scratch.set_len(c.len());
+                let end = (band * rows + rows).min(a.rows);
+                sgemm(a.rows(band * rows..end), b, 0.0, scratch);
+                pointwise::sgd_step(level, lr, scratch, c);
+            }
+        }
+    }
+}
+
+/// `c = a b + beta c`, where `beta` is 0 or 1.
+fn sgemm(a: Matrix<'_>, b: Matrix<'_>, beta: f32, c: &mut [f32]) {
     assert_eq!(a.columns, b.rows, "the inner sizes of a product");
     assert_eq!(c.len(), a.rows * b.columns, "a [{}, {}] product", a.rows, b.columns);
     assert!(a.end() <= a.values.len() && b.end() <= b.values.len(), "a matrix ends beyond its buffer");
-    let beta = match output {
-        Output::Overwrite => 0.0,
-        Output::Accumulate => 1.0,
-    };
     // SAFETY: `end()` is one past the largest index that strides and sizes reach, and is within both inputs; `c` is
     // exclusive, dense and exactly `rows * columns` long; strides fit in isize because every reached index is below a
     // slice length. matrixmultiply does not read `c` when beta is 0.
@@ -137,9 +163,9 @@ mod tests {
             let a = Matrix::row_major(&a, m, k);
             for b in [Matrix::row_major(&b, k, n), Matrix::row_major(&bt, n, k).transposed()] {
                 let mut c = vec![f32::NAN; m * n];
-                gemm(a, b, Output::Overwrite, &mut c);
+                gemm(a, b, &mut c);
                 assert_eq!(c, plain(a, b));
-                gemm(a, b, Output::Accumulate, &mut c);
+                gemm_into(SimdLevel::detect(), a, b, Output::Accumulate, &mut AlignedVec::default(), &mut c);
                 assert_eq!(c, plain(a, b).iter().map(|c| 2.0 * c).collect::<Vec<_>>());
             }
         }
@@ -152,7 +178,7 @@ mod tests {
         let (rows, columns) = (3..11, 13..29);
         let whole = plain(a, b);
         let mut band = vec![f32::NAN; rows.len() * columns.len()];
-        gemm(a.rows(rows.clone()), b.columns(columns.clone()), Output::Overwrite, &mut band);
+        gemm(a.rows(rows.clone()), b.columns(columns.clone()), &mut band);
         let expected: Vec<f32> = rows.flat_map(|row| whole[row * 40..][columns.clone()].to_vec()).collect();
         assert_eq!(band, expected);
     }
@@ -165,15 +191,33 @@ mod tests {
         let b: Vec<f32> = (0..n * k).map(|i| (i as f32 * 0.73).cos()).collect();
         let (a, b) = (Matrix::row_major(&a, m, k), Matrix::row_major(&b, n, k).transposed());
         let mut whole = vec![0.0; m * n];
-        gemm(a, b, Output::Overwrite, &mut whole);
+        gemm(a, b, &mut whole);
         for cuts in [[0, 64, 128], [0, 16, 128], [0, 43, 128], [0, 127, 128]] {
             for cut in cuts.windows(2) {
                 let columns = cut[0]..cut[1];
                 let mut band = vec![0.0; m * columns.len()];
-                gemm(a, b.columns(columns.clone()), Output::Overwrite, &mut band);
+                gemm(a, b.columns(columns.clone()), &mut band);
                 for (row, band_row) in band.chunks_exact(columns.len()).enumerate() {
                     assert_eq!(band_row, &whole[row * n..][columns.clone()], "row {row}, columns {columns:?}");
                 }
+            }
+        }
+    }
+
+    /// Bands, and what is left of one: the product is stored nowhere, and the bits are those of storing it.
+    #[test]
+    fn descending_has_the_bits_of_a_stored_gradient_and_a_step() {
+        for (m, k, n) in [(1, 1, 1), (784, 32, 128), (1000, 7, 33), (300, 300, 257), (129, 32, 10)] {
+            let a: Vec<f32> = (1..=m * k).map(|i| (i as f32 * 0.37).sin()).collect();
+            let b: Vec<f32> = (0..k * n).map(|i| (i as f32 * 0.73).cos()).collect();
+            let c: Vec<f32> = (0..m * n).map(|i| (i as f32 * 0.11).sin()).collect();
+            let (a, b) = (Matrix::row_major(&a, m, k), Matrix::row_major(&b, k, n));
+            for level in SimdLevel::all() {
+                let (mut gradient, mut stepped, mut fused) = (vec![f32::NAN; m * n], c.clone(), c.clone());
+                gemm(a, b, &mut gradient);
+                pointwise::sgd_step(level, 0.3, &gradient, &mut stepped);
+                gemm_into(level, a, b, Output::Descend { lr: 0.3 }, &mut AlignedVec::default(), &mut fused);
+                assert!(fused == stepped && fused != c, "[{m}, {k}, {n}], {}", level.name());
             }
         }
     }
@@ -182,6 +226,6 @@ mod tests {
     #[should_panic(expected = "inner sizes")]
     fn shapes_that_do_not_fit_are_refused() {
         let values = [0.0; 12];
-        gemm(Matrix::row_major(&values, 3, 4), Matrix::row_major(&values, 3, 4), Output::Overwrite, &mut [0.0; 12]);
+        gemm(Matrix::row_major(&values, 3, 4), Matrix::row_major(&values, 3, 4), &mut [0.0; 12]);
     }
 }

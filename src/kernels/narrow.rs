@@ -6,18 +6,20 @@
 //! SIMD level.
 //!
 //! Legend: `m` batch size, `k` in_features, `n <= 16` out_features; `x: [m, k]`, `z`, `dz: [m, n]`, `dx: [m, k]`,
-//! row-major; `w`, `dw: [2 ceil(k / 16), n, 8]`, the panels of `[n, k]` (see [`panels`](mod@crate::kernels::panels)).
+//! row-major; `w`, `dw: [2 ceil(k / 16), n, 8]`, the packed weight of `[n, k]` (see [`packed`](mod@crate::kernels::packed)).
 
 use std::ops::Range;
 
 use fearless_simd::{Simd, dispatch, f32x8, prelude::*};
 
-use crate::kernels::gemm::Output;
-use crate::kernels::occupancy::{BLOCK, Features, SparseRows, transpose_bits, words_per_row};
-use crate::kernels::{LANES, SimdLevel};
+use crate::kernels::sparse::{BLOCK, Rows, SparseRows, transpose_bits, words_per_row};
+use crate::kernels::{LANES, Output, SimdLevel};
 
 /// The widest layer that these kernels take.
 pub const MAX_OUT_FEATURES: usize = 16;
+
+/// Samples whose block masks are transposed at once, and the most that [`backward_weight`] descends with.
+pub const MAX_DESCEND_SAMPLES: usize = 64;
 
 /// Calls `$f::<S, N>` with the constant `N` that equals `$outputs`, so that their sums stand in registers.
 macro_rules! with_outputs {
@@ -47,19 +49,19 @@ macro_rules! with_outputs {
 /// `z = x[:, columns] w[:, columns]^T`: what some of a layer's features add to its sums.
 ///
 /// `columns` starts at a multiple of 8 and ends at one or at `k`; `z: [m, n]`, overwritten.
-pub fn forward(level: SimdLevel, x: Features<'_>, w: &[f32], n: usize, columns: Range<usize>, z: &mut [f32]) {
+pub fn forward(level: SimdLevel, x: Rows<'_>, w: &[f32], n: usize, columns: Range<usize>, z: &mut [f32]) {
     debug_assert!((1..=MAX_OUT_FEATURES).contains(&n) && columns.start.is_multiple_of(BLOCK));
     dispatch!(level.token(), simd => forward_at(simd, x, w, n, columns, z));
 }
 
 #[inline(always)]
-fn forward_at<S: Simd>(simd: S, x: Features<'_>, w: &[f32], n: usize, columns: Range<usize>, z: &mut [f32]) {
+fn forward_at<S: Simd>(simd: S, x: Rows<'_>, w: &[f32], n: usize, columns: Range<usize>, z: &mut [f32]) {
     with_outputs!(simd, n, forward_outputs::<S>(simd, x, w, columns, z));
 }
 
 /// Every output's sum stands in a register (or two) while a sample's blocks go by.
 #[inline(always)]
-fn forward_outputs<S: Simd, const N: usize>(simd: S, x: Features<'_>, w: &[f32], columns: Range<usize>, z: &mut [f32]) {
+fn forward_outputs<S: Simd, const N: usize>(simd: S, x: Rows<'_>, w: &[f32], columns: Range<usize>, z: &mut [f32]) {
     let (w, _) = w.as_chunks::<BLOCK>().0.as_chunks::<N>();
     let all = columns.start / BLOCK..columns.end.div_ceil(BLOCK);
     let (z, _) = z.as_chunks_mut::<N>();
@@ -67,13 +69,13 @@ fn forward_outputs<S: Simd, const N: usize>(simd: S, x: Features<'_>, w: &[f32],
     for (sample, z) in z.iter_mut().enumerate() {
         let mut sums = [f32x8::splat(simd, 0.0); N];
         match x {
-            Features::Sparse(rows) => rows.for_each_block(
+            Rows::Sparse(rows) => rows.for_each_block(
                 sample,
                 all.clone(),
                 #[inline(always)]
                 |block, x| add_products(simd, f32x8::load_array_ref(simd, x), &w[block], &mut sums),
             ),
-            Features::Dense(values) => {
+            Rows::Dense(values) => {
                 let k = values.len() / m;
                 let (blocks, short) = values[sample * k..][..k][columns.clone()].as_chunks::<BLOCK>();
                 for (x, w) in blocks.iter().zip(&w[all.clone()]) {
@@ -96,65 +98,69 @@ fn add_products<S: Simd, const N: usize>(simd: S, x: f32x8<S>, w: &[[f32; BLOCK]
     }
 }
 
-/// `dw = dz^T x` or `dw += dz^T x`: samples in order, a panel of `dw` in registers over the whole batch.
+/// `dw = dz^T x`, `dw += dz^T x` or, with [`Output::Descend`], a step of gradient descent on `dw`, which is the weight
+/// then: samples in order, a panel of `dw` in registers over the whole batch.
 ///
-/// `dz: [m, n]`, read; `dw: [2 ceil(k / 16), n, 8]`.
-pub fn backward_weight(level: SimdLevel, x: Features<'_>, dz: &[f32], n: usize, output: Output, dw: &mut [f32]) {
+/// `dz: [m, n]`, read; `dw: [2 ceil(k / 16), n, 8]`. To descend, `m` is at most [`MAX_DESCEND_SAMPLES`]: of more, a sum is
+/// put together from several pieces, and has to be complete before it meets the weight.
+pub fn backward_weight(level: SimdLevel, x: Rows<'_>, dz: &[f32], n: usize, output: Output, dw: &mut [f32]) {
     debug_assert!((1..=MAX_OUT_FEATURES).contains(&n) && dw.len().is_multiple_of(n * LANES));
+    debug_assert!(!matches!(output, Output::Descend { .. }) || dz.len() <= MAX_DESCEND_SAMPLES * n);
     dispatch!(level.token(), simd => backward_weight_at(simd, x, dz, n, output, dw));
 }
 
 #[inline(always)]
-fn backward_weight_at<S: Simd>(simd: S, x: Features<'_>, dz: &[f32], n: usize, output: Output, dw: &mut [f32]) {
+fn backward_weight_at<S: Simd>(simd: S, x: Rows<'_>, dz: &[f32], n: usize, output: Output, dw: &mut [f32]) {
     with_outputs!(simd, n, backward_weight_outputs::<S>(simd, x, dz, output, dw));
 }
 
 #[inline(always)]
 fn backward_weight_outputs<S: Simd, const N: usize>(
     simd: S,
-    x: Features<'_>,
+    x: Rows<'_>,
     dz: &[f32],
     mut output: Output,
     dw: &mut [f32],
 ) {
-    /// Samples whose occupancies are transposed at once.
-    const GROUP: usize = 64;
+    const GROUP: usize = MAX_DESCEND_SAMPLES;
     let (dz, _) = dz.as_chunks::<N>();
     let (panels, _) = dw.as_chunks_mut::<BLOCK>().0.as_chunks_mut::<N>();
     let m = dz.len();
     for (group, dz) in dz.chunks(GROUP).enumerate() {
         let first = group * GROUP;
-        if let ([dz], Features::Sparse(rows), Output::Accumulate) = (dz, x, output) {
-            add_sample(simd, rows, first, dz, panels);
+        if let ([dz], Rows::Sparse(rows)) = (dz, x)
+            && output != Output::Overwrite
+        {
+            add_sample(simd, rows, first, dz, output, panels);
             continue;
         }
         // Where each sample's next block lies: blocks are visited in their order.
         let mut next = [0; GROUP];
-        if let Features::Sparse(rows) = x {
+        if let Rows::Sparse(rows) = x {
             next[..dz.len()].copy_from_slice(&rows.starts[first..][..dz.len()]);
         }
         for (word, panels) in panels.chunks_mut(64).enumerate() {
-            // Bit s of word b: whether block b of sample s is occupied.
-            let mut occupied = [u64::MAX >> (GROUP - dz.len()); GROUP];
+            // Bit s of word b: whether sample s has block b.
+            let mut samples_of = [u64::MAX >> (GROUP - dz.len()); GROUP];
             let mut blocks = u64::MAX >> (GROUP - panels.len());
-            if let Features::Sparse(rows) = x {
+            if let Rows::Sparse(rows) = x {
                 let (words, mut bits) = (words_per_row(rows.width), [0; GROUP]);
                 for (sample, bits) in bits.iter_mut().enumerate().take(dz.len()) {
-                    *bits = rows.occupied[(first + sample) * words + word];
+                    *bits = rows.mask[(first + sample) * words + word];
                 }
-                if output == Output::Accumulate {
+                if output != Output::Overwrite {
                     blocks = bits[..dz.len()].iter().fold(0, |any, bits| any | bits);
                 }
                 transpose_bits(&mut bits);
-                occupied = bits;
+                samples_of = bits;
             }
             while blocks != 0 {
                 let block = blocks.trailing_zeros() as usize;
                 blocks &= blocks - 1;
-                let (panel, samples) = (&mut panels[block], occupied[block]);
+                let (panel, samples) = (&mut panels[block], samples_of[block]);
                 let start = (word * 64 + block) * BLOCK;
                 match x {
-                    Features::Sparse(rows) => add_to_panel(
+                    Rows::Sparse(rows) => add_to_panel(
                         simd,
                         dz,
                         samples,
@@ -167,7 +173,7 @@ fn backward_weight_outputs<S: Simd, const N: usize>(
                             f32x8::load_array_ref(simd, &rows.blocks[at])
                         },
                     ),
-                    Features::Dense(values) => {
+                    Rows::Dense(values) => {
                         let k = values.len() / m;
                         let columns = start.min(k)..(start + BLOCK).min(k);
                         add_to_panel(
@@ -187,13 +193,14 @@ fn backward_weight_outputs<S: Simd, const N: usize>(
     }
 }
 
-/// `dw += dz^T x` of one sample: every `dz` stands in a register, and a panel is read and written once.
+/// One sample's part of `dw`: every `dz` stands in a register, and a panel is read and written once.
 #[inline(always)]
 fn add_sample<S: Simd, const N: usize>(
     simd: S,
     rows: SparseRows<'_, f32>,
     sample: usize,
     dz: &[f32; N],
+    output: Output,
     panels: &mut [[[f32; BLOCK]; N]],
 ) {
     let dz = dz.map(|dz| f32x8::splat(simd, dz));
@@ -206,7 +213,7 @@ fn add_sample<S: Simd, const N: usize>(
             for o in 0..N {
                 // The product is rounded, as a sum over one sample is in the other path.
                 let product = x.mul_add_precise(dz[o], f32x8::splat(simd, 0.0));
-                (f32x8::load_array_ref(simd, &panel[o]) + product).store_array(&mut panel[o]);
+                put(simd, product, output, &mut panel[o]);
             }
         },
     );
@@ -222,7 +229,7 @@ fn add_to_panel<S: Simd, const N: usize>(
     panel: &mut [[f32; BLOCK]; N],
     mut x: impl FnMut(usize) -> f32x8<S>,
 ) {
-    // From zero, so that what is added to a weight is rounded at the size of the sum, not of the weight.
+    // From zero: a sum is complete before it meets a weight or an earlier gradient.
     let mut sums = [f32x8::splat(simd, 0.0); N];
     while samples != 0 {
         let sample = samples.trailing_zeros() as usize;
@@ -233,12 +240,19 @@ fn add_to_panel<S: Simd, const N: usize>(
         }
     }
     for o in 0..N {
-        let sum = match output {
-            Output::Overwrite => sums[o],
-            Output::Accumulate => f32x8::load_array_ref(simd, &panel[o]) + sums[o],
-        };
-        sum.store_array(&mut panel[o]);
+        put(simd, sums[o], output, &mut panel[o]);
     }
+}
+
+/// What becomes of complete sums.
+#[inline(always)]
+fn put<S: Simd>(simd: S, sum: f32x8<S>, output: Output, place: &mut [f32; BLOCK]) {
+    let result = match output {
+        Output::Overwrite => sum,
+        Output::Accumulate => f32x8::load_array_ref(simd, place) + sum,
+        Output::Descend { lr } => sum.mul_add_precise(f32x8::splat(simd, -lr), f32x8::load_array_ref(simd, place)),
+    };
+    result.store_array(place);
 }
 
 /// `dx = dz w`, outputs in order. `dz: [m, n]`, read; `dx: [m, k]`, overwritten.
@@ -310,9 +324,9 @@ fn fold<S: Simd>(vectors: &mut [f32x8<S>; 16], pairs: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::occupancy::blocks_per_row;
+    use crate::kernels::sparse::blocks_per_row;
     use crate::kernels::testing::{assert_close, levels, random};
-    use crate::kernels::{panels, reference};
+    use crate::kernels::{packed, pointwise, reference};
 
     const M: [usize; 6] = [1, 3, 32, 64, 65, 130];
     const K: [usize; 7] = [1, 15, 16, 17, 100, 784, 1030];
@@ -347,7 +361,7 @@ mod tests {
         n: usize,
         x: Vec<f32>,
         /// Which blocks of `x` are not zeros: `[m, words_per_row(k)]`.
-        occupied: Vec<u64>,
+        mask: Vec<u64>,
         /// The blocks that are not zeros.
         blocks: Vec<[f32; BLOCK]>,
         /// Where each sample's blocks begin: `[m + 1]`.
@@ -363,13 +377,13 @@ mod tests {
         fn new(kind: Kind, m: usize, k: usize, n: usize) -> Self {
             let words = words_per_row(k);
             let value = |len, seed| kind.values(len, seed);
-            let (mut x, mut occupied) = (value(m * k, 1), vec![0; m * words]);
+            let (mut x, mut mask) = (value(m * k, 1), vec![0; m * words]);
             let (mut blocks, mut starts) = (Vec::new(), vec![0]);
             for (sample, x) in x.chunks_mut(k).enumerate() {
                 for (block, x) in x.chunks_mut(BLOCK).enumerate() {
                     let last = sample + 1 == m;
                     if sample == 0 || (!last && (sample * 7 + block * 11 + sample * block) % 13 < 6) {
-                        occupied[sample * words + block / 64] |= 1 << (block % 64);
+                        mask[sample * words + block / 64] |= 1 << (block % 64);
                         let mut values = [0.0; BLOCK];
                         values[..x.len()].copy_from_slice(x);
                         blocks.push(values);
@@ -380,7 +394,7 @@ mod tests {
                 starts.push(blocks.len());
             }
             let (w, dz, dw) = (value(n * k, 2), value(m * n, 3), value(n * k, 4));
-            Case { kind, m, k, n, x, occupied, blocks, starts, w, dz, dw }
+            Case { kind, m, k, n, x, mask, blocks, starts, w, dz, dw }
         }
 
         /// Every size with `n` outputs: fractions in every batch, whole numbers in some.
@@ -389,11 +403,11 @@ mod tests {
             batches.flat_map(move |(kind, m)| K.map(|k| Case::new(kind, m, k, n)))
         }
 
-        /// In full, and without the blocks that are zeros.
-        fn features(&self) -> [(&'static str, Features<'_>); 2] {
-            let Case { k: width, ref occupied, ref blocks, ref starts, .. } = *self;
-            let rows = SparseRows { width, occupied, blocks, starts };
-            [("every block", Features::Dense(&self.x)), ("occupied blocks", Features::Sparse(rows))]
+        /// Dense, and without the blocks that are zeros.
+        fn encodings(&self) -> [(&'static str, Rows<'_>); 2] {
+            let Case { k: width, ref mask, ref blocks, ref starts, .. } = *self;
+            let rows = SparseRows { width, mask, blocks, starts };
+            [("every block", Rows::Dense(&self.x)), ("blocks that are not zeros", Rows::Sparse(rows))]
         }
 
         /// All columns and, in the smaller batches, pieces that begin at whole blocks: halves, one block, nothing.
@@ -407,15 +421,15 @@ mod tests {
         }
     }
 
-    fn panels_of(rows: &[f32], k: usize) -> Vec<f32> {
-        let mut panels = vec![f32::NAN; panels::len(rows.len() / k, k)];
-        panels::from_rows(rows, k, &mut panels);
-        panels
+    fn pack(rows: &[f32], k: usize) -> Vec<f32> {
+        let mut packed = vec![f32::NAN; packed::len(rows.len() / k, k)];
+        packed::from_rows(rows, k, &mut packed);
+        packed
     }
 
-    fn rows_of(panels: &[f32], n: usize, k: usize) -> Vec<f32> {
+    fn rows_of(packed: &[f32], n: usize, k: usize) -> Vec<f32> {
         let mut rows = vec![f32::NAN; n * k];
-        panels::to_rows(panels, k, &mut rows);
+        packed::to_rows(packed, k, &mut rows);
         rows
     }
 
@@ -442,9 +456,13 @@ mod tests {
     fn backward_weight_oracle(case: &Case, output: Output, values: fn(&[f32]) -> Vec<f64>) -> Vec<f64> {
         let (mut dw, mut db) = (vec![f64::NAN; case.n * case.k], vec![f64::NAN; case.n]);
         reference::linear_backward_parameters(&values(&case.x), &values(&case.dz), &mut dw, &mut db);
-        if output == Output::Accumulate {
-            dw.iter_mut().zip(values(&case.dw)).for_each(|(dw, before)| *dw += before);
-        }
+        let factor = match output {
+            Output::Overwrite => return dw,
+            Output::Accumulate => 1.0,
+            // Its sign is lost where magnitudes are asked for.
+            Output::Descend { lr } => values(&[-lr])[0],
+        };
+        dw.iter_mut().zip(values(&case.dw)).for_each(|(dw, before)| *dw = before + factor * *dw);
         dw
     }
 
@@ -462,11 +480,11 @@ mod tests {
     }
 
     /// Runs `compute` on every level with every kind of features, demands the same bits each time, and returns them.
-    fn same_everywhere(case: &Case, mut compute: impl FnMut(SimdLevel, Features<'_>) -> Vec<f32>) -> Vec<f32> {
+    fn same_everywhere(case: &Case, mut compute: impl FnMut(SimdLevel, Rows<'_>) -> Vec<f32>) -> Vec<f32> {
         let mut first: Option<(String, Vec<f32>)> = None;
         for level in levels() {
-            for (features, x) in case.features() {
-                let name = format!("[{}, {}] to {}, {}, {features}", case.m, case.k, case.n, level.name());
+            for (encoding, x) in case.encodings() {
+                let name = format!("[{}, {}] to {}, {}, {encoding}", case.m, case.k, case.n, level.name());
                 let found = compute(level, x);
                 let (first_name, first) = first.get_or_insert_with(|| (name.clone(), found.clone()));
                 if let Some(i) = first_difference(first, &found) {
@@ -498,7 +516,7 @@ mod tests {
             for columns in case.columns() {
                 let found = same_everywhere(&case, |level, x| {
                     let mut z = vec![f32::NAN; case.m * case.n];
-                    forward(level, x, &panels_of(&case.w, case.k), case.n, columns.clone(), &mut z);
+                    forward(level, x, &pack(&case.w, case.k), case.n, columns.clone(), &mut z);
                     z
                 });
                 let oracle = |values: fn(&[f32]) -> Vec<f64>| forward_oracle(&case, &columns, values);
@@ -510,11 +528,15 @@ mod tests {
     #[test]
     fn backward_weight_agrees_with_the_oracle_and_has_the_same_bits_everywhere() {
         for case in (1..=MAX_OUT_FEATURES).flat_map(Case::all) {
-            for output in [Output::Overwrite, Output::Accumulate] {
+            let descend = Output::Descend { lr: 0.5 };
+            for output in [Output::Overwrite, Output::Accumulate, descend] {
+                if output == descend && case.m > MAX_DESCEND_SAMPLES {
+                    continue;
+                }
                 let found = same_everywhere(&case, |level, x| {
                     let mut dw = match output {
-                        Output::Overwrite => vec![f32::NAN; panels::len(case.n, case.k)],
-                        Output::Accumulate => panels_of(&case.dw, case.k),
+                        Output::Overwrite => vec![f32::NAN; packed::len(case.n, case.k)],
+                        _ => pack(&case.dw, case.k),
                     };
                     backward_weight(level, x, &case.dz, case.n, output, &mut dw);
                     rows_of(&dw, case.n, case.k)
@@ -526,39 +548,56 @@ mod tests {
     }
 
     #[test]
+    fn descending_has_the_bits_of_a_stored_gradient_and_a_step() {
+        for case in (1..=MAX_OUT_FEATURES).flat_map(Case::all).filter(|case| case.m <= MAX_DESCEND_SAMPLES) {
+            for level in levels() {
+                for (encoding, x) in case.encodings() {
+                    let weight = pack(&case.dw, case.k);
+                    let (mut gradient, mut stepped, mut fused) = (weight.clone(), weight.clone(), weight);
+                    backward_weight(level, x, &case.dz, case.n, Output::Overwrite, &mut gradient);
+                    pointwise::sgd_step(level, 0.3, &gradient, &mut stepped);
+                    backward_weight(level, x, &case.dz, case.n, Output::Descend { lr: 0.3 }, &mut fused);
+                    let difference = first_difference(&fused, &stepped);
+                    assert_eq!(difference, None, "[{}, {}] to {}, {encoding}", case.m, case.k, case.n);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn backward_input_agrees_with_the_oracle_and_has_the_same_bits_everywhere() {
         for case in (1..=MAX_OUT_FEATURES).flat_map(Case::all) {
             let found = same_everywhere(&case, |level, _| {
                 let mut dx = vec![f32::NAN; case.m * case.k];
-                backward_input(level, &case.dz, &panels_of(&case.w, case.k), case.n, &mut dx);
+                backward_input(level, &case.dz, &pack(&case.w, case.k), case.n, &mut dx);
                 dx
             });
             assert_agrees(&case, "dx", case.n, &found, |values| backward_input_oracle(&case, values));
         }
     }
 
-    /// Parts of the columns, each in a batch of its own width, have the bits of the same columns of the whole: what a share of a
+    /// Parts of the columns, each in a batch of its own width, have the bits of the same columns of the whole: what a shard of a
     /// layer computes is what the layer computes.
     #[test]
-    fn a_share_of_the_columns_has_the_bits_of_these_columns() {
+    fn a_shard_of_the_columns_has_the_bits_of_these_columns() {
         let (m, k, n) = (33, 784, 10);
         let case = Case::new(Kind::Fractions, m, k, n);
         for columns in [0..384, 384..784, 0..16, 768..784] {
             let of =
                 |values: &[f32]| values.chunks(k).flat_map(|row| row[columns.clone()].to_vec()).collect::<Vec<_>>();
             let (x, w) = (of(&case.x), of(&case.w));
-            let (whole_w, w) = (panels_of(&case.w, k), panels_of(&w, columns.len()));
+            let (whole_w, w) = (pack(&case.w, k), pack(&w, columns.len()));
             for level in levels() {
-                let (mut part, mut share) = (vec![f32::NAN; m * n], vec![f32::NAN; m * n]);
-                forward(level, case.features()[1].1, &whole_w, n, columns.clone(), &mut part);
-                forward(level, Features::from(&x), &w, n, 0..columns.len(), &mut share);
-                assert_eq!(first_difference(&part, &share), None, "z of {columns:?}, {}", level.name());
+                let (mut part, mut shard) = (vec![f32::NAN; m * n], vec![f32::NAN; m * n]);
+                forward(level, case.encodings()[1].1, &whole_w, n, columns.clone(), &mut part);
+                forward(level, Rows::Dense(&x), &w, n, 0..columns.len(), &mut shard);
+                assert_eq!(first_difference(&part, &shard), None, "z of {columns:?}, {}", level.name());
 
-                let (mut dw, mut share) = (whole_w.clone(), w.clone());
-                backward_weight(level, case.features()[1].1, &case.dz, n, Output::Overwrite, &mut dw);
-                backward_weight(level, Features::from(&x), &case.dz, n, Output::Overwrite, &mut share);
-                let (dw, share) = (of(&rows_of(&dw, n, k)), rows_of(&share, n, columns.len()));
-                assert_eq!(first_difference(&dw, &share), None, "dw of {columns:?}, {}", level.name());
+                let (mut dw, mut shard) = (whole_w.clone(), w.clone());
+                backward_weight(level, case.encodings()[1].1, &case.dz, n, Output::Overwrite, &mut dw);
+                backward_weight(level, Rows::Dense(&x), &case.dz, n, Output::Overwrite, &mut shard);
+                let (dw, shard) = (of(&rows_of(&dw, n, k)), rows_of(&shard, n, columns.len()));
+                assert_eq!(first_difference(&dw, &shard), None, "dw of {columns:?}, {}", level.name());
             }
         }
     }
@@ -579,7 +618,7 @@ mod tests {
     fn the_cases_have_blocks_of_both_kinds() {
         for case in Case::all(1).filter(|case| case.m > 3 && case.k > BLOCK) {
             let blocks = case.m * blocks_per_row(case.k);
-            let occupied: usize = case.occupied.iter().map(|word| word.count_ones() as usize).sum();
+            let occupied: usize = case.mask.iter().map(|word| word.count_ones() as usize).sum();
             assert!(
                 (blocks / 4..blocks * 3 / 4).contains(&occupied),
                 "{occupied} of {blocks} in [{}, {}]",

@@ -3,8 +3,8 @@
 use fearless_simd::{Simd, dispatch, f32x8, prelude::*, u8x16, u32x8};
 
 use crate::kernels::SimdLevel;
-use crate::kernels::occupancy::{BLOCK, SparseRows, bits_from, blocks_per_row, words_per_row};
 use crate::kernels::prefetch::prefetch;
+use crate::kernels::sparse::{BLOCK, SparseRows, bits_from, blocks_per_row, words_per_row};
 
 /// 1/255 in two parts. The product of a byte with the first has 17 bits and is exact; the product with the second, 2^16
 /// times smaller, is rounded far below the last place of the sum. So their sum is `pixel / 255`, rounded once.
@@ -25,8 +25,8 @@ pub enum PixelScale {
 pub struct Selection<'a> {
     /// Row numbers, one for each sample.
     pub rows: &'a [u32],
-    /// Those that will be wanted soon: asked for while these are scaled.
-    pub soon: &'a [u32],
+    /// Those that come next: prefetched while these are scaled.
+    pub prefetch: &'a [u32],
     /// The block of a row with which a sample begins.
     pub first_block: usize,
     /// Pixels of a sample.
@@ -37,7 +37,7 @@ pub struct Selection<'a> {
 #[derive(Debug)]
 pub struct ScaledRows<'a> {
     /// `[m, words_per_row(width)]`.
-    pub occupied: &'a mut [u64],
+    pub mask: &'a mut [u64],
     /// At least as many as the rows have.
     pub blocks: &'a mut [[f32; BLOCK]],
     /// `[m + 1]`.
@@ -72,20 +72,20 @@ fn scale_rows_at<S: Simd>(
     scaled: ScaledRows<'_>,
     scale: impl Fn(f32x8<S>) -> f32x8<S>,
 ) {
-    let Selection { rows, soon, first_block, width } = selection;
+    let Selection { rows, prefetch: next, first_block, width } = selection;
     let mut end = 0;
     scaled.starts[0] = end;
-    let samples = scaled.occupied.chunks_exact_mut(words_per_row(width)).zip(&mut scaled.starts[1..]);
-    for ((index, row), (occupied, row_end)) in rows.iter().enumerate().zip(samples) {
-        if let Some(row) = soon.get(index) {
+    let samples = scaled.mask.chunks_exact_mut(words_per_row(width)).zip(&mut scaled.starts[1..]);
+    for ((index, row), (mask, row_end)) in rows.iter().enumerate().zip(samples) {
+        if let Some(row) = next.get(index) {
             prefetch(simd, images.row(*row as usize, first_block).1.as_flattened());
         }
         let (stored, pixels) = images.row(*row as usize, first_block);
         let (start, mut blocks) = (end, blocks_per_row(width));
-        for (word, occupied) in occupied.iter_mut().enumerate() {
-            *occupied = bits_from(stored, first_block + 64 * word, blocks.min(64));
+        for (word, mask) in mask.iter_mut().enumerate() {
+            *mask = bits_from(stored, first_block + 64 * word, blocks.min(64));
             blocks = blocks.saturating_sub(64);
-            end += occupied.count_ones() as usize;
+            end += mask.count_ones() as usize;
         }
         *row_end = end;
         for (x, pixels) in scaled.blocks[start..end].iter_mut().zip(pixels) {

@@ -1,9 +1,9 @@
-//! Elementwise arithmetic: bias, rectifier, the sum over a batch, the SGD update. Lengths are equal where two slices
+//! Elementwise arithmetic: bias, the sum over a batch, the SGD update. Lengths are equal where two slices
 //! meet; multiplications feed additions in one rounding, on every SIMD level, so all levels give the same bits.
 
 use fearless_simd::{Simd, dispatch, f32x16, prelude::*};
 
-use crate::kernels::{LANES, SimdLevel};
+use crate::kernels::{LANES, Output, SimdLevel};
 
 /// `rows += row`, for each of them. `row: [width]`, read; `rows: [m, width]`.
 pub fn add_to_rows(level: SimdLevel, row: &[f32], rows: &mut [f32]) {
@@ -14,33 +14,6 @@ pub fn add_to_rows(level: SimdLevel, row: &[f32], rows: &mut [f32]) {
                 for (target, value) in target.iter_mut().zip(row) {
                     *target += value;
                 }
-            }
-        },
-    );
-}
-
-/// `y = max(z, 0)`; a NaN stays a NaN. `z`, read, and `y`, overwritten: any shape.
-pub fn relu_forward(level: SimdLevel, z: &[f32], y: &mut [f32]) {
-    debug_assert_eq!(z.len(), y.len());
-    level.run(
-        #[inline(always)]
-        || {
-            for (y, z) in y.iter_mut().zip(z) {
-                *y = if *z < 0.0 { 0.0 } else { *z };
-            }
-        },
-    );
-}
-
-/// `dz = dy` where `z > 0`, else 0: the derivative of the rectifier, with PyTorch's choice of 0 at 0.
-/// `z`, `dy`, read, and `dz`, overwritten: any shape.
-pub fn relu_backward_exact(level: SimdLevel, z: &[f32], dy: &[f32], dz: &mut [f32]) {
-    debug_assert!(z.len() == dy.len() && dy.len() == dz.len());
-    level.run(
-        #[inline(always)]
-        || {
-            for ((dz, dy), z) in dz.iter_mut().zip(dy).zip(z) {
-                *dz = if *z > 0.0 { *dy } else { 0.0 };
             }
         },
     );
@@ -72,9 +45,9 @@ pub fn add(level: SimdLevel, values: &[f32], total: &mut [f32]) {
     );
 }
 
-/// `total += sum over rows`. `rows: [m, width]`, read; `total: [width]`. Rows are added up in order, from zero, and their
-/// sum is added once.
-pub fn add_rows(level: SimdLevel, rows: &[f32], total: &mut [f32]) {
+/// The sum over rows, which `output` puts into `total`. `rows: [m, width]`, read; `total: [width]`. Rows are added up in order,
+/// from zero, so a sum is complete before it meets what `total` holds.
+pub fn sum_rows(level: SimdLevel, rows: &[f32], output: Output, total: &mut [f32]) {
     let width = total.len();
     level.run(
         #[inline(always)]
@@ -87,7 +60,11 @@ pub fn add_rows(level: SimdLevel, rows: &[f32], total: &mut [f32]) {
                     }
                 }
                 for (total, sum) in total.iter_mut().zip(&sums) {
-                    *total += sum;
+                    *total = match output {
+                        Output::Overwrite => *sum,
+                        Output::Accumulate => *total + sum,
+                        Output::Descend { lr } => (-lr).mul_add(*sum, *total),
+                    };
                 }
             }
         },
@@ -138,61 +115,30 @@ mod tests {
         found[0].1.clone()
     }
 
-    /// Both signs and both zeros.
-    fn inputs(len: usize, seed: u64) -> Vec<f32> {
-        let mut values = random(len, seed);
-        values.iter_mut().step_by(5).for_each(|value| *value = 0.0);
-        values.iter_mut().skip(1).step_by(5).for_each(|value| *value = -0.0);
-        values
-    }
-
-    #[test]
-    fn the_rectifier_does_what_the_oracle_does() {
-        for len in LENGTHS {
-            let (z, dy) = (inputs(len, 1), random(len, 2));
-            let (mut y, mut dz) = (vec![f64::NAN; len], vec![f64::NAN; len]);
-            reference::relu_forward(&wide(&z), &mut y);
-            reference::relu_backward_exact(&wide(&z), &wide(&dy), &mut dz);
-            let found = on_every_level(|level| {
-                let mut y = vec![f32::NAN; len];
-                relu_forward(level, &z, &mut y);
-                y
-            });
-            assert_eq!(wide(&found), y);
-            let found = on_every_level(|level| {
-                let mut dz = vec![f32::NAN; len];
-                relu_backward_exact(level, &z, &dy, &mut dz);
-                dz
-            });
-            assert_eq!(wide(&found), dz);
-        }
-    }
-
-    #[test]
-    fn the_rectifier_hides_no_nan() {
-        for level in levels() {
-            let (z, mut y) = ([-1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 2.0].repeat(7), [0.0; 35]);
-            relu_forward(level, &z, &mut y);
-            for y in y.chunks(5) {
-                assert!(y[1].is_nan() && (y[0], y[2], y[3], y[4]) == (0.0, f32::INFINITY, 0.0, 2.0), "{y:?}");
-            }
-        }
-    }
-
     #[test]
     fn sums_take_every_row_in_order() {
         for width in LENGTHS.into_iter().filter(|width| *width > 0) {
             for m in [0, 1, 2, 5, 32] {
                 let (row, rows) = (random(width, 3), random(m * width, 4));
-                let found = on_every_level(|level| {
-                    let mut total = row.clone();
-                    add_rows(level, &rows, &mut total);
-                    total
-                });
-                let mut expected = vec![0.0; width];
-                rows.chunks(width).for_each(|row| expected.iter_mut().zip(row).for_each(|(a, b)| *a += b));
-                expected.iter_mut().zip(&row).for_each(|(a, b)| *a += b);
-                assert_eq!(found, expected, "the sum of {m} rows of {width}");
+                let mut sums = vec![0.0_f32; width];
+                rows.chunks(width).for_each(|row| sums.iter_mut().zip(row).for_each(|(a, b)| *a += b));
+                for output in [Output::Overwrite, Output::Accumulate, Output::Descend { lr: 0.3 }] {
+                    let found = on_every_level(|level| {
+                        let mut total = row.clone();
+                        sum_rows(level, &rows, output, &mut total);
+                        total
+                    });
+                    let expected: Vec<f32> = sums
+                        .iter()
+                        .zip(&row)
+                        .map(|(sum, total)| match output {
+                            Output::Overwrite => *sum,
+                            Output::Accumulate => total + sum,
+                            Output::Descend { lr } => (-lr).mul_add(*sum, *total),
+                        })
+                        .collect();
+                    assert_eq!(found, expected, "the sum of {m} rows of {width}, {output:?}");
+                }
 
                 let found = on_every_level(|level| {
                     let mut rows = rows.clone();

@@ -2,8 +2,9 @@
 //! over classes in their order and are never added across lanes, so a sample's bits are the same on every SIMD level, and
 //! in a batch of any size.
 
-use fearless_simd::{Simd, dispatch, f32x8, f32x16, i32x16, prelude::*, u32x16};
+use fearless_simd::{Simd, dispatch, f32x8, f32x16, prelude::*, u32x16};
 
+use crate::kernels::math::{exp_nonpositive, ln};
 use crate::kernels::{LANES, SimdLevel};
 
 /// One class (or one result) of sixteen samples.
@@ -24,7 +25,7 @@ pub struct SoftmaxOutput<'a> {
     /// `[m]`: `-ln(p of the label)`.
     pub cross_entropy: &'a mut [f32],
     /// `[m]`: the class of the largest logit, the first of equals.
-    pub predictions: &'a mut [u8],
+    pub predictions: &'a mut [u32],
 }
 
 impl SoftmaxOutput<'_> {
@@ -52,7 +53,7 @@ impl SoftmaxOutput<'_> {
 pub fn softmax_cross_entropy_forward(
     level: SimdLevel,
     logits: &[f32],
-    labels: &[u8],
+    labels: &[u32],
     scratch: &mut [Lanes],
     output: SoftmaxOutput<'_>,
 ) {
@@ -72,30 +73,35 @@ pub fn softmax_cross_entropy_forward(
     }
 }
 
-/// `dz = (p - one_hot(label)) / m`: the derivative of the mean cross entropy by the logits.
+/// `dz = (p - one_hot(label)) / divisor`: with `m` as the divisor, the derivative of the mean cross entropy by the logits.
 ///
-/// `probabilities: [m, classes]` and `labels: [m]`, read; `dz: [m, classes]`, overwritten.
-pub fn softmax_cross_entropy_backward(level: SimdLevel, probabilities: &[f32], labels: &[u8], dz: &mut [f32]) {
+/// `probabilities: [m, classes]` and `labels: [m]`, at least one, read; `dz: [m, classes]`, overwritten.
+pub fn softmax_cross_entropy_backward(
+    level: SimdLevel,
+    probabilities: &[f32],
+    labels: &[u32],
+    divisor: f32,
+    dz: &mut [f32],
+) {
     debug_assert_eq!(probabilities.len(), dz.len());
-    let m = labels.len() as f32;
     level.run(
         #[inline(always)]
         || {
             for (dz, p) in dz.iter_mut().zip(probabilities) {
-                *dz = p / m;
+                *dz = p / divisor;
             }
         },
     );
     let classes = dz.len() / labels.len();
     for (sample, label) in labels.iter().enumerate() {
-        let place = sample * classes + usize::from(*label);
-        dz[place] = (probabilities[place] - 1.0) / m;
+        let place = sample * classes + *label as usize;
+        dz[place] = (probabilities[place] - 1.0) / divisor;
     }
 }
 
 /// A lane is a sample.
 #[inline(always)]
-fn side_by_side<S: Simd>(simd: S, logits: &[f32], labels: &[u8], scratch: &mut [Lanes], output: SoftmaxOutput<'_>) {
+fn side_by_side<S: Simd>(simd: S, logits: &[f32], labels: &[u32], scratch: &mut [Lanes], output: SoftmaxOutput<'_>) {
     let classes = scratch.len();
     let groups = logits.chunks(LANES * classes).zip(labels.chunks(LANES));
     let outputs = (output.probabilities.chunks_mut(LANES * classes))
@@ -107,13 +113,13 @@ fn side_by_side<S: Simd>(simd: S, logits: &[f32], labels: &[u8], scratch: &mut [
             for (class, logit) in row.iter().enumerate() {
                 scratch[class][lane] = *logit;
             }
-            label_logit[lane] = row[usize::from(*label)];
+            label_logit[lane] = row[*label as usize];
         }
 
         let (max, prediction) = max_and_argmax(simd, scratch);
         let mut sum = f32x16::splat(simd, 0.0);
         for lanes in scratch.iter_mut() {
-            let exponential = exp(simd, f32x16::load_array_ref(simd, lanes) - max);
+            let exponential = exp_nonpositive(simd, f32x16::load_array_ref(simd, lanes) - max);
             exponential.store_array(lanes);
             sum += exponential;
         }
@@ -123,9 +129,7 @@ fn side_by_side<S: Simd>(simd: S, logits: &[f32], labels: &[u8], scratch: &mut [
         }
 
         cross_entropy.copy_from_slice(&losses.as_array()[..cross_entropy.len()]);
-        for (prediction, best) in predictions.iter_mut().zip(prediction.as_array()) {
-            *prediction = *best as u8;
-        }
+        predictions.copy_from_slice(&prediction.as_array()[..predictions.len()]);
         for (lane, row) in probabilities.chunks_exact_mut(classes).enumerate() {
             for (class, p) in row.iter_mut().enumerate() {
                 *p = scratch[class][lane];
@@ -136,7 +140,7 @@ fn side_by_side<S: Simd>(simd: S, logits: &[f32], labels: &[u8], scratch: &mut [
 
 /// At most sixteen samples of 8 to 16 classes; a lane is a class.
 #[inline(always)]
-fn one_by_one<S: Simd>(simd: S, logits: &[f32], labels: &[u8], classes: usize, output: SoftmaxOutput<'_>) {
+fn one_by_one<S: Simd>(simd: S, logits: &[f32], labels: &[u32], classes: usize, output: SoftmaxOutput<'_>) {
     const NUMBERS: [u32; LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
     let zero = f32x16::splat(simd, 0.0);
     let (mut maxima, mut sums, mut label_logits) = (zero, zero, zero);
@@ -152,19 +156,19 @@ fn one_by_one<S: Simd>(simd: S, logits: &[f32], labels: &[u8], classes: usize, o
         // As when one class is compared after the other: a first logit that is NaN stays, as nothing is larger than it.
         let best = if row[0].is_nan() { 0 } else { class };
         let max = row[best];
-        let exponentials = exp(simd, z - max);
+        let exponentials = exp_nonpositive(simd, z - max);
         store_row(exponentials, p);
         let mut sum = 0.0;
         for exponential in &*p {
             sum += exponential;
         }
         store_row(exponentials / sum, p);
-        predictions[sample] = best as u8;
+        predictions[sample] = best as u32;
         // What is left to do is done for all samples at once, each in its lane.
         let own = u32x16::load_array(simd, NUMBERS).simd_eq(u32x16::splat(simd, sample as u32));
         maxima = own.select(f32x16::splat(simd, max), maxima);
         sums = own.select(f32x16::splat(simd, sum), sums);
-        label_logits = own.select(f32x16::splat(simd, row[usize::from(*label)]), label_logits);
+        label_logits = own.select(f32x16::splat(simd, row[*label as usize]), label_logits);
     }
     let losses = maxima + ln(simd, sums) - label_logits;
     for (cross_entropy, loss) in cross_entropy.iter_mut().zip(losses.as_array()) {
@@ -201,91 +205,33 @@ fn max_and_argmax<S: Simd>(simd: S, classes: &[Lanes]) -> (f32x16<S>, u32x16<S>)
     (max, argmax)
 }
 
-/// `e^x` for `x <= 0`, to about 1 unit in the last place; 0 below -87, where the result would leave the normal numbers.
-///
-/// `x = n ln 2 + r` with `|r| <= ln(2)/2` (ln 2 in two parts, so that `r` loses no bits); `e^r` by the polynomial of
-/// Cephes' `expf` (Moshier); `2^n` put together from its bits. NaN stays NaN.
-#[inline(always)]
-fn exp<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = -2.121_944_4e-4;
-    const COEFFICIENTS: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
-    let vanishes = x.simd_lt(f32x16::splat(simd, -87.0));
-    let x = vanishes.select(f32x16::splat(simd, 0.0), x);
-    let n = (x * std::f32::consts::LOG2_E).round_ties_even();
-    let r = n.mul_add_precise(-LN_2_HIGH, x);
-    let r = n.mul_add_precise(-LN_2_LOW, r);
-    let mut p = f32x16::splat(simd, COEFFICIENTS[0]);
-    for coefficient in &COEFFICIENTS[1..] {
-        p = p.mul_add_precise(r, *coefficient);
-    }
-    let e_to_r = p.mul_add_precise(r * r, r) + 1.0;
-    let two_to_n: f32x16<S> = ((n.to_int::<i32x16<S>>() + 127) << 23).bitcast();
-    vanishes.select(f32x16::splat(simd, 0.0), e_to_r * two_to_n)
-}
-
-/// `ln(s)` for normal `s > 0`, to about 1 unit in the last place; not finite where `s` is not.
-///
-/// `s = m 2^e` with `m` in `[sqrt(1/2), sqrt(2))`; `ln(m)` by the polynomial of Cephes' `logf` (Moshier).
-#[inline(always)]
-fn ln<S: Simd>(simd: S, s: f32x16<S>) -> f32x16<S> {
-    const COEFFICIENTS: [f32; 9] = [
-        7.037_683_6e-2,
-        -1.151_461e-1,
-        1.167_699_9e-1,
-        -1.242_014_1e-1,
-        1.424_932_3e-1,
-        -1.666_805_7e-1,
-        2.000_071_5e-1,
-        -2.499_999_4e-1,
-        3.333_333e-1,
-    ];
-    // Taking the bits of sqrt(1/2) from those of s leaves in the exponent field how many doublings part the two.
-    const SQRT_HALF_BITS: i32 = 0x3f35_04f3;
-    let bits: i32x16<S> = s.bitcast();
-    let e = (bits - SQRT_HALF_BITS) >> 23;
-    let m: f32x16<S> = (bits - (e << 23)).bitcast();
-    let e: f32x16<S> = f32x16::float_from(e);
-    let t = m - 1.0;
-    let mut p = f32x16::splat(simd, COEFFICIENTS[0]);
-    for coefficient in &COEFFICIENTS[1..] {
-        p = p.mul_add_precise(t, *coefficient);
-    }
-    let t2 = t * t;
-    let correction = e.mul_add_precise(-2.121_944_4e-4, p * t * t2);
-    let correction = t2.mul_add_precise(-0.5, correction);
-    let ln = e.mul_add_precise(0.693_359_4, t + correction);
-    // 0 s is 0 for every finite s and NaN for the others, whose bits the lines above have taken for a number.
-    s.mul_add_precise(0.0, ln)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernels::reference;
     use crate::kernels::testing::{assert_close, random};
 
-    fn one_hot(labels: &[u8], classes: usize) -> Vec<f64> {
+    fn one_hot(labels: &[u32], classes: usize) -> Vec<f64> {
         labels
             .iter()
-            .flat_map(|label| (0..classes).map(|class| f64::from(u8::from(class == usize::from(*label)))))
+            .flat_map(|label| (0..classes).map(|class| f64::from(u8::from(class == *label as usize))))
             .collect()
     }
 
     struct Case {
         probabilities: Vec<f32>,
         cross_entropy: Vec<f32>,
-        predictions: Vec<u8>,
+        predictions: Vec<u32>,
         dz: Vec<f32>,
     }
 
-    fn run(level: SimdLevel, logits: &[f32], labels: &[u8], poison: u8) -> Case {
+    fn run(level: SimdLevel, logits: &[f32], labels: &[u32], poison: u8) -> Case {
         let classes = logits.len() / labels.len();
         let poison_f32 = f32::from_bits(u32::from_ne_bytes([poison; 4]));
         let mut case = Case {
             probabilities: vec![poison_f32; logits.len()],
             cross_entropy: vec![poison_f32; labels.len()],
-            predictions: vec![poison; labels.len()],
+            predictions: vec![u32::from_ne_bytes([poison; 4]); labels.len()],
             dz: vec![poison_f32; logits.len()],
         };
         let output = SoftmaxOutput {
@@ -294,13 +240,14 @@ mod tests {
             predictions: &mut case.predictions,
         };
         softmax_cross_entropy_forward(level, logits, labels, &mut vec![[poison_f32; LANES]; classes], output);
-        softmax_cross_entropy_backward(level, &case.probabilities, labels, &mut case.dz);
+        let divisor = labels.len() as f32;
+        softmax_cross_entropy_backward(level, &case.probabilities, labels, divisor, &mut case.dz);
         case
     }
 
     #[test]
     fn every_level_agrees_with_the_reference_and_with_every_other_bit_by_bit() {
-        const CASES: [(usize, usize, f32); 8] = [
+        const CASES: [(usize, usize, f32); 9] = [
             (1, 2, 1.0),
             (1, 10, 4.0),
             (8, 16, 4.0),
@@ -309,10 +256,11 @@ mod tests {
             (35, 8, 8.0),
             (37, 26, 8.0),
             (5, 256, 3.0),
+            (3, 300, 3.0),
         ];
         for (m, classes, spread) in CASES {
             let logits: Vec<f32> = random(m * classes, 7).iter().map(|z| z * spread).collect();
-            let labels: Vec<u8> = (0..m).map(|row| ((row * 7) % classes) as u8).collect();
+            let labels: Vec<u32> = (0..m).map(|row| ((row * 7) % classes) as u32).collect();
             let z: Vec<f64> = logits.iter().map(|z| f64::from(*z)).collect();
             let targets = one_hot(&labels, classes);
             let (mut p, mut ce, mut dz) = (vec![0.0; m * classes], vec![0.0; m], vec![0.0; m * classes]);
@@ -358,7 +306,7 @@ mod tests {
                     _ => {}
                 }
             }
-            let labels: Vec<u8> = (0..MANY).map(|sample| ((sample * 5) % classes) as u8).collect();
+            let labels: Vec<u32> = (0..MANY).map(|sample| ((sample * 5) % classes) as u32).collect();
             // Which of its many bit patterns a NaN has is not laid down.
             let bits = |values: &[f32]| {
                 values.iter().map(|v| if v.is_nan() { u32::MAX } else { v.to_bits() }).collect::<Vec<_>>()
@@ -387,7 +335,7 @@ mod tests {
             let p: Vec<f32> = random(m * 3, 9).iter().map(|p| p.abs() * f32::MIN_POSITIVE.powf(p.abs())).collect();
             for level in SimdLevel::all() {
                 let mut dz = vec![f32::NAN; p.len()];
-                softmax_cross_entropy_backward(level, &p, &vec![2; m], &mut dz);
+                softmax_cross_entropy_backward(level, &p, &vec![2; m], m as f32, &mut dz);
                 for (i, (dz, p)) in dz.iter().zip(&p).enumerate() {
                     let expected = if i % 3 == 2 { p - 1.0 } else { *p } / m as f32;
                     assert_eq!(dz.to_bits(), expected.to_bits(), "{} of {m}, {}", i, level.name());
@@ -429,5 +377,24 @@ mod tests {
     fn the_first_of_equal_logits_is_predicted() {
         let case = run(SimdLevel::detect(), &[0.5, 2.0, 2.0, 1.0, 1.0, 1.0, -3.0, -0.0, 0.0], &[0, 0, 0], 0xff);
         assert_eq!(case.predictions, [1, 0, 1]);
+    }
+
+    #[test]
+    fn as_many_classes_as_two_bytes_tell_apart_are_told_apart() {
+        const CLASSES: usize = 1 << 16;
+        let mut logits = vec![0.0; 2 * CLASSES];
+        (logits[CLASSES - 1], logits[CLASSES + 300]) = (20.0, 20.0);
+        let labels = [CLASSES as u32 - 1, 299];
+        for level in SimdLevel::all() {
+            let case = run(level, &logits, &labels, 0xff);
+            assert_eq!(case.predictions, [CLASSES as u32 - 1, 300]);
+            let sum = 20f64.exp() + (CLASSES - 1) as f64;
+            // The sum of 65,536 terms strays by CLASSES / 2 ulp at worst, and that is all that the logarithm sees.
+            let relative = (5.0 + CLASSES as f64) * f64::from(f32::EPSILON);
+            assert_close("loss", &case.cross_entropy, &[sum.ln() - 20.0, sum.ln()], &[relative; 2]);
+            let dz = [case.dz[CLASSES - 1], case.dz[CLASSES + 299]];
+            let expected = [(20f64.exp() / sum - 1.0) / 2.0, (1.0 / sum - 1.0) / 2.0];
+            assert_close("dz", &dz, &expected, &[relative; 2]);
+        }
     }
 }

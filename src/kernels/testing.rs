@@ -31,6 +31,37 @@ fn first_difference(found: &[f32], expected: &[f64], bound: &[f64]) -> Option<St
         .map(|i| format!("at {i}: found {}, expected {} within {:e}", found[i], expected[i], bound[i]))
 }
 
+/// Every 1009th bit pattern of an f32 (of all exponents and signs, subnormal numbers and NaNs among them), and the special ones.
+pub fn sweep() -> Vec<f32> {
+    let special = [0.0, -0.0, 1.0, -1.0, f32::MIN_POSITIVE, -f32::MIN_POSITIVE, f32::MAX, f32::MIN];
+    let infinite = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -f32::NAN, f32::from_bits(1), -f32::from_bits(1)];
+    let patterns = (0..=u32::MAX).step_by(1009).map(f32::from_bits);
+    special.into_iter().chain(infinite).chain(patterns).collect()
+}
+
+/// How far `found` is from `expected`, in units in the last place of an f32 there, beyond an absolute error of `floor`. Where
+/// `expected` rounds to infinity, only infinity is near it; NaN is near nothing.
+pub fn ulps(found: f32, expected: f64, floor: f64) -> f64 {
+    if found.is_infinite() || (expected as f32).is_infinite() {
+        return if found == expected as f32 { 0.0 } else { f64::INFINITY };
+    }
+    let error = (f64::from(found) - expected).abs();
+    let exponent = (expected.abs().max(f64::from(f32::MIN_POSITIVE)).to_bits() >> 52) as i32 - 1023;
+    let ulp = 2f64.powi(exponent - 23);
+    if error.is_nan() { f64::INFINITY } else { (error - floor).max(0.0) / ulp }
+}
+
+#[test]
+fn units_in_the_last_place_are_counted() {
+    assert_eq!(ulps(1.0, 1.0 + 2f64.powi(-23), 0.0), 1.0);
+    assert_eq!(ulps(f32::from_bits(3), 0.0, 0.0), 3.0);
+    assert_eq!(ulps(0.0, 1e-3, 1e-3), 0.0);
+    assert_eq!(ulps(f32::INFINITY, 1e39, 0.0), 0.0);
+    for (found, expected) in [(f32::NAN, 0.0), (0.0, f64::NAN), (f32::INFINITY, 1.0), (1.0, f64::INFINITY)] {
+        assert_eq!(ulps(found, expected, 1.0), f64::INFINITY, "{found} {expected}");
+    }
+}
+
 /// Every level that can run here. Where the environment variable `FLATNET_REQUIRE_SIMD` names levels, with commas between them,
 /// one that is missing fails the test: else a machine that shows fewer than it has would pass for tested.
 pub fn levels() -> Vec<SimdLevel> {

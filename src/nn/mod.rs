@@ -1,17 +1,36 @@
-//! Layers and the loss: forward, backward and zero_grad as in PyTorch, over the kernels. No files, no threads, no flags.
+//! Layers and networks: forward, backward and zero_grad as in PyTorch, over the kernels. No files, no threads, no flags.
 
+mod builder;
+mod context;
+mod elementwise;
 mod init;
+mod input;
 mod linear;
-mod loss;
-pub(crate) mod reduce;
-mod relu;
+pub(crate) mod params;
 mod sequential;
 mod spec;
-mod split;
+mod workspace;
 
+pub use builder::Builder;
+pub use context::{Context, Mode};
 pub use init::Init;
+pub use input::Input;
 pub use linear::Linear;
-pub use loss::SoftmaxCrossEntropy;
-pub use relu::{Relu, ReluGrad};
-pub use sequential::{Activations, Layer, Sequential};
+pub use sequential::{Parameter, Sequential};
 pub use spec::{LayerSpec, LayerSpecs};
+pub use workspace::Workspace;
+
+pub(crate) use sequential::Update;
+
+pub use crate::kernels::activations::ReluGrad;
+
+use crate::data::Scale;
+
+/// What a network's inputs and outputs are, beside their number: what a saved model needs to be used on new data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataSpec {
+    /// How pixels become inputs; none where inputs are numbers already.
+    pub scale: Option<Scale>,
+    /// Rows and columns of an image; their product is the number of inputs.
+    pub image_size: (usize, usize),
+}

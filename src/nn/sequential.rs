@@ -1,194 +1,287 @@
-//! Layers one after another, and the buffers that a pass through them needs.
+//! Layers one after another: the forward and the backward pass. It knows which sums have parts, not who computes them.
 
+use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::builder::Builder;
+use super::elementwise::{Dropout, Elementwise, Place};
+use super::linear::Kernel;
+use super::params::Params;
+use super::{Context, DataSpec, Init, Input, LayerSpec, LayerSpecs, Linear, ReluGrad, Workspace};
 use crate::error::{Error, Result};
-use crate::kernels::{AlignedVec, Features, InFull, KernelChoice, SimdLevel};
-use crate::nn::linear::Gradient;
-use crate::nn::reduce::{Alone, Reduce};
-use crate::nn::split::Axis;
-use crate::nn::{Init, LayerSpec, LayerSpecs, Linear, Relu, ReluGrad, split};
+use crate::kernels::{AlignedVec, KernelChoice, Output, Rows, activations};
+use crate::parallel::comm::Comm;
+use crate::parallel::shard::{self, Axis, Cut};
 use crate::rng::{self, Stream};
 
-/// One layer of a [`Sequential`].
+/// One layer, and where its part of the flat buffer stands.
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a network has a handful of layers; a box would make each harder to name"
-)]
-pub enum Layer {
-    Linear(Linear),
-    Relu(Relu),
+enum Layer {
+    Linear { linear: Linear, span: Range<usize>, cut: Cut },
+    Elementwise { layer: Arc<dyn Elementwise>, first_unit: usize },
 }
 
-/// A network: the output of each layer is the input of the next. The last output is the logits.
+/// A network: the output of each layer is the input of the next; the last one's is the network's.
 ///
-/// It holds parameters and their gradients only. What a pass leaves between the layers stands in an [`Activations`], so
-/// that several threads can read one network.
+/// It holds parameters and their gradients only. What a pass leaves between the layers stands in a [`Workspace`], so
+/// that several threads can read one network; the SIMD level and the mode come with a [`Context`].
 #[derive(Debug, Clone)]
 pub struct Sequential {
+    specs: LayerSpecs,
     layers: Vec<Layer>,
     in_features: usize,
     /// Width of each layer's output.
     widths: Vec<usize>,
-    level: SimdLevel,
+    relu_grad: ReluGrad,
+    params: Params,
+    /// In the layout of the parameters; empty before the first gradient.
+    grads: AlignedVec,
+    /// Whether the gradients hold anything; as in PyTorch, zeroing them means forgetting them.
+    has_grads: bool,
+    data: Option<DataSpec>,
 }
 
-/// What a forward pass leaves behind for the backward pass. The buffers grow to the largest batch seen and stay.
-#[derive(Debug, Clone, Default)]
-pub struct Activations {
-    /// The batch in full, for a first layer that reads it so.
-    input: InFull,
-    /// Each layer's output, `[m, width]`.
-    outputs: Vec<AlignedVec>,
-    /// The loss's derivative by the output of the layer at hand, and by its input.
-    output_grad: AlignedVec,
-    input_grad: AlignedVec,
-    /// `-lr * output_grad`.
-    scaled_grad: AlignedVec,
-    alone: Alone,
+/// What the backward pass does with the gradients of parameters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Update {
+    /// They are added to those that the network keeps.
+    Keep,
+    /// Each is used up as soon as it is complete: `parameter = fma(-lr, gradient, parameter)`.
+    Descend { lr: f32 },
+}
+
+/// One parameter tensor of a network.
+#[derive(Debug, Clone, Copy)]
+pub struct Parameter<'a> {
+    model: &'a Sequential,
+    index: usize,
+}
+
+impl Parameter<'_> {
+    /// `0.weight`, `0.bias`, ...: the layer's index in the list of layers, as PyTorch's `Sequential` names it.
+    pub fn name(&self) -> &str {
+        &self.model.params.entries[self.index].name
+    }
+
+    /// `[out_features, in_features]` of a weight, `[out_features]` of a bias.
+    pub fn shape(&self) -> &[usize] {
+        &self.model.params.entries[self.index].shape
+    }
+
+    /// Row-major. A copy: a layer keeps its weight in the order of its kernel.
+    pub fn values(&self) -> Vec<f32> {
+        self.model.params.entries[self.index].to_rows(&self.model.params.values)
+    }
+
+    /// The gradient of the loss with respect to it, row-major; none since the last [`Sequential::zero_grad`].
+    pub fn gradient(&self) -> Option<Vec<f32>> {
+        self.model.has_grads.then(|| self.model.params.entries[self.index].to_rows(&self.model.grads))
+    }
 }
 
 impl Sequential {
-    /// Draws a network for inputs of `in_features`. The draws depend on `seed` and the shapes only.
-    ///
-    /// ```
-    /// use flatnet::nn::{Init, ReluGrad, Sequential};
-    /// let model = Sequential::new(784, &"linear:10,relu".parse()?, Init::UnitNorm, ReluGrad::StraightThrough, 0)?;
-    /// assert_eq!(model.parameters(), 7850);
-    /// # Ok::<(), flatnet::Error>(())
-    /// ```
-    pub fn new(in_features: usize, specs: &LayerSpecs, init: Init, relu_grad: ReluGrad, seed: u64) -> Result<Self> {
-        let mut rng = rng::stream(seed, Stream::Init);
-        let mut width = in_features;
-        let mut layers = Vec::with_capacity(specs.0.len());
-        for (index, spec) in specs.0.iter().enumerate() {
-            layers.push(match *spec {
-                LayerSpec::Relu => Layer::Relu(Relu::new(relu_grad)),
-                LayerSpec::Linear { out_features } => {
-                    let weights = checked_weights(index, width, out_features)?;
-                    let (mut weight, mut bias) = (vec![0.0; weights], vec![0.0; out_features]);
-                    init.draw(&mut rng, &mut weight, &mut bias);
-                    let linear = Linear::from_parts(width, out_features, weight, bias)?;
-                    width = out_features;
-                    Layer::Linear(linear)
-                }
-            });
-        }
-        Self::from_layers(layers)
+    /// Begins a network for samples of `in_features`: describe its layers, then [`build`](Builder::build) it.
+    #[expect(clippy::new_ret_no_self, reason = "a network begins with its inputs; what it is made of follows")]
+    pub fn new(in_features: usize) -> Builder {
+        Builder::new(in_features)
     }
 
-    /// A network of given layers; an error where one does not fit the one before it, or where there is no linear layer.
-    pub fn from_layers(layers: Vec<Layer>) -> Result<Self> {
-        let first = layers.iter().find_map(|layer| match layer {
-            Layer::Linear(linear) => Some(linear.in_features()),
-            Layer::Relu(_) => None,
-        });
-        let Some(in_features) = first else {
-            return Err(Error::Shape {
-                place: "a network".into(),
-                expected: "at least one linear layer".into(),
-                found: format!("{} layers without one", layers.len()),
-            });
-        };
-        let mut width = in_features;
-        for (index, layer) in layers.iter().enumerate() {
-            if let Layer::Linear(linear) = layer {
-                if linear.in_features() != width {
-                    return Err(Error::Shape {
-                        place: format!("layer {index} (linear:{})", linear.out_features()),
-                        expected: format!("{width} inputs, the width of what comes before it"),
-                        found: linear.in_features().to_string(),
-                    });
+    /// A network whose parameters are all 0; an error where it would have no linear layer, no inputs, or more weights than
+    /// fit in memory, before anything is allocated.
+    pub(crate) fn zeros(
+        in_features: usize,
+        specs: LayerSpecs,
+        relu_grad: ReluGrad,
+        kernel: KernelChoice,
+    ) -> Result<Self> {
+        const MAX_WEIGHTS: usize = 1 << 30;
+        let refuse = |place: String, expected: String, found: String| Err(Error::Shape { place, expected, found });
+        if in_features == 0 {
+            return refuse("a network".into(), "at least 1 input".into(), "0".into());
+        }
+        let mut shapes = Vec::new();
+        let (mut width, mut weights) = (in_features, 0_usize);
+        for (index, spec) in specs.0.iter().enumerate() {
+            let out_features = spec.out_features(width);
+            if matches!(spec, LayerSpec::Linear { .. }) {
+                let total = width.checked_mul(out_features).and_then(|more| weights.checked_add(more));
+                match total.filter(|total| *total <= MAX_WEIGHTS) {
+                    Some(total) => weights = total,
+                    None => {
+                        let found = format!("{width} x {out_features}");
+                        return refuse(
+                            format!("layer {index} ({spec})"),
+                            format!("at most {MAX_WEIGHTS} weights"),
+                            found,
+                        );
+                    }
                 }
+                shapes.push((width, out_features));
+            }
+            width = out_features;
+        }
+        if shapes.is_empty() {
+            let found = format!("{} layers without one", specs.0.len());
+            return refuse("a network".into(), "at least one linear layer".into(), found);
+        }
+        let mut parts = shapes.iter().zip(shard::plan(&shapes));
+        let mut layers = Vec::with_capacity(specs.0.len());
+        for spec in &specs.0 {
+            layers.push(match spec {
+                LayerSpec::Linear { .. } => {
+                    let Some((&(width, out_features), cut)) = parts.next() else { break };
+                    Layer::Linear { linear: Linear::new(width, out_features, kernel), span: 0..0, cut }
+                }
+                LayerSpec::Activation { spec } => {
+                    Layer::Elementwise { layer: Arc::new(activations::parse(spec, relu_grad)?), first_unit: 0 }
+                }
+                LayerSpec::Dropout { p } => Layer::Elementwise { layer: Arc::new(Dropout { p: *p }), first_unit: 0 },
+            });
+        }
+        Ok(Self::from_layers(in_features, specs, layers, relu_grad))
+    }
+
+    /// Lays the parameters of `layers`, all 0, out one after another.
+    fn from_layers(in_features: usize, specs: LayerSpecs, mut layers: Vec<Layer>, relu_grad: ReluGrad) -> Self {
+        let (mut width, mut widths, mut entries) = (in_features, Vec::new(), Vec::new());
+        let mut end = 0;
+        for (index, layer) in layers.iter_mut().enumerate() {
+            if let Layer::Linear { linear, span, .. } = layer {
+                entries.extend(linear.entries(index, end));
+                let start = end;
+                end = super::params::aligned(entries.last().map_or(0, |entry| entry.range.end));
+                *span = start..end;
                 width = linear.out_features();
             }
+            widths.push(width);
         }
-        let widths = widths(in_features, &layers);
-        let mut model = Sequential { layers, in_features, widths, level: SimdLevel::detect() };
-        let shapes: Vec<_> = model.linears().map(|linear| (linear.in_features(), linear.out_features())).collect();
-        for (linear, split) in model.linears_mut().zip(split::plan(&shapes)) {
-            linear.set_split(split);
+        let params = Params::zeros(entries);
+        Sequential {
+            specs,
+            layers,
+            in_features,
+            widths,
+            relu_grad,
+            params,
+            grads: AlignedVec::default(),
+            has_grads: false,
+            data: None,
         }
-        Ok(model)
     }
 
-    pub fn layers(&self) -> &[Layer] {
-        &self.layers
+    /// Draws all parameters, layer by layer.
+    pub(crate) fn draw(&mut self, init: Init, seed: u64) {
+        let mut rng = rng::stream(seed, Stream::Init);
+        let Params { values, entries } = &mut self.params;
+        for [weight, bias] in entries.as_chunks::<2>().0 {
+            let (mut weight_values, mut bias_values) = (vec![0.0; weight.len()], vec![0.0; bias.len()]);
+            init.draw(&mut rng, &mut weight_values, &mut bias_values);
+            weight.write_rows(&weight_values, values);
+            bias.write_rows(&bias_values, values);
+        }
     }
 
-    pub fn layers_mut(&mut self) -> &mut [Layer] {
-        &mut self.layers
+    /// Features of a sample that it takes.
+    pub fn in_features(&self) -> usize {
+        self.in_features
+    }
+
+    /// Width of the output: the number of classes, of labels or of values.
+    pub fn out_features(&self) -> usize {
+        self.widths.last().copied().unwrap_or(self.in_features)
+    }
+
+    /// What it is made of.
+    pub fn specs(&self) -> &LayerSpecs {
+        &self.specs
+    }
+
+    /// Which gradient its ReLUs pass back.
+    pub fn relu_grad(&self) -> ReluGrad {
+        self.relu_grad
+    }
+
+    /// What is known of the data that it was trained on; it travels with a saved model.
+    pub fn data(&self) -> Option<&DataSpec> {
+        self.data.as_ref()
+    }
+
+    /// Says what its inputs and classes are; training does.
+    pub fn set_data(&mut self, data: DataSpec) {
+        self.data = Some(data);
     }
 
     /// The linear layers, in order.
     pub fn linears(&self) -> impl Iterator<Item = &Linear> {
         self.layers.iter().filter_map(|layer| match layer {
-            Layer::Linear(linear) => Some(linear),
-            Layer::Relu(_) => None,
+            Layer::Linear { linear, .. } => Some(linear),
+            Layer::Elementwise { .. } => None,
         })
     }
 
-    /// The linear layers, in order.
-    pub fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear> {
-        self.layers.iter_mut().filter_map(|layer| match layer {
-            Layer::Linear(linear) => Some(linear),
-            Layer::Relu(_) => None,
+    fn cuts(&self) -> impl Iterator<Item = (&Linear, &Cut)> {
+        self.layers.iter().filter_map(|layer| match layer {
+            Layer::Linear { linear, cut, .. } => Some((linear, cut)),
+            Layer::Elementwise { .. } => None,
         })
     }
 
-    pub fn in_features(&self) -> usize {
-        self.in_features
+    /// The parameter tensors in layer order, a weight before its bias.
+    pub fn parameters(&self) -> impl Iterator<Item = Parameter<'_>> + Clone {
+        (0..self.params.entries.len()).map(|index| Parameter { model: self, index })
     }
 
-    /// Width of the logits.
-    pub fn out_features(&self) -> usize {
-        self.widths.last().copied().unwrap_or(self.in_features)
+    /// The parameter tensor of this name, such as `0.weight`.
+    pub fn parameter(&self, name: &str) -> Option<Parameter<'_>> {
+        self.parameters().find(|parameter| parameter.name() == name)
     }
 
     /// How many numbers it learns.
-    pub fn parameters(&self) -> usize {
-        self.linears().map(|linear| linear.weight().len() + linear.bias().len()).sum()
+    pub fn parameter_count(&self) -> usize {
+        self.params.entries.iter().map(super::params::ParamEntry::len).sum()
     }
 
-    /// What it is made of.
-    pub fn specs(&self) -> LayerSpecs {
-        let spec = |layer: &Layer| match layer {
-            Layer::Linear(linear) => LayerSpec::Linear { out_features: linear.out_features() },
-            Layer::Relu(_) => LayerSpec::Relu,
-        };
-        LayerSpecs(self.layers.iter().map(spec).collect())
-    }
-
-    /// A layer's name for people: its index and what it is.
-    pub fn layer_name(&self, index: usize) -> String {
-        format!("layer {index} ({})", self.specs().0[index])
-    }
-
-    /// The SIMD level that its layers run on: the widest of this machine unless [`Self::set_level`] said otherwise.
-    pub fn level(&self) -> SimdLevel {
-        self.level
-    }
-
-    /// Forces the SIMD level of every layer.
-    pub fn set_level(&mut self, level: SimdLevel) {
-        self.level = level;
-        for layer in &mut self.layers {
-            match layer {
-                Layer::Linear(linear) => linear.set_level(level),
-                Layer::Relu(relu) => relu.set_level(level),
+    /// Replaces a parameter tensor. `values`: row-major, as [`Parameter::values`] gives them.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there is no tensor of this name, or it has another number of values.
+    pub fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        let refuse = |expected: String, found: String| Err(Error::Shape { place: name.into(), expected, found });
+        let Params { values: buffer, entries } = &mut self.params;
+        match entries.iter().find(|entry| entry.name == name) {
+            None => refuse("a parameter of the network".into(), "no such tensor".into()),
+            Some(entry) if entry.len() != values.len() => {
+                refuse(format!("{} values ({:?})", entry.len(), entry.shape), values.len().to_string())
+            }
+            Some(entry) => {
+                entry.write_rows(values, buffer);
+                Ok(())
             }
         }
     }
 
-    /// Chooses the kernel of every linear layer, by its shape.
-    pub fn set_kernel(&mut self, choice: KernelChoice) {
-        self.linears_mut().for_each(|linear| linear.set_kernel(choice));
+    /// The same network for other kernels; results differ by roundings. Gradients are forgotten.
+    ///
+    /// # Errors
+    /// None that the network itself has not been held to.
+    pub fn with_kernel(&self, kernel: KernelChoice) -> Result<Self> {
+        let mut model = Self::zeros(self.in_features, self.specs.clone(), self.relu_grad, kernel)?;
+        for (own, other) in self.params.entries.iter().zip(&model.params.entries) {
+            other.write_rows(&own.to_rows(&self.params.values), &mut model.params.values);
+        }
+        model.data = self.data.clone();
+        Ok(model)
+    }
+
+    /// A layer's name for people: its index and what it is.
+    pub fn layer_name(&self, index: usize) -> String {
+        format!("layer {index} ({})", self.specs.0[index])
     }
 
     /// The kernels that its linear layers run on: `narrow`, `gemm` or, for a network with both, `narrow+gemm`.
     pub fn kernel_name(&self) -> &'static str {
-        let narrow = self.linears().filter(|linear| linear.is_narrow()).count();
+        let narrow = self.linears().filter(|linear| linear.kernel() == Kernel::Narrow).count();
         match (narrow, self.linears().count() - narrow) {
             (0, _) => "gemm",
             (_, 0) => "narrow",
@@ -197,188 +290,344 @@ impl Sequential {
     }
 
     /// Whether it takes a batch without its zeros.
-    fn leaves_out_zeros(&self) -> bool {
-        matches!(self.layers.first(), Some(Layer::Linear(linear)) if linear.is_narrow())
+    fn takes_sparse_rows(&self) -> bool {
+        matches!(self.layers.first(), Some(Layer::Linear { linear, .. }) if linear.kernel() == Kernel::Narrow)
     }
 
-    /// Runs a batch through all layers and returns the logits, `[m, out_features]`. `x: [m, in_features]`, read.
+    /// Runs a batch through all layers and returns the output, `[m, out_features]`. `x: [m, in_features]`, read.
     ///
     /// # Panics
     /// If `x` is not a whole number of rows of `in_features`.
-    pub fn forward<'x, 'a>(&self, x: impl Into<Features<'x>>, activations: &'a mut Activations) -> &'a [f32] {
-        let mut alone = std::mem::take(&mut activations.alone);
-        self.forward_with(x.into(), activations, &mut alone);
-        activations.alone = alone;
-        activations.logits()
+    pub fn forward<'x, 'w>(
+        &self,
+        x: impl Into<Input<'x>>,
+        context: &Context,
+        workspace: &'w mut Workspace,
+    ) -> &'w [f32] {
+        let mut local = std::mem::take(&mut workspace.local);
+        self.forward_with(x.into(), context, workspace, &mut local);
+        workspace.local = local;
+        workspace.output()
     }
 
-    /// Adds to every gradient. `x` and `activations` are those of the last [`Self::forward`]; `logits_grad: [m, out_features]`
-    /// is the loss's derivative by the logits.
-    pub fn backward<'x>(&mut self, x: impl Into<Features<'x>>, logits_grad: &[f32], activations: &mut Activations) {
-        let mut alone = std::mem::take(&mut activations.alone);
-        self.backward_with(x.into(), logits_grad, None, activations, &mut alone);
-        activations.alone = alone;
-    }
-
-    /// Backward and a step of plain gradient descent in one: `parameters -= lr * gradient` without storing the gradient.
-    /// It differs from [`Self::backward`] and [`Sgd::step`](crate::optim::Sgd::step) by roundings, and is what the
-    /// [`Trainer`](crate::train::Trainer) does.
-    pub fn descend<'x>(
+    /// Adds to every gradient. `x`, `context` and `workspace` are those of the last [`Self::forward`];
+    /// `output_grad: [m, out_features]` is the gradient of the loss with respect to the output.
+    ///
+    /// # Panics
+    /// If there was no forward pass of that batch with this workspace, or `output_grad` has another length.
+    pub fn backward<'x>(
         &mut self,
-        x: impl Into<Features<'x>>,
-        logits_grad: &[f32],
-        lr: f32,
-        activations: &mut Activations,
+        x: impl Into<Input<'x>>,
+        output_grad: &[f32],
+        context: &Context,
+        workspace: &mut Workspace,
     ) {
-        let mut alone = std::mem::take(&mut activations.alone);
-        self.backward_with(x.into(), logits_grad, Some(lr), activations, &mut alone);
-        activations.alone = alone;
+        let x = x.into();
+        let len = x.samples(self.in_features) * self.out_features();
+        assert!(
+            workspace.outputs.len() == self.layers.len() && workspace.output().len() == len,
+            "backward needs the forward pass of the same batch, with the same workspace, before it"
+        );
+        assert_eq!(output_grad.len(), len, "values of the gradient with respect to the output");
+        let mut local = std::mem::take(&mut workspace.local);
+        self.backward_with(x, output_grad, Update::Keep, context, workspace, &mut local);
+        workspace.local = local;
     }
 
-    /// [`Self::forward`] for one of several holders; the logits are complete for each of them.
-    pub(crate) fn forward_with(&self, x: Features<'_>, activations: &mut Activations, reduce: &mut impl Reduce) {
-        let m = x.samples(self.in_features);
-        let x = if self.leaves_out_zeros() { x } else { x.in_full(self.in_features, &mut activations.input) };
-        activations.outputs.resize_with(self.layers.len(), AlignedVec::default);
+    /// Forgets all gradients: the next [`Self::backward`] starts them anew.
+    pub fn zero_grad(&mut self) {
+        self.has_grads = false;
+    }
+
+    /// [`Self::forward`] on one of several ranks; the output is complete on each of them.
+    pub(crate) fn forward_with(&self, x: Input<'_>, context: &Context, workspace: &mut Workspace, comm: &mut dyn Comm) {
+        let (m, simd) = (x.samples(self.in_features), context.simd);
+        let Workspace { input, outputs, .. } = workspace;
+        let x = if self.takes_sparse_rows() { x.rows() } else { Rows::Dense(x.dense(self.in_features, input)) };
+        outputs.resize_with(self.layers.len(), AlignedVec::default);
         for (index, layer) in self.layers.iter().enumerate() {
-            let (before, rest) = activations.outputs.split_at_mut(index);
-            let (input, output) = (before.last().map_or(x, |output| Features::from(&**output)), &mut rest[0]);
+            let (before, rest) = outputs.split_at_mut(index);
+            let (input, output) = (before.last().map_or(x, |output| Rows::Dense(output)), &mut rest[0]);
             output.set_len(m * self.widths[index]);
             match layer {
-                Layer::Linear(linear) => linear.forward_with(input, output, reduce),
-                Layer::Relu(relu) => relu.forward(input.values(), output),
+                Layer::Linear { linear, span, cut } => {
+                    let params = &self.params.values[span.clone()];
+                    match cut.axis {
+                        Axis::Features => comm.all_reduce(simd, &cut.parts, output, &mut |part, z| {
+                            linear.multiply(simd, params, input, cut.range(part), z);
+                        }),
+                        Axis::Units => linear.multiply(simd, params, input, 0..linear.in_features(), output),
+                    }
+                    linear.add_bias(simd, params, output);
+                }
+                Layer::Elementwise { layer, first_unit } => {
+                    let place = Place { layer: index, first_unit: *first_unit, units: self.widths[index] };
+                    layer.forward(context, place, input.values(), output);
+                }
             }
         }
     }
 
-    /// [`Self::backward`] or, given a learning rate, [`Self::descend`] for one of several holders.
+    /// [`Self::backward`] on one of several ranks, or a step of plain gradient descent with it.
     pub(crate) fn backward_with(
         &mut self,
-        x: Features<'_>,
-        logits_grad: &[f32],
-        descend: Option<f32>,
-        activations: &mut Activations,
-        reduce: &mut impl Reduce,
+        x: Input<'_>,
+        loss_grad: &[f32],
+        update: Update,
+        context: &Context,
+        workspace: &mut Workspace,
+        comm: &mut dyn Comm,
     ) {
-        let Activations { input, outputs, output_grad, input_grad, scaled_grad, .. } = activations;
-        output_grad.set_len(logits_grad.len());
-        output_grad.copy_from_slice(logits_grad);
+        let simd = context.simd;
         let m = x.samples(self.in_features);
+        // A dense first layer finds the batch where the forward pass wrote it.
+        let sparse = self.takes_sparse_rows();
+        let Workspace { input, outputs, output_grad, input_grad, scratch, .. } = workspace;
         let x = match x {
-            // As the forward pass wrote it.
-            Features::Sparse(_) if !self.leaves_out_zeros() => Features::Dense(input.values()),
-            x => x,
+            Input::SparseRows(_) if !sparse => Rows::Dense(input.values()),
+            x => x.rows(),
         };
-        for (index, layer) in self.layers.iter_mut().enumerate().rev() {
+        let gradient = match update {
+            Update::Descend { lr } => Output::Descend { lr },
+            Update::Keep if self.has_grads => Output::Accumulate,
+            Update::Keep => {
+                self.grads.set_len(self.params.values.len());
+                self.has_grads = true;
+                Output::Overwrite
+            }
+        };
+        output_grad.set_len(loss_grad.len());
+        output_grad.copy_from_slice(loss_grad);
+        for (index, layer) in self.layers.iter().enumerate().rev() {
             let (input, width) = match index.checked_sub(1) {
-                Some(before) => (Features::from(&*outputs[before]), self.widths[before]),
+                Some(before) => (Rows::Dense(&outputs[before]), self.widths[before]),
                 None => (x, self.in_features),
             };
-            // Nobody asks for the derivative by the data.
-            let mut input_grad_wanted = (index > 0).then(|| {
+            // Nobody asks for the gradient with respect to the data.
+            let dx_wanted = index > 0;
+            if dx_wanted {
                 input_grad.set_len(m * width);
-                &mut **input_grad
-            });
-            match (layer, &mut input_grad_wanted) {
-                (Layer::Linear(linear), dx) => {
-                    let gradient = match descend {
-                        None => Gradient::Keep,
-                        Some(lr) => Gradient::Descend { lr, scratch: scaled_grad },
+            }
+            match layer {
+                Layer::Linear { linear, span, cut } => {
+                    // Before the weight may change.
+                    if dx_wanted {
+                        let params = &self.params.values[span.clone()];
+                        match cut.axis {
+                            Axis::Features => {
+                                linear.multiply_back(simd, params, output_grad, 0..linear.out_features(), input_grad);
+                            }
+                            Axis::Units => comm.all_reduce(simd, &cut.parts, input_grad, &mut |part, dx| {
+                                linear.multiply_back(simd, params, output_grad, cut.range(part), dx);
+                            }),
+                        }
+                    }
+                    let buffer = match update {
+                        Update::Keep => &mut self.grads[span.clone()],
+                        Update::Descend { .. } => &mut self.params.values[span.clone()],
                     };
-                    linear.backward_with(input, output_grad, dx.as_deref_mut(), gradient, reduce);
+                    linear.backward_parameters(simd, input, output_grad, gradient, scratch, buffer);
                 }
-                (Layer::Relu(relu), Some(dz)) => relu.backward(input.values(), output_grad, dz),
-                (Layer::Relu(_), None) => {}
+                Layer::Elementwise { layer, first_unit } if dx_wanted => {
+                    let place = Place { layer: index, first_unit: *first_unit, units: width };
+                    layer.backward(context, place, input.values(), &outputs[index], output_grad, input_grad);
+                }
+                Layer::Elementwise { .. } => {}
             }
             std::mem::swap(output_grad, input_grad);
         }
     }
 
-    /// The most holders that its training can be shared among; a matter of its shapes.
-    pub(crate) fn max_holders(&self) -> usize {
-        self.linears().map(|linear| linear.split().parts.total).min().unwrap_or(1)
+    // --- for optimizers ---
+
+    /// Floats of the flat buffer.
+    pub(crate) fn buffer_len(&self) -> usize {
+        self.params.values.len()
     }
 
-    /// The most floats per sample that all parts of one of its sums take together.
-    pub(crate) fn largest_sum_width(&self) -> usize {
-        let floats = |linear: &Linear| match linear.split().axis {
-            Axis::Features => linear.split().parts.total * linear.out_features(),
-            Axis::Units => linear.split().parts.total * linear.in_features(),
+    /// Parameters with their gradients, tensor by tensor: `visit(range, bias, parameters, gradients)`, where `range` is the
+    /// tensor's place in the flat buffer. Nothing where there are no gradients.
+    pub(crate) fn for_each_gradient(&mut self, mut visit: impl FnMut(Range<usize>, bool, &mut [f32], &mut [f32])) {
+        if self.has_grads {
+            for entry in &self.params.entries {
+                let (values, grads) = (&mut self.params.values, &mut self.grads);
+                visit(
+                    entry.range.clone(),
+                    entry.bias,
+                    &mut values[entry.range.clone()],
+                    &mut grads[entry.range.clone()],
+                );
+            }
+        }
+    }
+
+    /// A sum over all gradients, `value(run)` of each contiguous run, whose bits depend on the network's shapes alone: the runs
+    /// of each part of a layer are added up, then the parts in their order, whoever holds them, then the layers.
+    pub(crate) fn sum_over_gradients(
+        &self,
+        context: &Context,
+        comm: &mut dyn Comm,
+        value: impl Fn(&[f32]) -> f64,
+    ) -> f64 {
+        let mut sum = 0.0;
+        for (layer, entries) in self.layers.iter().filter_map(Layer::as_cut).zip(self.params.entries.as_chunks::<2>().0)
+        {
+            let (linear, cut) = layer;
+            let [weight, bias] = entries;
+            let (weight_grads, bias_grads) = (&self.grads[weight.range.clone()], &self.grads[bias.range.clone()]);
+            let mut total = [0.0];
+            comm.all_reduce(context.simd, &cut.parts, &mut total, &mut |part, total| {
+                let range = cut.range(part);
+                let mut of_part: f64 = runs(linear, cut.axis, &range).map(|run| value(&weight_grads[run])).sum();
+                if cut.axis == Axis::Units {
+                    of_part += value(&bias_grads[range]);
+                }
+                total[0] = of_part as f32;
+            });
+            sum += f64::from(total[0]);
+            if cut.axis == Axis::Features {
+                sum += value(bias_grads);
+            }
+        }
+        sum
+    }
+
+    // --- for shards ---
+
+    /// The most ranks that its training can be shared among; a matter of its shapes.
+    pub(crate) fn max_world_size(&self) -> usize {
+        self.cuts().map(|(_, cut)| cut.parts.total).min().unwrap_or(1)
+    }
+
+    /// The most floats that all parts of one of its sums take together, for batches of `batch_size`.
+    pub(crate) fn largest_sum(&self, batch_size: usize) -> usize {
+        let floats = |(linear, cut): (&Linear, &Cut)| match cut.axis {
+            Axis::Features => cut.parts.total * linear.out_features(),
+            Axis::Units => cut.parts.total * linear.in_features(),
         };
-        self.linears().map(floats).max().unwrap_or(0)
+        self.cuts().map(floats).max().unwrap_or(0) * batch_size
     }
 
-    /// Which of the data's features holder `holder` of `holders` reads.
-    pub(crate) fn share_of_features(&self, holder: usize, holders: usize) -> Range<usize> {
-        let first = self.linears().next().map(Linear::split);
-        match first.filter(|split| split.axis == Axis::Features) {
-            Some(split) => split.share(holder, holders).0,
-            None => 0..self.in_features,
+    /// Which of the data's features rank `rank` of `world_size` reads.
+    pub(crate) fn shard_features(&self, rank: usize, world_size: usize) -> Range<usize> {
+        match self.cuts().next() {
+            Some((_, cut)) if cut.axis == Axis::Features => cut.shard(rank, world_size).0,
+            _ => 0..self.in_features,
         }
     }
 
-    /// What holder `holder` of `holders` has of it: a network whose logits are complete once its sums are added to those
-    /// of the other holders.
-    pub(crate) fn share(&self, holder: usize, holders: usize) -> Self {
-        let share = |layer: &Layer| match layer {
-            Layer::Linear(linear) => Layer::Linear(linear.share(holder, holders)),
-            Layer::Relu(relu) => Layer::Relu(relu.clone()),
-        };
-        let layers: Vec<Layer> = self.layers.iter().map(share).collect();
-        let in_features = self.share_of_features(holder, holders).len();
-        let widths = widths(in_features, &layers);
-        Sequential { layers, in_features, widths, level: self.level }
+    /// What rank `rank` of `world_size` has of it, its parameters all 0: a network whose output is complete once its sums
+    /// are added to those of the other ranks.
+    pub(crate) fn shard(&self, rank: usize, world_size: usize) -> Self {
+        let in_features = self.shard_features(rank, world_size);
+        let mut first_unit = in_features.start;
+        let layers = self.layers.iter().map(|layer| match layer {
+            Layer::Linear { linear, cut, .. } => {
+                let (range, cut) = cut.shard(rank, world_size);
+                let linear = match cut.axis {
+                    Axis::Features => {
+                        first_unit = 0;
+                        linear.resized(range.len(), linear.out_features())
+                    }
+                    Axis::Units => {
+                        first_unit = range.start;
+                        linear.resized(linear.in_features(), range.len())
+                    }
+                };
+                Layer::Linear { linear, span: 0..0, cut }
+            }
+            Layer::Elementwise { layer, .. } => Layer::Elementwise { layer: layer.clone(), first_unit },
+        });
+        let layers = layers.collect();
+        Self::from_layers(in_features.len(), self.specs.clone(), layers, self.relu_grad)
     }
 
-    /// Copies a holder's piece of `whole` into this [`Self::share`] of it.
-    pub(crate) fn take_share(&mut self, whole: &Self, holder: usize, holders: usize) {
-        for (share, whole) in self.linears_mut().zip(whole.linears()) {
-            share.take_share(whole, holder, holders);
+    /// Where the numbers of a rank's shard stand: runs of the whole network's flat buffer, and of the shard's. Gradients and
+    /// optimizer slots are cut by them like the parameters.
+    pub(crate) fn shard_runs(&self, rank: usize, world_size: usize) -> Vec<(Range<usize>, Range<usize>)> {
+        let shard = self.shard(rank, world_size);
+        let mut all = Vec::new();
+        let entries = self.params.entries.as_chunks::<2>().0.iter().zip(shard.params.entries.as_chunks::<2>().0);
+        for ((linear, cut), (own, of_shard)) in self.cuts().zip(entries) {
+            let (range, _) = cut.shard(rank, world_size);
+            let mut to = of_shard[0].range.start;
+            for run in runs(linear, cut.axis, &range) {
+                let run = own[0].range.start + run.start..own[0].range.start + run.end;
+                all.push((run.clone(), to..to + run.len()));
+                to += run.len();
+            }
+            let bias = if cut.axis == Axis::Features { 0..linear.out_features() } else { range };
+            let start = own[1].range.start;
+            all.push((start + bias.start..start + bias.end, of_shard[1].range.clone()));
         }
+        all
     }
 
-    /// Copies a holder's [`Self::share`] back to where it came from.
-    pub(crate) fn gather_share(&mut self, share: &Self, holder: usize, holders: usize) {
-        for (own, share) in self.linears_mut().zip(share.linears()) {
-            own.gather_share(share, holder, holders);
-        }
+    pub(crate) fn buffer(&self) -> &[f32] {
+        &self.params.values
     }
 
-    /// Forgets all gradients.
-    pub fn zero_grad(&mut self) {
-        self.linears_mut().for_each(Linear::zero_grad);
+    pub(crate) fn buffer_mut(&mut self) -> &mut [f32] {
+        &mut self.params.values
     }
 }
 
-/// Width of each layer's output.
-fn widths(in_features: usize, layers: &[Layer]) -> Vec<usize> {
-    let width = |width: &mut usize, layer: &Layer| {
-        if let Layer::Linear(linear) = layer {
-            *width = linear.out_features();
+impl Layer {
+    fn as_cut(&self) -> Option<(&Linear, &Cut)> {
+        match self {
+            Layer::Linear { linear, cut, .. } => Some((linear, cut)),
+            Layer::Elementwise { .. } => None,
         }
-        Some(*width)
+    }
+}
+
+/// The runs of a layer's weight, in its kernel's layout, that belong to a `range` of features or units.
+fn runs(linear: &Linear, axis: Axis, range: &Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
+    let n = linear.out_features();
+    let (count, start, len, stride) = match (axis, linear.kernel()) {
+        // One run of whole rows of `[in_features, out_features]`.
+        (Axis::Features, Kernel::Gemm) => (1, n * range.start, n * range.len(), 0),
+        // One run of whole blocks of the packed weight.
+        (Axis::Features, Kernel::Narrow) => (1, n * range.start, n * aligned_len(range), 0),
+        // A piece of every row.
+        (Axis::Units, Kernel::Gemm) => (linear.in_features(), range.start, range.len(), n),
+        // Narrow layers are not cut by units: one rank has all of it.
+        (Axis::Units, Kernel::Narrow) => (1, 0, n * aligned_len(&(0..linear.in_features())), 0),
     };
-    layers.iter().scan(in_features, width).collect()
+    (0..count).map(move |run| run * stride + start..run * stride + start + len)
 }
 
-impl Activations {
-    /// What the last layer gave in the last forward pass.
-    pub fn logits(&self) -> &[f32] {
-        self.outputs.last().map_or(&[], |logits| logits)
-    }
+fn aligned_len(range: &Range<usize>) -> usize {
+    super::params::aligned(range.len())
+}
 
-    /// The index of the first layer whose output holds a value that is not a finite number.
-    pub fn first_not_finite(&self) -> Option<usize> {
-        self.outputs.iter().position(|output| output.iter().any(|value| !value.is_finite()))
+/// A table of its layers: output shape and parameters.
+impl fmt::Display for Sequential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = vec![["layer".to_string(), "output".to_string(), "parameters".to_string()]];
+        for (index, (layer, width)) in self.layers.iter().zip(&self.widths).enumerate() {
+            let parameters = layer.as_cut().map_or(0, |(linear, _)| linear.weights() + linear.out_features());
+            rows.push([format!("{index} {}", self.specs.0[index]), format!("[batch, {width}]"), grouped(parameters)]);
+        }
+        let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+        let (first, second, third) = (width(0), width(1), width(2));
+        writeln!(f, "input: [batch, {}]", self.in_features)?;
+        for [layer, output, parameters] in &rows {
+            writeln!(f, "{layer:<first$}  {output:<second$}  {parameters:>third$}")?;
+        }
+        write!(f, "{} parameters in all", grouped(self.parameter_count()))
     }
 }
 
-/// The number of weights, refused where it would not fit in memory, before anything is allocated.
-fn checked_weights(index: usize, in_features: usize, out_features: usize) -> Result<usize> {
-    const MAX_WEIGHTS: usize = 1 << 30;
-    in_features.checked_mul(out_features).filter(|weights| *weights <= MAX_WEIGHTS).ok_or_else(|| Error::Shape {
-        place: format!("layer {index} (linear:{out_features})"),
-        expected: format!("at most {MAX_WEIGHTS} weights"),
-        found: format!("{in_features} x {out_features}"),
-    })
+/// 1,234,567.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }

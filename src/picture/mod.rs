@@ -49,10 +49,12 @@ impl Gray {
         Ok(Gray { width, height, pixels })
     }
 
+    /// Columns of pixels.
     pub fn width(&self) -> usize {
         self.width
     }
 
+    /// Rows of pixels.
     pub fn height(&self) -> usize {
         self.height
     }

@@ -21,7 +21,7 @@ const METRICS: [Metric; 3] = [
         unit: Unit::Nats,
         train: |epoch| epoch.train_loss,
         val: |epoch| epoch.val_loss,
-        batch: |batch| f64::from(batch.loss),
+        batch: |batch| f64::from(batch.loss()),
     },
     Metric {
         name: "accuracy",
@@ -172,7 +172,7 @@ pub(super) mod tests {
             train_seconds: 1.0,
             val_seconds: 0.5,
         };
-        let batch = |loss: u8| BatchRecord { loss: f32::from(loss), correct: u32::from(loss), samples: 16 };
+        let batch = |loss: u8| BatchRecord::from_mean(f32::from(loss), u32::from(loss), 16);
         History {
             epochs: vec![epoch(0.5, 0.25), epoch(0.25, 0.375)],
             train_batches: (1..=6).map(batch).collect(),

@@ -5,8 +5,8 @@
 //! before.
 
 mod axis;
+mod classification;
 mod curves;
-mod findings;
 mod graph;
 mod hover;
 mod markup;
@@ -21,7 +21,7 @@ mod words;
 use std::fs;
 use std::path::Path;
 
-pub use findings::{ClassFigures, Findings, MAX_MISTAKES, Mistake};
+pub use classification::{ClassFigures, ClassificationReport, MAX_MISTAKES, Mistake};
 pub use words::{grouped, overfitting};
 
 use crate::error::{Error, Result};
@@ -38,13 +38,16 @@ pub const MAX_COMPARED: usize = 16;
 pub struct Run<'a> {
     /// What the run is called on the page.
     pub name: &'a str,
+    /// The run's figures.
     pub summary: &'a Summary,
+    /// What its epochs and batches measured.
     pub history: &'a History,
+    /// What it trained.
     pub model: &'a Sequential,
     /// Rows and columns; their product is the number of the model's inputs.
     pub image_size: (usize, usize),
     /// Of the validation images, or why there are none.
-    pub findings: std::result::Result<Findings, String>,
+    pub classification: std::result::Result<ClassificationReport, String>,
 }
 
 /// Writes `report.html` and `graphs/*.svg` into `folder`. Those that stand there are replaced, once all are complete;

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::findings::Findings;
+use super::classification::ClassificationReport;
 use super::graph::{self, Drawing};
 use super::markup::escape;
 use super::words::{grouped, overfitting};
@@ -36,7 +36,7 @@ pub(super) fn of_run(run: &Run<'_>, graphs: &str) -> String {
     page.push_str("<h2>Loss, accuracy and error</h2>");
     let _ = write!(page, "<div class=\"graphs\">{graphs}</div>");
     page.push_str(&tables::epochs(run.history));
-    write_findings(&mut page, run);
+    write_classification(&mut page, run);
     page.push_str(&weights::section(run.model, run.image_size));
     page.push_str("<h2>Recipe</h2>");
     page.push_str(&settings::recipe(&summary.recipe));
@@ -92,13 +92,13 @@ pub(super) fn figure(file: &str, drawing: &Drawing<'_>) -> String {
     )
 }
 
-fn write_findings(page: &mut String, run: &Run<'_>) {
-    match &run.findings {
-        Ok(findings) => {
+fn write_classification(page: &mut String, run: &Run<'_>) {
+    match &run.classification {
+        Ok(classification) => {
             page.push_str("<h2>Which class is taken for which</h2>");
-            page.push_str(&told_of(findings, run));
-            page.push_str(&tables::confusion(findings));
-            page.push_str(&tables::mistakes(findings));
+            page.push_str(&told_of(classification, run));
+            page.push_str(&tables::confusion(classification));
+            page.push_str(&tables::mistakes(classification));
         }
         Err(reason) => {
             let _ = write!(
@@ -112,12 +112,12 @@ fn write_findings(page: &mut String, run: &Run<'_>) {
 }
 
 /// Of which images the tables speak, and whether they are those that the run saw.
-fn told_of(findings: &Findings, run: &Run<'_>) -> String {
-    let (samples, correct) = (findings.samples(), findings.correct());
+fn told_of(classification: &ClassificationReport, run: &Run<'_>) -> String {
+    let (samples, correct) = (classification.samples(), classification.correct());
     let mut text = format!(
         "<p class=\"soft\">{} validation images of {}, {} of them right.",
         grouped(samples as usize),
-        escape(&findings.source),
+        escape(&classification.source),
         grouped(correct as usize)
     );
     let said = run.summary.last.map(|last| (last.val_accuracy * run.summary.data.val_samples as f64).round() as u64);

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::findings::Findings;
+use super::classification::ClassificationReport;
 use super::markup::escape;
 use super::pictures;
 use super::words::{grouped, percent};
@@ -90,14 +90,14 @@ pub(super) fn epochs(history: &History) -> String {
 }
 
 /// The confusion matrix as a heat map, and precision, recall and F1 beside it.
-pub(super) fn confusion(findings: &Findings) -> String {
+pub(super) fn confusion(classification: &ClassificationReport) -> String {
     let mut html = String::from("<div class=\"two\"><div class=\"panel\">");
-    if findings.classes <= MAX_MATRIX_CLASSES {
-        html.push_str(&matrix(findings));
+    if classification.classes <= MAX_MATRIX_CLASSES {
+        html.push_str(&matrix(classification));
     } else {
-        let _ = write!(html, "<p>A matrix of {} classes would fit no screen.</p>", findings.classes);
+        let _ = write!(html, "<p>A matrix of {} classes would fit no screen.</p>", classification.classes);
     }
-    let pairs = findings.most_confused(5);
+    let pairs = classification.most_confused(5);
     if !pairs.is_empty() {
         let pair = |(label, prediction, times): &(usize, usize, u32)| {
             format!("{label} taken for {prediction} ({} times)", grouped(*times as usize))
@@ -110,20 +110,20 @@ pub(super) fn confusion(findings: &Findings) -> String {
         );
     }
     html.push_str("</div><div class=\"panel\">");
-    html.push_str(&by_class(findings));
+    html.push_str(&by_class(classification));
     html + "</div></div>"
 }
 
-fn matrix(findings: &Findings) -> String {
-    let classes = findings.classes;
+fn matrix(classification: &ClassificationReport) -> String {
+    let classes = classification.classes;
     let mut html = format!(
         "<table class=\"confusion\"><caption>Images by class (row) and prediction (column). Blue: right, by the share of \
          the class. Orange: wrong, by how often.</caption><thead><tr><th></th>{}</tr></thead><tbody>",
         (0..classes).map(|class| format!("<th scope=\"col\">{class}</th>")).collect::<String>()
     );
-    let most_wrong = findings.most_confused(1).first().map_or(1, |(.., times)| *times);
+    let most_wrong = classification.most_confused(1).first().map_or(1, |(.., times)| *times);
     for class in 0..classes {
-        let row = findings.row(class);
+        let row = classification.row(class);
         let images: u32 = row.iter().sum();
         let _ = write!(html, "<tr><th scope=\"row\">{class}</th>");
         for (prediction, &count) in row.iter().enumerate() {
@@ -148,14 +148,14 @@ fn matrix(findings: &Findings) -> String {
     html + "</tbody></table>"
 }
 
-fn by_class(findings: &Findings) -> String {
+fn by_class(classification: &ClassificationReport) -> String {
     let mut html = String::from(
         "<table><caption>By class, in %. Precision: of the images predicted so, those that are. Recall: of the images of \
          the class, those predicted so. F1: the harmonic mean of both.</caption><thead><tr><th scope=\"col\">class</th>\
          <th scope=\"col\">images</th><th scope=\"col\">precision</th><th scope=\"col\">recall</th>\
          <th scope=\"col\">F1</th></tr></thead><tbody>",
     );
-    let figures = findings.by_class();
+    let figures = classification.by_class();
     let shown = |share: Option<f64>| share.map_or("\u{2013}".into(), |share| format!("{:.1}", 100.0 * share));
     for (class, figures) in figures.iter().enumerate() {
         let _ = write!(
@@ -171,10 +171,10 @@ fn by_class(findings: &Findings) -> String {
 }
 
 /// The most confident mistakes as pictures.
-pub(super) fn mistakes(findings: &Findings) -> String {
-    let (rows, columns) = findings.image_size;
-    let shown = findings.mistakes.len().min(MAX_MISTAKE_PIXELS / (rows * columns).max(1));
-    let wrong = (findings.samples() - findings.correct()) as usize;
+pub(super) fn mistakes(classification: &ClassificationReport) -> String {
+    let (rows, columns) = classification.image_size;
+    let shown = classification.mistakes.len().min(MAX_MISTAKE_PIXELS / (rows * columns).max(1));
+    let wrong = (classification.samples() - classification.correct()) as usize;
     if wrong == 0 {
         return "<h2>Mistakes</h2><p class=\"soft\">There is none.</p>".into();
     }
@@ -187,13 +187,13 @@ pub(super) fn mistakes(findings: &Findings) -> String {
         grouped(shown),
         grouped(wrong)
     );
-    for mistake in &findings.mistakes[..shown] {
+    for mistake in &classification.mistakes[..shown] {
         let (label, prediction) = (mistake.label, mistake.prediction);
         let words = format!("an image of class {label}, predicted as {prediction}");
         let _ = write!(
             html,
             "<figure>{}<figcaption><b>{label}</b> taken for <b>{prediction}</b><br>{:.1} %</figcaption></figure>",
-            pictures::image(&mistake.pixels, findings.image_size, &words),
+            pictures::image(&mistake.pixels, classification.image_size, &words),
             100.0 * mistake.probability,
         );
     }
@@ -202,30 +202,30 @@ pub(super) fn mistakes(findings: &Findings) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::findings::Mistake;
+    use super::super::classification::Mistake;
     use super::*;
 
     /// `classes` classes of one image each; the image of class 0 is taken for class 1.
-    fn findings(classes: usize, image_size: (usize, usize)) -> Findings {
+    fn classification(classes: usize, image_size: (usize, usize)) -> ClassificationReport {
         let mut confusion = vec![0; classes * classes];
         confusion[1] = 1;
         (1..classes).for_each(|class| confusion[class * classes + class] = 1);
         let pixels = vec![9; image_size.0 * image_size.1];
         let mistakes = vec![Mistake { label: 0, prediction: 1, probability: 0.75, pixels }];
-        Findings { source: "images".into(), classes, image_size, confusion, mistakes }
+        ClassificationReport { source: "images".into(), classes, image_size, confusion, mistakes }
     }
 
     #[test]
     fn what_would_fit_no_screen_is_told_in_words() {
-        let (few, many) = (confusion(&findings(10, (2, 2))), confusion(&findings(100, (2, 2))));
+        let (few, many) = (confusion(&classification(10, (2, 2))), confusion(&classification(100, (2, 2))));
         assert!(few.contains("class=\"confusion\"") && few.contains("0 taken for 1 (once)"), "{few}");
         assert!(!many.contains("class=\"confusion\"") && many.contains("matrix of 100 classes"), "{many}");
         assert!(many.contains("0 taken for 1 (once)"));
         assert_eq!(many.matches("<tr>").count(), 101, "precision and recall are there all the same");
-        let (small, large) = (mistakes(&findings(10, (28, 28))), mistakes(&findings(10, (300, 300))));
+        let (small, large) = (mistakes(&classification(10, (28, 28))), mistakes(&classification(10, (300, 300))));
         assert!(small.contains("1 of 1") && small.contains("75.0 %"), "{small}");
         assert!(large.contains("300 x 300 are too large"), "{large}");
-        let right = Findings { confusion: vec![1, 0, 0, 1], mistakes: vec![], ..findings(2, (1, 1)) };
+        let right = ClassificationReport { confusion: vec![1, 0, 0, 1], mistakes: vec![], ..classification(2, (1, 1)) };
         assert!(mistakes(&right).contains("There is none"));
     }
 }

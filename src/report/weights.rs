@@ -30,12 +30,13 @@ impl<'a> Pictured<'a> {
         let layer = model.linears().next()?;
         let units = layer.out_features().min(MAX_UNITS).min(MAX_PIXELS / layer.in_features().max(1));
         let fits = size.0.checked_mul(size.1) == Some(layer.in_features());
-        (units > 0 && fits).then(|| {
-            let mut weights = layer.weight();
-            weights.truncate(units * layer.in_features());
-            let (full, classes) = (full_strength(&weights), model.linears().count() == 1);
-            Pictured { layer, size, units, weights, full, classes }
-        })
+        if units == 0 || !fits {
+            return None;
+        }
+        let mut weights = model.parameters().next()?.values();
+        weights.truncate(units * layer.in_features());
+        let (full, classes) = (full_strength(&weights), model.linears().count() == 1);
+        Some(Pictured { layer, size, units, weights, full, classes })
     }
 
     fn name(&self, unit: usize) -> String {
@@ -135,10 +136,9 @@ pub(super) fn file(model: &Sequential, size: (usize, usize)) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{Init, ReluGrad};
 
     fn model(in_features: usize, layers: &str) -> Sequential {
-        Sequential::new(in_features, &layers.parse().unwrap(), Init::UnitNorm, ReluGrad::Exact, 0).unwrap()
+        Sequential::new(in_features).layers(&layers.parse().unwrap()).build(0).unwrap()
     }
 
     #[test]

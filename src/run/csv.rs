@@ -71,7 +71,7 @@ impl Rows<'_> {
         for (index, batch) in batches.iter().enumerate() {
             self.text.push_str(&before_batch);
             // Writing into a String cannot fail.
-            let _ = writeln!(self.text, "{},{},{}", index + 1, batch.loss, batch.accuracy());
+            let _ = writeln!(self.text, "{},{},{}", index + 1, batch.loss(), batch.accuracy());
             self.hand_on_if_full()?;
         }
         Ok(())
@@ -103,7 +103,7 @@ mod tests {
             train_seconds: 1.5,
             val_seconds: 0.125,
         };
-        let batch = |loss, correct, samples| BatchRecord { loss, correct, samples };
+        let batch = BatchRecord::from_mean;
         History {
             epochs: vec![epoch(0.3), epoch(0.1 + 0.2)],
             train_batches: vec![batch(2.5, 3, 32), batch(0.1, 16, 16), batch(1e-9, 32, 32), batch(0.25, 0, 16)],
@@ -167,9 +167,8 @@ mod tests {
         let mut long = history();
         long.epochs.truncate(1);
         // Steps of an odd number of bits: values of all sizes, well beyond one piece of text.
-        long.train_batches = (1..40_000u32)
-            .map(|step| BatchRecord { loss: f32::from_bits(step * 53_017), correct: step % 33, samples: 32 })
-            .collect();
+        long.train_batches =
+            (1..40_000u32).map(|step| BatchRecord::from_mean(f32::from_bits(step * 53_017), step % 33, 32)).collect();
         let mut text = Vec::new();
         write_batches(&mut text, &long).unwrap();
         let text = String::from_utf8(text).unwrap();
@@ -180,7 +179,7 @@ mod tests {
             .collect();
         assert_eq!(losses.len(), long.train_batches.len());
         for (read, written) in losses.iter().zip(&long.train_batches) {
-            assert_eq!(read.to_bits(), written.loss.to_bits());
+            assert_eq!(read.to_bits(), written.loss().to_bits());
         }
     }
 }

@@ -11,21 +11,28 @@ use crate::whole_file::{self, Staged};
 /// The folder below which runs without a place of their own are numbered.
 pub const RUNS: &str = "runs";
 
+/// All figures as one JSON object.
 pub const SUMMARY: &str = "summary.json";
+/// A row for each epoch.
 pub const EPOCHS: &str = "epochs.csv";
+/// A row for each batch.
 pub const BATCHES: &str = "batches.csv";
+/// Which rows of the data set took part.
 pub const SAMPLE: &str = "sample.csv";
+/// The trained network.
 pub const MODEL: &str = "model.safetensors";
 /// A folder with one of these holds a run.
 pub const FILES: [&str; 5] = [SUMMARY, EPOCHS, BATCHES, SAMPLE, MODEL];
 
 /// The page of a run, and the folder of its graphs: made from the files above, and made again at will.
 pub const REPORT: &str = "report.html";
+/// The folder of the graphs.
 pub const GRAPHS: &str = "graphs";
 
 /// What to do with a run that is in the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
+    /// It stays, and the new run is an error.
     Refuse,
     /// Its files are replaced when the new ones are complete; other files in the folder stay.
     Replace,
@@ -36,6 +43,7 @@ pub enum Existing {
 pub enum Destination {
     /// `1`, `2`, ... below this folder: the first number that is free.
     NextBelow(PathBuf),
+    /// This folder.
     At(PathBuf, Existing),
 }
 
@@ -109,7 +117,7 @@ fn refuse_a_run(folder: &Path, existing: Existing) -> Result<()> {
     match (existing, found) {
         (Existing::Refuse, Some(name)) => Err(Error::RunFolder {
             path: folder.to_path_buf(),
-            problem: format!("holds a run already ({name}); choose another --out, or add --overwrite to replace it"),
+            problem: format!("holds a run already ({name}); choose another folder, or ask for it to be replaced"),
         }),
         _ => Ok(()),
     }
@@ -118,9 +126,9 @@ fn refuse_a_run(folder: &Path, existing: Existing) -> Result<()> {
 fn unusable(folder: &Path, source: &io::Error) -> Error {
     let problem = match source.kind() {
         ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
-            "a file stands where a folder is needed; choose another --out".into()
+            "a file stands where a folder is needed; choose another one".into()
         }
-        _ => format!("cannot write there ({source}); choose another --out"),
+        _ => format!("cannot write there ({source}); choose another folder"),
     };
     Error::RunFolder { path: folder.to_path_buf(), problem }
 }
@@ -220,7 +228,7 @@ mod tests {
         fs::write(folder.join("notes.txt"), "mine").unwrap();
 
         let message = fresh.check().unwrap_err().to_string();
-        assert!(message.contains("holds a run already") && message.contains("--overwrite"), "{message}");
+        assert!(message.contains("holds a run already") && message.contains("replaced"), "{message}");
         fresh.fill(|folder| stage_all(folder, "new")).unwrap_err();
         assert_eq!(fs::read(folder.join(MODEL)).unwrap(), b"old");
 

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub use folder::{Destination, Existing};
 pub use read::read;
 pub use recipe::Recipe;
-pub use summary::{BestFigures, Circumstances, DataSummary, Figures, ModelSummary, Seconds, Summary, weights_sha256};
+pub use summary::{BestFigures, DataSummary, Environment, Figures, ModelSummary, Seconds, Summary, weights_sha256};
 
 use crate::error::{Error, Result};
 use crate::model_file::{self, ModelMeta};
@@ -28,17 +28,17 @@ pub struct SampledRows {
     pub val: Vec<u32>,
 }
 
-/// Writes a run's files and returns their folder and the summary. `recipe.out` and `meta.recipe` are filled in
+/// Writes a run's files and returns their folder and the summary. `recipe.out` is filled in
 /// here, since only now the folder is known. `summarize` is called last, so that it can take the total time.
 pub fn save(
     destination: &Destination,
     mut recipe: Recipe,
     model: &Sequential,
-    mut meta: ModelMeta,
     rows: &SampledRows,
     history: &History,
-    summarize: impl FnOnce(Recipe) -> Summary,
+    summarize: impl FnOnce(Recipe) -> Result<Summary>,
 ) -> Result<(PathBuf, Summary)> {
+    let mut meta = ModelMeta::of(model);
     destination.fill(|folder| {
         recipe.out = folder.display().to_string();
         // By way of text, where 0.01 stays 0.01 and does not become the f64 next to an f32.
@@ -54,7 +54,7 @@ pub fn save(
             Staged::write(&folder.join(folder::SAMPLE), |out| csv::write_sample(out, &rows.train, &rows.val))?,
             model_file::stage(&folder.join(folder::MODEL), model, &meta)?,
         ];
-        let summary = summarize(recipe);
+        let summary = summarize(recipe)?;
         // The summary is put in place last: where it stands, the other files stand too.
         files.push(Staged::write(&folder.join(folder::SUMMARY), |out| {
             serde_json::to_writer_pretty(&mut *out, &summary)?;

@@ -125,7 +125,7 @@ fn read_batches(path: &Path, shape: &Shape, history: &mut History) -> Result<()>
                 let correct = row.share(4)? * samples as f64;
                 let whole = (correct - correct.round()).abs() < 1e-6 * samples as f64;
                 row.require(4, whole, &format!("a whole number of {samples} images"))?;
-                records.push(BatchRecord { loss, correct: correct.round() as u32, samples: samples as u32 });
+                records.push(BatchRecord::from_mean(loss, correct.round() as u32, samples as u32));
             }
         }
     }

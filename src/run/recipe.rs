@@ -5,48 +5,136 @@ use serde::{Deserialize, Serialize};
 use crate::data::{SampleSize, ScaleKind, Shuffle, Split, sample};
 use crate::error::Result;
 use crate::kernels::{KernelChoice, SimdChoice};
-use crate::nn::{Init, ReluGrad};
+use crate::loss::CrossEntropy;
+use crate::nn::{Init, ReluGrad, Sequential};
+use crate::optim::{self, Clip, Settings, schedule};
 use crate::rng::Stream;
+use crate::train::Trainer;
 
 /// What `train` was asked to do, defaults included: enough to do it again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
     /// Folder of the data set.
     pub data: String,
+    /// Rows drawn from the training set.
     pub train_samples: SampleSize,
+    /// Rows drawn from the test set.
     pub val_samples: SampleSize,
+    /// Epochs asked for.
     pub epochs: usize,
+    /// Samples of a batch.
     pub batch_size: usize,
+    /// Learning rate, the base of the schedule.
     pub lr: f32,
+    /// `sgd` in runs older than the others.
+    #[serde(default = "sgd")]
+    pub optimizer: String,
+    /// The settings of the optimizer that were given.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub optimizer_settings: Settings,
+    /// The most that the norm of all gradients may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f32>,
+    /// As a [`Schedule`](crate::optim::Schedule) is written.
+    #[serde(default = "constant")]
+    pub lr_schedule: String,
+    /// Epochs before the schedule, in which the learning rate rises.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub warmup_epochs: usize,
+    /// Share of the target that is spread over all classes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub label_smoothing: f32,
+    /// One for each class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<Vec<f32>>,
+    /// Decides samples, initial weights, orders and dropout.
     pub seed: u64,
+    /// Whether every epoch has an order of its own.
     pub shuffle: Shuffle,
     /// As `--layers` writes them, such as `linear:10,relu`.
     pub layers: String,
+    /// How weights start.
     pub init: Init,
+    /// Which gradient ReLUs pass back.
     pub relu_grad: ReluGrad,
+    /// How pixels become inputs.
     pub scale: ScaleKind,
+    /// Threads asked for.
     pub threads: usize,
+    /// Vector instructions asked for.
     pub simd: SimdChoice,
+    /// Kernels asked for.
     pub kernel: KernelChoice,
     /// Folder of the run's files.
     pub out: String,
+    /// Whether a run in that folder was to be replaced.
     pub overwrite: bool,
+    /// Whether the summary was printed as JSON.
     pub json: bool,
+    /// Whether progress was silent.
     pub quiet: bool,
     /// Younger than the first runs, which all had a report or none to have.
     #[serde(default)]
     pub no_report: bool,
 }
 
+fn sgd() -> String {
+    "sgd".into()
+}
+
+fn constant() -> String {
+    "constant".into()
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 impl Recipe {
+    /// Trains as the recipe says.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) for what is outside its domain.
+    pub fn trainer(&self) -> Result<Trainer> {
+        let optimizer = optim::build(&self.optimizer, self.lr, &self.optimizer_settings)?;
+        let mut loss = CrossEntropy::new().label_smoothing(self.label_smoothing);
+        if let Some(weights) = &self.class_weights {
+            loss = loss.class_weights(weights.clone());
+        }
+        let trainer = Trainer::new(optimizer)
+            .epochs(self.epochs)
+            .batch_size(self.batch_size)
+            .loss(loss)
+            .shuffle(self.shuffle)
+            .seed(self.seed)
+            .threads(self.threads)
+            .simd(self.simd);
+        let trainer = match schedule::parse(&self.lr_schedule)? {
+            schedule if self.warmup_epochs == 0 => trainer.schedule(schedule),
+            schedule => trainer.schedule(schedule::Warmup::epochs(self.warmup_epochs, schedule)),
+        };
+        let trainer = self.clip_norm.map_or(trainer.clone(), |norm| trainer.clip(Clip::Norm(norm)));
+        trainer.validate()?;
+        Ok(trainer)
+    }
+
+    /// The network before training, for samples of `in_features`.
+    ///
+    /// # Errors
+    /// Where the layers do not fit one another.
+    pub fn network(&self, in_features: usize) -> Result<Sequential> {
+        let builder = Sequential::new(in_features).layers(&self.layers.parse()?).kernel(self.kernel);
+        builder.init(self.init).relu_grad(self.relu_grad).build(self.seed)
+    }
+
     /// The rows that the run draws from a split of `population` rows, in the order in which they take part.
     ///
     /// # Errors
     /// As [`sample::draw`].
     pub fn rows(&self, split: Split, population: usize) -> Result<Vec<u32>> {
         let (size, stream, flag) = match split {
-            Split::Train => (self.train_samples, Stream::TrainSample, "train-samples"),
-            Split::Test => (self.val_samples, Stream::ValSample, "val-samples"),
+            Split::Train => (self.train_samples, Stream::TrainSample, "train_samples"),
+            Split::Test => (self.val_samples, Stream::ValSample, "val_samples"),
         };
         sample::draw(size, population, self.seed, stream, flag)
     }

@@ -10,66 +10,93 @@ use crate::train::History;
 /// Everything `summary.json` says. Accuracies are fractions, 0 to 1; epochs count from 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
+    /// What it was trained on.
     pub data: DataSummary,
+    /// Every setting.
     pub recipe: Recipe,
+    /// What was trained.
     pub model: ModelSummary,
     /// Epochs that ran.
     pub epochs: usize,
     /// Over all epochs.
     pub train_batches: usize,
+    /// Validation batches over all epochs.
     pub val_batches: usize,
     /// The last epoch; `None` when none ran.
     #[serde(rename = "final")]
     pub last: Option<Figures>,
     /// The epoch of the lowest validation loss; `None` when none ran.
     pub best: Option<BestFigures>,
+    /// Where the time went.
     pub seconds: Seconds,
     /// Training steps only; `None` when there was none.
     pub batches_per_second: Option<f64>,
+    /// Threads that were used.
     pub threads: usize,
+    /// The SIMD level that ran.
     pub simd: String,
+    /// The kernels that ran.
     pub kernel: String,
     /// See [`weights_sha256`].
     pub weights_sha256: String,
 }
 
+/// What a run was trained on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataSummary {
+    /// Where the data came from.
     pub source: String,
+    /// Samples trained on.
     pub train_samples: usize,
+    /// Samples validated on.
     pub val_samples: usize,
+    /// Features of a sample.
     pub features: usize,
+    /// Number of classes.
     pub classes: usize,
 }
 
+/// What a run trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelSummary {
     /// One entry per layer, such as `linear:10`.
     pub layers: Vec<String>,
+    /// Numbers that it learned.
     pub parameters: usize,
 }
 
+/// Figures of one epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
+    /// Mean over the training samples.
     pub train_loss: f64,
+    /// Of the training samples.
     pub train_accuracy: f64,
+    /// Mean over the validation samples.
     pub val_loss: f64,
+    /// Of the validation samples.
     pub val_accuracy: f64,
 }
 
+/// Figures of the best epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct BestFigures {
+    /// Counted from 1.
     pub epoch: usize,
+    /// Mean over the validation samples.
     pub val_loss: f64,
+    /// Of the validation samples.
     pub val_accuracy: f64,
 }
 
+/// Where the time of a run went.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Seconds {
     /// Reading and sampling the data.
     pub load: f64,
     /// Training steps only.
     pub train: f64,
+    /// Validation only.
     pub validate: f64,
     /// From the start of the program to the summary.
     pub total: f64,
@@ -77,21 +104,27 @@ pub struct Seconds {
 
 /// What the program measured and chose outside the training itself.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Circumstances<'a> {
+pub struct Environment<'a> {
+    /// Reading and sampling the data.
     pub load_seconds: f64,
+    /// From the start of the program.
     pub total_seconds: f64,
+    /// Threads that were used.
     pub threads: usize,
+    /// The SIMD level that ran.
     pub simd: &'a str,
+    /// The kernels that ran.
     pub kernel: &'a str,
 }
 
 impl Summary {
+    /// Puts the figures of a run together.
     pub fn new(
         data: DataSummary,
         recipe: Recipe,
         model: &Sequential,
         history: &History,
-        circumstances: Circumstances<'_>,
+        environment: Environment<'_>,
     ) -> Summary {
         let train_seconds = history.train_seconds();
         let train_batches = history.train_batches.len();
@@ -100,7 +133,7 @@ impl Summary {
             recipe,
             model: ModelSummary {
                 layers: model.specs().0.iter().map(ToString::to_string).collect(),
-                parameters: model.parameters(),
+                parameters: model.parameter_count(),
             },
             epochs: history.epochs.len(),
             train_batches,
@@ -117,16 +150,16 @@ impl Summary {
                 val_accuracy: best.val_accuracy,
             }),
             seconds: Seconds {
-                load: circumstances.load_seconds,
+                load: environment.load_seconds,
                 train: train_seconds,
                 validate: history.val_seconds(),
-                total: circumstances.total_seconds,
+                total: environment.total_seconds,
             },
             batches_per_second: (train_batches > 0 && train_seconds > 0.0)
                 .then(|| train_batches as f64 / train_seconds),
-            threads: circumstances.threads,
-            simd: circumstances.simd.to_string(),
-            kernel: circumstances.kernel.to_string(),
+            threads: environment.threads,
+            simd: environment.simd.to_string(),
+            kernel: environment.kernel.to_string(),
             weights_sha256: weights_sha256(model),
         }
     }
@@ -136,10 +169,8 @@ impl Summary {
 /// equal for two models exactly when their bits are equal.
 pub fn weights_sha256(model: &Sequential) -> String {
     let mut digest = Sha256::new();
-    for linear in model.linears() {
-        for value in linear.weight().iter().chain(linear.bias()) {
-            digest.update(value.to_le_bytes());
-        }
+    for value in model.parameters().flat_map(|tensor| tensor.values()) {
+        digest.update(value.to_le_bytes());
     }
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -147,7 +178,6 @@ pub fn weights_sha256(model: &Sequential) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{Layer, Linear};
 
     /// Figures whose decimals are read one bit off by a parser that multiplies by a rounded power of ten.
     #[test]
@@ -167,8 +197,9 @@ mod tests {
 
     #[test]
     fn the_digest_is_of_little_endian_weights_then_bias() {
-        let linear = Linear::from_parts(2, 1, vec![1.0, -2.0], vec![0.5]).unwrap();
-        let model = Sequential::from_layers(vec![Layer::Linear(linear)]).unwrap();
+        let mut model = Sequential::new(2).linear(1).build(0).unwrap();
+        model.set_parameter("0.weight", &[1.0, -2.0]).unwrap();
+        model.set_parameter("0.bias", &[0.5]).unwrap();
         // printf '\x00\x00\x80\x3f\x00\x00\x00\xc0\x00\x00\x00\x3f' | sha256sum
         assert_eq!(weights_sha256(&model), "2ce4bdb6b34a50ac7092eb9fee94337a27498e9eb9bae44192f15b88831b2422");
     }

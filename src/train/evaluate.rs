@@ -1,40 +1,55 @@
 //! Loss and accuracy of a network on a data set: batches shared out among threads, each batch's figures in its own place,
 //! so that the result does not depend on who computed what.
 
-use crate::data::{Dataset, Loader, Scale, Shuffle};
+use crate::data::{Dataset, Loader, Shuffle};
 use crate::error::Result;
-use crate::nn::Sequential;
-use crate::nn::reduce::Alone;
+use crate::kernels::SimdLevel;
+use crate::loss::{self, Loss};
+use crate::nn::{Context, Sequential};
 use crate::parallel::Team;
+use crate::parallel::comm::Local;
 use crate::train::check_fit;
 use crate::train::history::{BatchRecord, mean_loss_and_accuracy};
-use crate::train::pass::Pass;
+use crate::train::step::Step;
 
 /// What a network makes of a data set.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evaluation {
+    /// Samples of the set.
     pub samples: usize,
-    /// Samples whose largest logit (the first of equals) is their label's.
+    /// Samples whose largest output (the first of equals) is their label's; 0 where targets are values.
     pub correct: usize,
     /// `correct / samples`, 0 to 1.
     pub accuracy: f64,
-    /// Mean of the batch losses, as in an epoch's figures.
+    /// Mean loss over the samples.
     pub loss: f64,
 }
 
-/// Evaluates `model` on all rows of `data`, in batches of `batch_size` in order, on `threads` threads.
-pub fn evaluate(
+/// Evaluates `model` on all rows of `data` by the loss that its targets call for, plain softmax cross entropy or squared
+/// error, in batches of `batch_size` in order, on `threads` threads.
+///
+/// # Errors
+/// Where the data does not fit the network, or a number is 0.
+pub fn evaluate(model: &Sequential, data: &Dataset, batch_size: usize, threads: usize) -> Result<Evaluation> {
+    evaluate_by(&*loss::of_targets(data.targets()), model, data, batch_size, threads)
+}
+
+/// The same by a given loss.
+///
+/// # Errors
+/// As [`evaluate`], and where the loss does not fit the targets.
+pub fn evaluate_by(
+    loss: &dyn Loss,
     model: &Sequential,
     data: &Dataset,
-    scale: Scale,
     batch_size: usize,
     threads: usize,
 ) -> Result<Evaluation> {
-    check_fit(model, data)?;
-    let loader = Loader::new(data, scale, batch_size, Shuffle::Never, 0)?;
+    check_fit(loss, model, data)?;
+    let loader = Loader::new(data, batch_size, Shuffle::Never, 0)?;
     let team = Team::new(threads)?;
     let mut records = Vec::new();
-    Evaluator::new(model, &team).run(model, &loader, &team, &mut records);
+    Evaluator::new(&team).run(model, loss, SimdLevel::detect(), &loader, &team, &mut records);
     let (loss, accuracy) = mean_loss_and_accuracy(&records);
     let correct = records.iter().map(|record| record.correct as usize).sum();
     Ok(Evaluation { samples: data.len(), correct, accuracy, loss })
@@ -42,24 +57,34 @@ pub fn evaluate(
 
 /// What evaluating needs beside the network, one set per thread, kept from epoch to epoch.
 pub(super) struct Evaluator {
-    passes: Vec<(Pass, Alone)>,
+    steps: Vec<(Step, Local)>,
 }
 
 impl Evaluator {
-    pub fn new(model: &Sequential, team: &Team) -> Self {
-        Evaluator { passes: (0..team.threads()).map(|_| (Pass::new(model), Alone::default())).collect() }
+    pub fn new(team: &Team) -> Self {
+        Evaluator { steps: (0..team.threads()).map(|_| Default::default()).collect() }
     }
 
     /// Appends one record per batch, in the batches' order.
-    pub fn run(&mut self, model: &Sequential, loader: &Loader<'_>, team: &Team, records: &mut Vec<BatchRecord>) {
+    pub fn run(
+        &mut self,
+        model: &Sequential,
+        loss: &dyn Loss,
+        simd: SimdLevel,
+        loader: &Loader<'_>,
+        team: &Team,
+        records: &mut Vec<BatchRecord>,
+    ) {
         /// Batches that a thread takes at a time: few enough to share out evenly, enough to make taking them cheap.
         const CHUNK: usize = 8;
+        let context = Context::evaluate().with_simd(simd);
         let first_record = records.len();
-        records.resize(first_record + loader.batches(), BatchRecord { loss: 0.0, correct: 0, samples: 0 });
+        records.resize(first_record + loader.batches(), BatchRecord::from_mean(0.0, 0, 0));
         let records = &mut records[first_record..];
-        team.for_each_chunk(&mut self.passes, records, CHUNK, |(pass, alone), first_batch, records| {
+        team.for_each_chunk(&mut self.steps, records, CHUNK, |(step, local), first_batch, records| {
             for (offset, record) in records.iter_mut().enumerate() {
-                *record = pass.evaluate(model, loader, first_batch + offset, 0..model.in_features(), alone);
+                let columns = 0..model.in_features();
+                *record = step.evaluate(model, loss, &context, loader, first_batch + offset, columns, local);
             }
         });
     }

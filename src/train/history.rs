@@ -1,13 +1,19 @@
 //! What a training run measured, epoch by epoch and batch by batch. It knows numbers only: no files, no terminals.
 
+use std::fmt;
+
+use crate::loss::LossSums;
+
 /// One epoch: all training batches, then all validation batches. Accuracies are fractions, 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EpochRecord {
-    /// Mean of the epoch's batch losses, each taken before the update of its batch.
+    /// Mean loss over the epoch's samples, each taken before the update of its batch.
     pub train_loss: f64,
     /// Correct predictions over samples, each predicted before the update of its batch.
     pub train_accuracy: f64,
+    /// Mean loss over the validation samples, after the epoch.
     pub val_loss: f64,
+    /// Correct predictions over validation samples.
     pub val_accuracy: f64,
     /// Seconds spent in training steps.
     pub train_seconds: f64,
@@ -15,47 +21,87 @@ pub struct EpochRecord {
     pub val_seconds: f64,
 }
 
-/// One batch: its mean loss and how many of its samples were predicted correctly.
+/// One batch: its loss, and how many of its samples were predicted correctly.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchRecord {
-    pub loss: f32,
+    /// Sum of the samples' losses, each times its weight; in f64.
+    pub loss_sum: f64,
+    /// Sum of the weights: the number of samples where there are none.
+    pub weight: f64,
+    /// Samples predicted correctly; 0 where targets are values.
     pub correct: u32,
+    /// Samples.
     pub samples: u32,
 }
 
 impl BatchRecord {
+    /// One of `samples` samples without weights, from their mean loss.
+    pub fn from_mean(loss: f32, correct: u32, samples: u32) -> Self {
+        let weight = f64::from(samples);
+        BatchRecord { loss_sum: f64::from(loss) * weight, weight, correct, samples }
+    }
+
+    /// Mean loss of the batch; 0 where all weights are.
+    pub fn loss(&self) -> f32 {
+        if self.weight == 0.0 { self.loss_sum as f32 } else { (self.loss_sum / self.weight) as f32 }
+    }
+
     /// Correct predictions over samples.
     pub fn accuracy(&self) -> f64 {
         f64::from(self.correct) / f64::from(self.samples)
     }
+
+    /// Whether its loss is a finite number.
+    pub(crate) fn is_finite(&self) -> bool {
+        self.loss_sum.is_finite()
+    }
 }
 
-/// The epoch with the lowest validation loss (the first of equals); epochs count from 1.
+impl From<LossSums> for BatchRecord {
+    fn from(sums: LossSums) -> Self {
+        BatchRecord { loss_sum: sums.loss, weight: sums.weight, correct: sums.correct, samples: sums.samples }
+    }
+}
+
+/// The epoch with the lowest validation loss (the first of equals).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Best {
+    /// Counted from 1.
     pub epoch: usize,
+    /// Mean loss over the validation samples.
     pub val_loss: f64,
+    /// Correct predictions over validation samples.
     pub val_accuracy: f64,
+}
+
+impl fmt::Display for Best {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Best { epoch, val_loss, val_accuracy } = self;
+        write!(f, "epoch {epoch}: validation loss {val_loss:.4}, accuracy {:.2} %", 100.0 * val_accuracy)
+    }
 }
 
 /// A whole run. The batches of all epochs stand one after another in the order they ran.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
+    /// Every epoch.
     pub epochs: Vec<EpochRecord>,
+    /// Every training batch.
     pub train_batches: Vec<BatchRecord>,
+    /// Every validation batch.
     pub val_batches: Vec<BatchRecord>,
 }
 
 impl History {
-    /// Room for a whole run, so that recording it never allocates (up to a bound, should the run be a long one).
-    pub(crate) fn with_capacity(epochs: usize, train_batches: usize, val_batches: usize) -> Self {
-        const MAX_RECORDS: usize = 1 << 24;
-        let records = |per_epoch: usize| epochs.saturating_mul(per_epoch).min(MAX_RECORDS);
-        History {
-            epochs: Vec::with_capacity(records(1)),
-            train_batches: Vec::with_capacity(records(train_batches)),
-            val_batches: Vec::with_capacity(records(val_batches)),
-        }
+    /// More records than this are not made room for in advance.
+    pub(crate) const MAX_RECORDS: usize = 1 << 22;
+
+    /// Room for so many epochs more, so that recording them never allocates (up to a bound, should the run be a long one).
+    pub(crate) fn reserve(&mut self, epochs: usize, train_batches: usize, val_batches: usize) {
+        let records = |per_epoch: usize| epochs.saturating_mul(per_epoch).min(Self::MAX_RECORDS);
+        self.epochs.reserve(records(1));
+        self.train_batches.reserve(records(train_batches));
+        self.val_batches.reserve(records(val_batches));
     }
 
     /// The last epoch's figures; `None` before the first.
@@ -85,12 +131,13 @@ impl History {
     }
 }
 
-/// Mean of the batch losses, and correct predictions over samples; in f64.
+/// Mean loss over the samples (a weighted one where they have weights), whatever the batches; and correct predictions over
+/// samples. In f64.
 pub(crate) fn mean_loss_and_accuracy(batches: &[BatchRecord]) -> (f64, f64) {
-    let loss: f64 = batches.iter().map(|batch| f64::from(batch.loss)).sum();
+    let sum = |value: fn(&BatchRecord) -> f64| batches.iter().map(value).sum::<f64>();
     let correct: u64 = batches.iter().map(|batch| u64::from(batch.correct)).sum();
     let samples: u64 = batches.iter().map(|batch| u64::from(batch.samples)).sum();
-    (loss / batches.len() as f64, correct as f64 / samples as f64)
+    (sum(|batch| batch.loss_sum) / sum(|batch| batch.weight), correct as f64 / samples as f64)
 }
 
 #[cfg(test)]

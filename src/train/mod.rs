@@ -1,23 +1,30 @@
-//! Training and evaluation: the [`Trainer`], what it measured ([`History`]), and [`evaluate`].
+//! Training and evaluation: the [`Trainer`], where it stands ([`TrainState`]), what it measured ([`History`]), what a caller
+//! may do meanwhile ([`Callback`]), and [`evaluate`].
 
-mod crew;
+mod callback;
+mod epoch;
 mod evaluate;
 mod history;
-mod pace;
-mod pass;
+mod shards;
+mod state;
+mod step;
 mod trainer;
 
-pub use evaluate::{Evaluation, evaluate};
+pub use crate::parallel::Sharing;
+pub use callback::{BatchEnd, Callback, EpochEnd};
+pub use evaluate::{Evaluation, evaluate, evaluate_by};
 pub use history::{BatchRecord, Best, EpochRecord, History};
-pub use pace::Sharing;
-pub use trainer::{TrainConfig, Trainer};
+pub use state::TrainState;
+pub use trainer::Trainer;
 
-use crate::data::Dataset;
+use crate::data::{Dataset, TargetColumns, Targets};
 use crate::error::{Error, Result};
+use crate::loss::Loss;
 use crate::nn::Sequential;
 
-/// An error unless the network takes the data's features and tells as many classes apart.
-pub(crate) fn check_fit(model: &Sequential, data: &Dataset) -> Result<()> {
+/// An error unless the network takes the data's features and gives as many outputs as it has classes or values, and the
+/// loss takes such targets.
+pub(crate) fn check_fit(loss: &dyn Loss, model: &Sequential, data: &Dataset) -> Result<()> {
     let mismatch = |what: &str, network: usize, data_has: usize| Error::Shape {
         place: data.source().to_string(),
         expected: format!("{network} {what}, as the network has"),
@@ -26,8 +33,13 @@ pub(crate) fn check_fit(model: &Sequential, data: &Dataset) -> Result<()> {
     if model.in_features() != data.features() {
         return Err(mismatch("features per sample", model.in_features(), data.features()));
     }
-    if model.out_features() != data.classes() {
-        return Err(mismatch("classes", model.out_features(), data.classes()));
+    if model.out_features() != data.outputs() {
+        let what = if data.classes() > 0 { "classes" } else { "values per sample" };
+        return Err(mismatch(what, model.out_features(), data.outputs()));
     }
-    Ok(())
+    match data.targets() {
+        // That every label is a class number, the data set has checked.
+        TargetColumns::Classes { .. } => loss.validate(model.out_features(), Targets::Classes(&[])),
+        TargetColumns::Values { values, .. } => loss.validate(model.out_features(), Targets::Values(values)),
+    }
 }

@@ -39,7 +39,10 @@ LOSS_TOLERANCE = 5e-5
 NETS = {
     "784-10-relu": ["--layers", "linear:10,relu", "--relu-grad", "straight-through"],
     "784-128-relu-10": ["--layers", "linear:128,relu,linear:10", "--relu-grad", "exact", "--init", "kaiming-uniform"],
+    "784-128-relu-10-adamw": ["--layers", "linear:128,relu,linear:10", "--optimizer", "adamw", "--lr", "0.001", "--weight-decay", "0.01", "--lr-schedule", "cosine"],
 }
+# A cosine has its end in the number of epochs, so a run of one is no part of a run of twenty.
+EPOCHS_OF = {"784-128-relu-10-adamw": EPOCHS[-1:]}
 
 faults = []
 
@@ -103,9 +106,14 @@ def sequential(state, straight_through):
     return model
 
 
-def train(model, x, y, lr, batch_size, epochs):
-    """Yields (mean of the batch losses, parameters) after each epoch."""
-    optimizer, batches = torch.optim.SGD(model.parameters(), lr=lr), list(zip(x.split(batch_size), y.split(batch_size)))
+def train(model, x, y, recipe, lr, epochs):
+    """Yields (mean loss over the samples, parameters) after each epoch."""
+    batches = list(zip(x.split(recipe["batch_size"]), y.split(recipe["batch_size"])))
+    if recipe["optimizer"] == "adamw":
+        optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=recipe["optimizer_settings"]["weight_decay"])
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+    else:
+        optimizer, schedule = torch.optim.SGD(model.parameters(), lr=lr), None
     for _ in range(epochs):
         losses = 0.0
         for inputs, labels in batches:
@@ -113,14 +121,16 @@ def train(model, x, y, lr, batch_size, epochs):
             loss = functional.cross_entropy(model(inputs), labels)
             loss.backward()
             optimizer.step()
-            losses += loss.item()
-        yield losses / len(batches), {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+            losses += loss.item() * len(inputs)
+        if schedule:
+            schedule.step()
+        yield losses / len(x), {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
 
-def mean_of_batch_losses(model, x, y, batch_size):
+def mean_loss(model, x, y, batch_size):
     with torch.no_grad():
-        losses = [functional.cross_entropy(model(a), b).item() for a, b in zip(x.split(batch_size), y.split(batch_size))]
-    return sum(losses) / len(losses)
+        losses = [functional.cross_entropy(model(a), b, reduction="sum").item() for a, b in zip(x.split(batch_size), y.split(batch_size))]
+    return sum(losses) / len(x)
 
 
 # ------------------------------------------------------------------------------------------------------------ checks
@@ -150,7 +160,7 @@ class Flatnet:
 
 
 # The hidden network costs ten times the other; fewer rows keep this below a minute.
-SAMPLES = {"784-10-relu": 30_000, "784-128-relu-10": 3_000}
+SAMPLES = {"784-10-relu": 30_000, "784-128-relu-10": 3_000, "784-128-relu-10-adamw": 3_000}
 
 
 def check_training(flatnet, net, train_split):
@@ -159,12 +169,12 @@ def check_training(flatnet, net, train_split):
     recipe, rows = summary["recipe"], common.sampled_rows(start, "train")
     require(f"sample.csv: {len(rows)} training rows, none twice", len(rows) == len(set(rows)) == SAMPLES[net])
     state, straight_through = state_dict(start / "model.safetensors"), recipe["relu_grad"] == "straight-through"
-    x, y, lr, batch_size = train_split.x[rows], train_split.y[rows], recipe["lr"], recipe["batch_size"]
-    in32 = train(sequential(state, straight_through), x, y, lr, batch_size, max(EPOCHS))
+    x, y, lr = train_split.x[rows], train_split.y[rows], recipe["lr"]
+    in32 = train(sequential(state, straight_through), x, y, recipe, lr, max(EPOCHS))
     # The rate as float32 has it: flatnet's is one.
-    in64 = train(sequential(state, straight_through).double(), x.double(), y, float(np.float32(lr)), batch_size, max(EPOCHS))
+    in64 = train(sequential(state, straight_through).double(), x.double(), y, recipe, float(np.float32(lr)), max(EPOCHS))
     for epoch, ((loss32, state32), (loss64, state64)) in enumerate(zip(in32, in64), start=1):
-        if epoch not in EPOCHS:
+        if epoch not in EPOCHS_OF.get(net, EPOCHS):
             continue
         run, summary = flatnet.train(net, epoch)
         loss, ours = summary["final"]["train_loss"], state_dict(run / "model.safetensors")
@@ -185,7 +195,7 @@ def check_exchange(flatnet, net, test):
         logits = model(test.x)
     ours = flatnet("evaluate", "--model", model_file)
     correct = int((logits.argmax(1) == test.y).sum())
-    loss = mean_of_batch_losses(model, test.x, test.y, 32)
+    loss = mean_loss(model, test.x, test.y, 32)
     require(f"load_state_dict(strict=True): {correct} of {len(test.y)} right, flatnet {ours['correct']}", correct == ours["correct"])
     require(f"test loss {loss:.6f}, flatnet {ours['loss']:.6f}", within(abs(loss - ours["loss"]), LOSS_TOLERANCE * loss))
 
@@ -207,14 +217,14 @@ def check_exchange(flatnet, net, test):
     torch.manual_seed(1)
     metadata = None if "128" in net else {key: value for key, value in read_metadata(model_file).items() if key != "recipe"}
     theirs = nn.Sequential(nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10)) if "128" in net else nn.Sequential(nn.Linear(784, 10), nn.ReLU())
-    for _ in train(theirs, test.x[:3200], test.y[:3200], 0.1, 32, 1):
+    for _ in train(theirs, test.x[:3200], test.y[:3200], {"optimizer": "sgd", "batch_size": 32}, 0.1, 1):
         pass
     saved = flatnet.folder / f"{net}-by-pytorch.safetensors"
     write_safetensors(saved, theirs.state_dict(), metadata)
     ours = flatnet("evaluate", "--model", saved)
     with torch.no_grad():
         correct = int((theirs(test.x).argmax(1) == test.y).sum())
-    loss = mean_of_batch_losses(theirs, test.x, test.y, 32)
+    loss = mean_loss(theirs, test.x, test.y, 32)
     require(f"saved by PyTorch: {correct} right, flatnet {ours['correct']}", correct == ours["correct"])
     require(f"its test loss {loss:.6f}, flatnet {ours['loss']:.6f}", within(abs(loss - ours["loss"]), LOSS_TOLERANCE * loss))
 

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use flatnet::data::{Batch, Loader, Scale, Shuffle, Split, load_split};
+use flatnet::data::{Batch, Loader, Shuffle, Split, Targets, load_split};
 use flatnet::kernels::SimdLevel;
-use flatnet::nn::{Activations, Layer, Linear, Relu, ReluGrad, Sequential, SoftmaxCrossEntropy};
-use flatnet::optim::Sgd;
+use flatnet::loss::{Criterion, CrossEntropy};
+use flatnet::nn::{Context, ReluGrad, Sequential, Workspace};
+use flatnet::optim::{Optimizer, OptimizerState, Sgd};
 use safetensors::{Dtype, SafeTensors};
 
 /// Half an ulp of 1: the relative error of one f32 rounding.
@@ -64,29 +65,24 @@ fn max_abs(values: impl IntoIterator<Item = f64>) -> f64 {
 }
 
 /// Runs ten steps of a golden case and compares each quantity it has.
-fn ten_steps(case: &str, widths: &[usize], relu_after: &[bool], grad: ReluGrad, lr: f32) {
+fn ten_steps(case: &str, layers: &str, grad: ReluGrad, lr: f32) {
     let golden = Golden::read(case);
     let data = load_split(&root("data/mnist"), Split::Train).unwrap();
     let data = data.select(&(0..320).collect::<Vec<u32>>());
-    let loader = Loader::new(&data, Scale::Unit, 32, Shuffle::Never, 0).unwrap();
+    let loader = Loader::new(&data, 32, Shuffle::Never, 0).unwrap();
 
     for level in SimdLevel::all() {
-        let (mut layers, mut in_features) = (Vec::new(), 784);
-        for (width, relu) in widths.iter().zip(relu_after) {
-            let index = layers.len();
-            let (weight, bias) = (golden.f32s(&format!("{index}.weight")), golden.f32s(&format!("{index}.bias")));
-            layers.push(Layer::Linear(Linear::from_parts(in_features, *width, weight, bias).unwrap()));
-            if *relu {
-                layers.push(Layer::Relu(Relu::new(grad)));
-            }
-            in_features = *width;
+        let specs = layers.parse().unwrap();
+        let mut model = Sequential::new(784).layers(&specs).relu_grad(grad).build(0).unwrap();
+        let names: Vec<String> = model.parameters().map(|tensor| tensor.name().into()).collect();
+        for name in &names {
+            model.set_parameter(name, &golden.f32s(name)).unwrap();
         }
-        let mut model = Sequential::from_layers(layers).unwrap();
-        model.set_level(level);
-        let mut criterion = SoftmaxCrossEntropy::new(10);
-        let optimizer = Sgd::new(lr).unwrap();
-        let mut activations = Activations::default();
-        let mut batch = Batch::new().at_level(level);
+        let context = Context::train(0).with_simd(level);
+        let mut criterion = Criterion::new(CrossEntropy::new(), 10);
+        let optimizer = Sgd::new(lr);
+        let mut state = OptimizerState::of(&optimizer, &model);
+        let (mut workspace, mut batch) = (Workspace::new(), Batch::new());
 
         // Each logit sums at most 784 products; a row of x has at most `x_sum` and no weight is above `w_max`.
         let w_max = max_abs(golden.tensor("0.weight"));
@@ -94,18 +90,18 @@ fn ten_steps(case: &str, widths: &[usize], relu_after: &[bool], grad: ReluGrad, 
         // How far a weight, and through the weights a logit, may have strayed by the updates so far.
         let (mut weight_error, mut drift) = (0.0, 0.0);
         for (step, expected_loss) in losses.iter().enumerate() {
-            loader.load(step, &mut batch);
+            loader.load(step, level, &mut batch);
             let x = batch.x();
             let x_sum = max_abs(x.chunks(784).map(|row| row.iter().map(|x| f64::from(*x)).sum::<f64>()));
-            let layers = widths.len() as f64;
-            let logit_error = layers * units(784) * x_sum * w_max + drift;
-            let logits = model.forward(&batch, &mut activations).to_vec();
-            let loss = criterion.forward(&logits, batch.labels());
+            let linears = specs.linears().count() as f64;
+            let logit_error = linears * units(784) * x_sum * w_max + drift;
+            let logits = model.forward(&batch, &context, &mut workspace).to_vec();
+            let loss = criterion.forward(level, &logits, batch.targets(), None);
             // The loss moves by at most twice the largest error of a logit, and is rounded some more by exp and ln.
             assert_close("loss", &[loss], &[*expected_loss], 2.0 * logit_error + 16.0 * UNIT);
             model.zero_grad();
             let dz = criterion.backward().to_vec();
-            model.backward(&batch, &dz, &mut activations);
+            model.backward(&batch, &dz, &context, &mut workspace);
             // p moves by at most p (1 - p) <= 1/4 of the difference of two logits' errors.
             let p_error = 0.5 * logit_error + 16.0 * UNIT;
             // A gradient is a mean over the batch of |x| <= 1 times at most p's error, summed over 32 samples.
@@ -119,19 +115,13 @@ fn ten_steps(case: &str, widths: &[usize], relu_after: &[bool], grad: ReluGrad, 
                     p_error,
                 );
                 let ce = golden.tensor("step0.cross_entropy");
-                assert_close("cross entropy", criterion.cross_entropy(), &ce, 2.0 * logit_error + 16.0 * UNIT);
-                for (index, layer) in model.layers().iter().enumerate() {
-                    if let Layer::Linear(linear) = layer {
-                        for (name, found) in
-                            [("weight", linear.weight_grad()), ("bias", linear.bias_grad().map(<[f32]>::to_vec))]
-                        {
-                            let name = format!("step0.grad.{index}.{name}");
-                            assert_close(&name, &found.unwrap(), &golden.tensor(&name), grad_error);
-                        }
-                    }
+                assert_close("cross entropy", criterion.losses(), &ce, 2.0 * logit_error + 16.0 * UNIT);
+                for tensor in model.parameters() {
+                    let name = format!("step0.grad.{}", tensor.name());
+                    assert_close(&name, &tensor.gradient().unwrap(), &golden.tensor(&name), grad_error);
                 }
             }
-            optimizer.step(&mut model);
+            optimizer.step(&mut model, &mut state, &context);
             // A weight's error grows by the mean over the batch of |x| times p's error, and by one rounding; the next
             // logits meet it through a whole row of x.
             let x_mean: Vec<f64> =
@@ -142,30 +132,26 @@ fn ten_steps(case: &str, widths: &[usize], relu_after: &[bool], grad: ReluGrad, 
             drift += f64::from(lr) * grad_error * x_dot + UNIT * w_max * x_sum;
             weight_error += f64::from(lr) * grad_error + UNIT * w_max;
         }
-        for (index, layer) in model.layers().iter().enumerate() {
-            if let Layer::Linear(linear) = layer {
-                for (name, found) in [("weight", linear.weight()), ("bias", linear.bias().to_vec())] {
-                    let name = format!("final.{index}.{name}");
-                    assert_close(&name, &found, &golden.tensor(&name), weight_error);
-                }
-            }
+        for tensor in model.parameters() {
+            let name = format!("final.{}", tensor.name());
+            assert_close(&name, &tensor.values(), &golden.tensor(&name), weight_error);
         }
     }
 }
 
 #[test]
 fn the_recipe_moves_as_in_pytorch() {
-    ten_steps("linear10_relu_straight_through", &[10], &[true], ReluGrad::StraightThrough, 0.01);
+    ten_steps("linear10_relu_straight_through", "linear:10,relu", ReluGrad::StraightThrough, 0.01);
 }
 
 #[test]
 fn the_exact_relu_moves_as_in_pytorch() {
-    ten_steps("linear10_relu_exact", &[10], &[true], ReluGrad::Exact, 0.01);
+    ten_steps("linear10_relu_exact", "linear:10,relu", ReluGrad::Exact, 0.01);
 }
 
 #[test]
 fn a_hidden_layer_moves_as_in_pytorch() {
-    ten_steps("linear16_relu_linear10_exact", &[16, 10], &[true, false], ReluGrad::Exact, 0.1);
+    ten_steps("linear16_relu_linear10_exact", "linear:16,relu,linear:10", ReluGrad::Exact, 0.1);
 }
 
 /// The two backwards part ways at once on the same start, so a test that passed for both by accident would show here.
@@ -181,17 +167,17 @@ fn the_two_relu_backwards_are_told_apart() {
 fn extreme_logits_have_pytorchs_probabilities_and_losses() {
     let golden = Golden::read("softmax_extremes");
     let (logits, labels) = (golden.f32s("logits"), golden.tensor("labels"));
-    let labels: Vec<u8> = labels.iter().map(|label| *label as u8).collect();
+    let labels: Vec<u32> = labels.iter().map(|label| *label as u32).collect();
     for level in SimdLevel::all() {
-        let mut criterion = SoftmaxCrossEntropy::new(10).at_level(level);
-        criterion.forward(&logits, &labels);
+        let mut criterion = Criterion::new(CrossEntropy::new(), 10);
+        criterion.forward(level, &logits, Targets::Classes(&labels), None);
         let (p, ce) = (golden.tensor("probabilities"), golden.tensor("cross_entropy"));
         for row in 0..8 {
             // Where logits are large, their own rounding is: half a unit of the largest logit in the exponent.
             let largest = max_abs(logits[row * 10..][..10].iter().map(|z| f64::from(*z)));
             let bound = 2.0 * UNIT * largest + 16.0 * UNIT;
             assert_close("probabilities", &criterion.probabilities()[row * 10..][..10], &p[row * 10..][..10], bound);
-            assert_close("cross entropy", &criterion.cross_entropy()[row..=row], &ce[row..=row], bound);
+            assert_close("cross entropy", &criterion.losses()[row..=row], &ce[row..=row], bound);
         }
     }
 }

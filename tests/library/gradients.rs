@@ -1,12 +1,14 @@
 //! Gradients against central differences. The differences are taken in f64 on the plain loops of
 //! `kernels::reference`; what is judged is flatnet's own backward pass.
 
+use flatnet::data::Targets;
 use flatnet::kernels::{SimdLevel, reference};
-use flatnet::nn::{Activations, Init, Layer, ReluGrad, Sequential, SoftmaxCrossEntropy};
+use flatnet::loss::{Criterion, CrossEntropy};
+use flatnet::nn::{Context, Init, LayerSpec, ReluGrad, Sequential, Workspace};
 
 const M: usize = 5;
 const CLASSES: usize = 4;
-const LABELS: [u8; M] = [0, 3, 1, 2, 3];
+const LABELS: [u32; M] = [0, 3, 1, 2, 3];
 
 /// The mean loss of a network in f64, as a function of its parameters.
 ///
@@ -16,15 +18,15 @@ fn loss(model: &Sequential, parameters: &[Vec<f64>], x: &[f64], frozen: Option<&
     let mut inputs = vec![];
     let mut current = x.to_vec();
     let mut parameters = parameters.iter();
-    for layer in model.layers() {
+    for layer in &model.specs().0 {
         inputs.push(current.clone());
         match layer {
-            Layer::Linear(linear) => {
-                let mut z = vec![0.0; M * linear.out_features()];
+            LayerSpec::Linear { out_features } => {
+                let mut z = vec![0.0; M * out_features];
                 reference::linear_forward(&current, parameters.next().unwrap(), parameters.next().unwrap(), &mut z);
                 current = z;
             }
-            Layer::Relu(_) => {
+            _ => {
                 let mut y = vec![0.0; current.len()];
                 match frozen {
                     None => reference::relu_forward(&current, &mut y),
@@ -40,7 +42,7 @@ fn loss(model: &Sequential, parameters: &[Vec<f64>], x: &[f64], frozen: Option<&
     }
     let targets: Vec<f64> = LABELS
         .iter()
-        .flat_map(|label| (0..CLASSES).map(move |class| f64::from(u8::from(class == usize::from(*label)))))
+        .flat_map(|label| (0..CLASSES).map(move |class| f64::from(u8::from(class == *label as usize))))
         .collect();
     let (mut p, mut ce) = (vec![0.0; M * CLASSES], vec![0.0; M]);
     (reference::softmax_cross_entropy_forward(&current, &targets, CLASSES, &mut p, &mut ce), inputs)
@@ -48,26 +50,24 @@ fn loss(model: &Sequential, parameters: &[Vec<f64>], x: &[f64], frozen: Option<&
 
 fn check(layers: &str, relu_grad: ReluGrad, seed: u64) {
     const IN: usize = 19;
-    let mut model = Sequential::new(IN, &layers.parse().unwrap(), Init::KaimingUniform, relu_grad, seed).unwrap();
+    let specs = layers.parse().unwrap();
+    let mut model =
+        Sequential::new(IN).layers(&specs).init(Init::KaimingUniform).relu_grad(relu_grad).build(seed).unwrap();
     let x: Vec<f32> = (0..M * IN).map(|i| ((i * 37 + 11) % 101) as f32 / 101.0 - 0.3).collect();
     let x64: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
-    let mut parameters: Vec<Vec<f64>> = (model.linears())
-        .flat_map(|linear| [linear.weight(), linear.bias().to_vec()])
-        .map(|values| values.iter().map(|value| f64::from(*value)).collect())
-        .collect();
+    let wide = |values: Vec<f32>| values.iter().map(|value| f64::from(*value)).collect::<Vec<f64>>();
+    let mut parameters: Vec<Vec<f64>> = model.parameters().map(|tensor| wide(tensor.values())).collect();
     let (_, inputs) = loss(&model, &parameters, &x64, None);
     let frozen = (relu_grad == ReluGrad::StraightThrough).then_some(&inputs[..]);
 
     for level in SimdLevel::all() {
-        model.set_level(level);
-        let (mut activations, mut criterion) = (Activations::default(), SoftmaxCrossEntropy::new(CLASSES));
-        let logits = model.forward(&x, &mut activations);
-        criterion.forward(logits, &LABELS);
+        let context = Context::train(0).with_simd(level);
+        let (mut workspace, mut criterion) = (Workspace::new(), Criterion::new(CrossEntropy::new(), CLASSES));
+        let logits = model.forward(&x, &context, &mut workspace);
+        criterion.forward(level, logits, Targets::Classes(&LABELS), None);
         model.zero_grad();
-        model.backward(&x, criterion.backward(), &mut activations);
-        let gradients: Vec<Vec<f32>> = (model.linears())
-            .flat_map(|linear| [linear.weight_grad().unwrap(), linear.bias_grad().unwrap().to_vec()])
-            .collect();
+        model.backward(&x, criterion.backward(), &context, &mut workspace);
+        let gradients: Vec<Vec<f32>> = model.parameters().map(|tensor| tensor.gradient().unwrap()).collect();
 
         let mut largest: f64 = 0.0;
         for tensor in 0..parameters.len() {
@@ -116,17 +116,17 @@ fn hidden_layers() {
 /// As in PyTorch, a second backward adds to the first, and zero_grad forgets both.
 #[test]
 fn gradients_add_up_until_they_are_zeroed() {
-    let mut model = Sequential::new(3, &"linear:2".parse().unwrap(), Init::KaimingUniform, ReluGrad::Exact, 0).unwrap();
-    let (x, mut activations) = ([1.0, 2.0, 4.0], Activations::default());
-    let gradient = |model: &Sequential| model.linears().next().unwrap().weight_grad();
+    let mut model = Sequential::new(3).linear(2).build(0).unwrap();
+    let (x, context, mut workspace) = ([1.0, 2.0, 4.0], Context::train(0), Workspace::new());
+    let gradient = |model: &Sequential| model.parameter("0.weight").unwrap().gradient();
     assert_eq!(gradient(&model), None);
     for expected in [[1.0, 2.0, 4.0, 0.5, 1.0, 2.0], [2.0, 4.0, 8.0, 1.0, 2.0, 4.0]] {
-        model.forward(&x, &mut activations);
-        model.backward(&x, &[1.0, 0.5], &mut activations);
+        model.forward(&x, &context, &mut workspace);
+        model.backward(&x, &[1.0, 0.5], &context, &mut workspace);
         assert_eq!(gradient(&model).unwrap(), expected);
     }
     model.zero_grad();
     assert_eq!(gradient(&model), None);
-    model.backward(&x, &[1.0, 0.5], &mut activations);
+    model.backward(&x, &[1.0, 0.5], &context, &mut workspace);
     assert_eq!(gradient(&model).unwrap(), [1.0, 2.0, 4.0, 0.5, 1.0, 2.0]);
 }

@@ -53,7 +53,7 @@ fn passes_are_shifted_and_keep_labels_and_zeros() {
 fn nothing_is_overwritten_and_nothing_impossible_begun() {
     let to = tempfile::tempdir().unwrap();
     let error = make(&mnist(), u32::MAX, to.path()).unwrap_err().to_string();
-    assert!(error.starts_with("--rows: 4294967295 is not valid: expected at most 21913098"), "{error}");
+    assert!(error.starts_with("rows: 4294967295 is not valid: expected at most 21913098"), "{error}");
     assert_eq!(fs::read_dir(to.path()).unwrap().count(), 0);
 
     make(&mnist(), 10, to.path()).unwrap();

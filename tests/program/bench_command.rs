@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
-use flatnet::kernels::gemm::{Matrix, Output as Product, gemm};
+use flatnet::kernels::gemm::{Matrix, gemm};
 use flatnet::kernels::{SimdLevel, fma_peak_gflops};
 use serde_json::Value;
 
@@ -172,7 +172,7 @@ fn gemm_gflops() -> f64 {
     let matrix = |values| Matrix::row_major(values, SIZE, SIZE);
     let seconds = (0..100).map(|_| {
         let started = Instant::now();
-        gemm(matrix(&a), matrix(&b), Product::Overwrite, black_box(&mut c));
+        gemm(matrix(&a), matrix(&b), black_box(&mut c));
         started.elapsed().as_secs_f64()
     });
     let flops = 2.0 * (SIZE * SIZE * SIZE) as f64;

@@ -171,7 +171,9 @@ fn a_run_writes_its_files_and_its_summary() {
             "kernel",
             "layers",
             "lr",
+            "lr_schedule",
             "no_report",
+            "optimizer",
             "out",
             "overwrite",
             "quiet",
@@ -525,7 +527,7 @@ fn a_place_that_cannot_be_written_is_refused_before_the_training() {
     for out in ["file", "file/below"] {
         let mut command = train_small(cwd.path(), set.path());
         // No progress line on stderr: the refusal came first.
-        refused(command.args(["--out", out]), 1, &[out, "choose another --out"]);
+        refused(command.args(["--out", out]), 1, &[out, "choose another", "--out"]);
     }
     assert_eq!(fs::read(cwd.path().join("file")).unwrap(), b"mine");
     assert_eq!(entries(cwd.path()), ["file"]);

@@ -232,23 +232,25 @@ fn a_model_is_told_with_its_recipe_and_its_dead_units() {
     assert_eq!(report["recipe"]["lr"], summary["recipe"]["lr"]);
     let layers = report["layers"].as_array().unwrap();
     let (model, meta) = flatnet::model_file::load(&out.join("model.safetensors")).unwrap();
-    for (layer, linear) in [&layers[0], &layers[2]].into_iter().zip(model.linears()) {
-        let norm = linear.weight().iter().map(|w| f64::from(*w).powi(2)).sum::<f64>().sqrt();
+    let weights = model.parameters().step_by(2);
+    for (layer, weight) in [&layers[0], &layers[2]].into_iter().zip(weights) {
+        let norm = weight.values().iter().map(|w| f64::from(*w).powi(2)).sum::<f64>().sqrt();
         assert!((layer["weight_norm"].as_f64().unwrap() / norm - 1.0).abs() < 1e-9, "{layer}");
-        assert_eq!(layer["shape"], serde_json::json!([linear.out_features(), linear.in_features()]));
+        assert_eq!(layer["shape"], serde_json::json!(weight.shape()));
     }
 
     // Dead units by hand: 0 for all 60,000 training images.
     let set = flatnet::data::load_split(Path::new(DATA), flatnet::data::Split::Train).unwrap();
-    let first = model.linears().next().unwrap();
-    let (first_weight, pixels, table) = (first.weight(), set.pixels(), meta.scale.table());
+    let first_bias = model.parameter("0.bias").unwrap().values();
+    let (first_weight, pixels, table) =
+        (model.parameter("0.weight").unwrap().values(), set.pixels(), meta.scale.table());
     let dead: Vec<usize> = (0..16)
         .filter(|unit| {
             let weights = &first_weight[784 * unit..][..784];
             pixels.chunks(784).all(|image| {
                 let sum: f32 =
                     image.iter().zip(weights).map(|(pixel, weight)| table[usize::from(*pixel)] * weight).sum();
-                sum + first.bias()[*unit] <= 0.0
+                sum + first_bias[*unit] <= 0.0
             })
         })
         .collect();

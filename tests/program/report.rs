@@ -227,7 +227,7 @@ fn several_runs_share_a_page_that_says_what_differs() {
     let page = read(&cwd.path().join("both.html"));
     let header = page.split("<thead>").nth(1).unwrap().split("</thead>").next().unwrap();
     let settings: Vec<&str> = header.split("<code>").skip(1).map(|part| part.split('<').next().unwrap()).collect();
-    assert_eq!(settings, ["--layers", "--lr"]);
+    assert_eq!(settings, ["--layers", "--init", "--relu-grad", "--lr"]);
     for cell in
         ["linear:10,<wbr>relu", "linear:12,<wbr>relu,<wbr>linear:10", ">0.01<", ">0.5<", "<code>--seed 0</code>"]
     {

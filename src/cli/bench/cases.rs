@@ -4,10 +4,11 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use flatnet::data::{Scale, Shuffle};
-use flatnet::kernels::{KernelChoice, SimdChoice};
-use flatnet::nn::{Init, ReluGrad, Sequential};
-use flatnet::train::{EpochRecord, TrainConfig, Trainer};
+use flatnet::data::Shuffle;
+use flatnet::kernels::KernelChoice;
+use flatnet::nn::{Init, Linear, ReluGrad, Sequential};
+use flatnet::optim::Sgd;
+use flatnet::train::{EpochEnd, EpochRecord, TrainState, Trainer};
 use flatnet::{Dataset, Result};
 
 use super::images::{FEATURES, Images};
@@ -29,16 +30,15 @@ pub struct Case {
     pub net: &'static str,
     pub batch_size: usize,
     pub threads: usize,
-    kernel: KernelChoice,
     /// As it is before every measurement.
     model: Sequential,
 }
 
 impl Case {
     fn new(net: &'static str, layers: &str, batch_size: usize, kernel: KernelChoice, threads: usize) -> Result<Self> {
-        let mut model = Sequential::new(FEATURES, &layers.parse()?, Init::UnitNorm, ReluGrad::StraightThrough, 0)?;
-        model.set_kernel(kernel);
-        Ok(Case { net, batch_size, threads, kernel, model })
+        let builder = Sequential::new(FEATURES).layers(&layers.parse()?).kernel(kernel);
+        let model = builder.init(Init::UnitNorm).relu_grad(ReluGrad::StraightThrough).build(0)?;
+        Ok(Case { net, batch_size, threads, model })
     }
 
     /// The kernels that run, as a run's summary names them.
@@ -51,7 +51,7 @@ impl Case {
     /// which the first layer does not need. The rest (softmax, update, ReLU) is small and does not count.
     pub fn flops(&self) -> f64 {
         let products = |layer: usize| if layer == 0 { 2.0 } else { 3.0 };
-        let weights = self.model.linears().map(|linear| linear.weight().len()).enumerate();
+        let weights = self.model.linears().map(Linear::weights).enumerate();
         weights.map(|(layer, weights)| products(layer) * 2.0 * (self.batch_size * weights) as f64).sum()
     }
 
@@ -65,25 +65,19 @@ impl Case {
         wanted: f64,
         seconds: fn(&EpochRecord) -> f64,
     ) -> Result<f64> {
-        let mut trainer = Trainer::new(TrainConfig {
-            epochs: 1 + epochs.max(1),
-            batch_size: self.batch_size,
-            lr: 0.01,
-            shuffle: Shuffle::Never,
-            seed: 0,
-            scale: Scale::Unit,
-            threads: self.threads,
-            kernel: self.kernel,
-            simd: SimdChoice::Auto,
-        })?;
+        let trainer = Trainer::new(Sgd::new(0.01)).epochs(1 + epochs.max(1)).batch_size(self.batch_size);
+        let trainer = trainer.shuffle(Shuffle::Never).threads(self.threads);
         let (mut sum, mut count) = (0.0, 0);
-        trainer.fit(&mut self.model.clone(), train, val, &mut |epoch, record| {
-            if epoch > 1 {
-                sum += seconds(record);
+        let mut count_epoch = |end: &mut EpochEnd<'_>| {
+            if end.epoch > 1 {
+                sum += seconds(&end.record);
                 count += 1;
             }
             if count > 0 && sum >= wanted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
+        };
+        let mut model = self.model.clone();
+        let mut state = TrainState::new(&model, trainer.optimizer());
+        trainer.fit_from(&mut model, &mut state, train, val, &mut count_epoch)?;
         Ok(sum / f64::from(count))
     }
 }

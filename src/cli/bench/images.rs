@@ -97,7 +97,7 @@ fn strokes(count: usize) -> Result<Dataset> {
         }
     }
     let labels = (0..count).map(|index| (index % CLASSES) as u8).collect();
-    Dataset::new(pixels, labels, (SIDE, SIDE), CLASSES, "synthetic strokes".into())
+    Dataset::images(pixels, labels, (SIDE, SIDE), CLASSES, "synthetic strokes".into())
 }
 
 /// From a point to a line segment between two others.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use flatnet::data::{self, Batch, Loader, Scale, Shuffle, Split};
 use flatnet::model_file::{self, ModelMeta};
-use flatnet::nn::{Activations, Layer, Linear, Sequential};
+use flatnet::nn::{Context, LayerSpec, Sequential, Workspace};
 use flatnet::picture;
 use flatnet::run::weights_sha256;
 use flatnet::{Error, Result};
@@ -62,8 +62,7 @@ const BATCH_SIZE: usize = 256;
 pub fn inspect(arguments: &InspectArguments, path: &Path) -> Result<()> {
     let (model, meta) = model_file::load(path)?;
     let (bytes, sha256) = digest(path)?;
-    let mut layers: Vec<LayerReport> =
-        model.layers().iter().enumerate().map(|(at, layer)| of_layer(&model, at, layer)).collect();
+    let mut layers: Vec<LayerReport> = (0..model.specs().0.len()).map(|at| of_layer(&model, at)).collect();
     for (at, units) in never_active(&model, meta.scale) {
         layers[at].never_active = Some(units);
     }
@@ -92,7 +91,7 @@ pub fn inspect(arguments: &InspectArguments, path: &Path) -> Result<()> {
         classes: meta.classes,
         scale: meta.scale,
         relu_grad: meta.relu_grad.to_string(),
-        parameters: model.parameters(),
+        parameters: model.parameter_count(),
         layers,
         data: arguments.data.as_ref().map(|folder| folder.display().to_string()),
         recipe: meta.recipe,
@@ -108,19 +107,17 @@ pub fn inspect(arguments: &InspectArguments, path: &Path) -> Result<()> {
     print(&text)
 }
 
-fn of_layer(model: &Sequential, at: usize, layer: &Layer) -> LayerReport {
-    let linear = match layer {
-        Layer::Linear(linear) => Some(linear),
-        Layer::Relu(_) => None,
-    };
+fn of_layer(model: &Sequential, at: usize) -> LayerReport {
+    let tensor = |name: &str| model.parameter(&format!("{at}.{name}")).map(|tensor| tensor.values());
+    let (weight, bias) = (tensor("weight"), tensor("bias"));
     let norm = |values: &[f32]| values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
-    let extreme = |pick: fn(f32, f32) -> f32| linear.and_then(|l| l.weight().iter().copied().reduce(pick));
+    let extreme = |pick: fn(f32, f32) -> f32| weight.as_ref().and_then(|w| w.iter().copied().reduce(pick));
     LayerReport {
         layer: model.specs().0[at].to_string(),
-        shape: linear.map(|l| [l.out_features(), l.in_features()]),
-        parameters: linear.map_or(0, |l| l.weight().len() + l.bias().len()),
-        weight_norm: linear.map(|l| norm(&l.weight())),
-        bias_norm: linear.map(|l| norm(l.bias())),
+        shape: weight.as_ref().zip(bias.as_ref()).map(|(weight, bias)| [bias.len(), weight.len() / bias.len()]),
+        parameters: [&weight, &bias].into_iter().flatten().map(Vec::len).sum(),
+        weight_norm: weight.as_deref().map(norm),
+        bias_norm: bias.as_deref().map(norm),
         weight_min: extreme(f32::min),
         weight_max: extreme(f32::max),
         never_active: None,
@@ -129,24 +126,28 @@ fn of_layer(model: &Sequential, at: usize, layer: &Layer) -> LayerReport {
 }
 
 /// For each ReLU, by its position, the units that give 0 whatever the image: bounds of every unit, layer by layer, from
-/// the least and the largest pixel.
+/// the least and the largest pixel. It ends at the first activation of another kind, whose bounds are not worked out.
 fn never_active(model: &Sequential, scale: Scale) -> Vec<(usize, Vec<usize>)> {
     let mut bounds = vec![(f64::from(scale.apply(0)), f64::from(scale.apply(u8::MAX))); model.in_features()];
     let mut found = Vec::new();
-    for (at, layer) in model.layers().iter().enumerate() {
+    for (at, layer) in model.specs().0.iter().enumerate() {
         match layer {
-            Layer::Linear(linear) => bounds = through(linear, &bounds),
-            Layer::Relu(_) => {
+            LayerSpec::Linear { .. } => bounds = through(model, at, &bounds),
+            // Not used but in training.
+            LayerSpec::Dropout { .. } => {}
+            relu if relu.is_relu() => {
                 let dead = bounds.iter().enumerate().filter(|(_, (_, most))| *most <= 0.0);
                 found.push((at, dead.map(|(unit, _)| unit).collect()));
                 bounds.iter_mut().for_each(|(least, most)| (*least, *most) = (least.max(0.0), most.max(0.0)));
             }
+            _ => break,
         }
     }
     found
 }
 
-fn through(linear: &Linear, bounds: &[(f64, f64)]) -> Vec<(f64, f64)> {
+fn through(model: &Sequential, at: usize, bounds: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let tensor = |name: &str| model.parameter(&format!("{at}.{name}")).map_or(Vec::new(), |tensor| tensor.values());
     let of_unit = |(weights, bias): (&[f32], &f32)| {
         let start = (f64::from(*bias), f64::from(*bias));
         weights.iter().zip(bounds).fold(start, |(least, most), (weight, (low, high))| {
@@ -154,7 +155,7 @@ fn through(linear: &Linear, bounds: &[(f64, f64)]) -> Vec<(f64, f64)> {
             (least + a.min(b), most + a.max(b))
         })
     };
-    linear.weight().chunks_exact(linear.in_features()).zip(linear.bias()).map(of_unit).collect()
+    tensor("weight").chunks_exact(bounds.len()).zip(&tensor("bias")).map(of_unit).collect()
 }
 
 /// For each ReLU, by its position, the units that give 0 for all training images of `folder`.
@@ -167,36 +168,36 @@ fn dead_on_data(model: &Sequential, meta: &ModelMeta, folder: &Path) -> Result<V
             found: format!("{} x {}", set.image_size().0, set.image_size().1),
         });
     }
-    let loader = Loader::new(&set, meta.scale, BATCH_SIZE, Shuffle::Never, 0)?;
-    let (mut batch, mut activations) = (Batch::new(), Activations::default());
-    let mut found = Vec::new();
-    let relus = model.layers().iter().enumerate().filter(|(_, layer)| matches!(layer, Layer::Relu(_)));
-    for (at, _) in relus {
-        // The network up to this layer: its logits are what the layer gives.
-        let part = match Sequential::from_layers(model.layers()[..=at].to_vec()) {
-            Ok(part) => part,
-            // Before the first linear layer there are pixels, and no units.
-            Err(_) => continue,
-        };
-        let mut alive = vec![false; part.out_features()];
-        for index in 0..loader.batches() {
-            loader.load(index, &mut batch);
-            for row in part.forward(&batch, &mut activations).chunks_exact(alive.len()) {
+    let set = set.with_scale(meta.scale)?;
+    let loader = Loader::new(&set, BATCH_SIZE, Shuffle::Never, 0)?;
+    let (context, mut batch, mut workspace) = (Context::evaluate(), Batch::new(), Workspace::new());
+    let first_linear = model.specs().linears().next().map_or(0, |(at, _)| at);
+    // Before the first linear layer there are pixels, and no units.
+    let relus = model.specs().0.iter().enumerate().filter(|(at, layer)| layer.is_relu() && *at > first_linear);
+    let mut alive: Vec<(usize, Vec<bool>)> = relus.map(|(at, _)| (at, Vec::new())).collect();
+    for index in 0..loader.batches() {
+        loader.load(index, context.simd, &mut batch);
+        model.forward(&batch, &context, &mut workspace);
+        for (at, alive) in &mut alive {
+            let output = workspace.layer_output(*at).unwrap_or_default();
+            let units = output.len() / batch.len();
+            alive.resize(units, false);
+            for row in output.chunks_exact(units) {
                 alive.iter_mut().zip(row).for_each(|(alive, value)| *alive |= *value > 0.0);
             }
         }
-        let dead = alive.iter().enumerate().filter(|(_, alive)| !**alive);
-        found.push((at, dead.map(|(unit, _)| unit).collect()));
     }
-    Ok(found)
+    let dead = |alive: Vec<bool>| (0..alive.len()).filter(|unit| !alive[*unit]).collect();
+    Ok(alive.into_iter().map(|(at, alive)| (at, dead(alive))).collect())
 }
 
 /// The weights of each unit of the first linear layer as a picture, all on one scale; `None` if an image is no picture.
 fn weights(model: &Sequential, (rows, columns): (usize, usize)) -> Result<Option<Sheet>> {
-    let Some(first) = model.linears().next().filter(|_| picture::fits((rows, columns))) else { return Ok(None) };
-    let largest = first.weight().iter().fold(f32::MIN_POSITIVE, |largest, weight| largest.max(weight.abs()));
+    let Some(first) = model.parameters().next().filter(|_| picture::fits((rows, columns))) else { return Ok(None) };
+    let first = first.values();
+    let largest = first.iter().fold(f32::MIN_POSITIVE, |largest, weight| largest.max(weight.abs()));
     let mut sheet = Sheet::new(false);
-    for unit in first.weight().chunks_exact(rows * columns) {
+    for unit in first.chunks_exact(rows * columns) {
         let pixels: Vec<u8> = unit.iter().map(|weight| (127.5 + 127.5 * weight / largest).round() as u8).collect();
         sheet.offer(None, columns, &pixels)?;
     }
@@ -292,18 +293,17 @@ fn units(numbers: &[usize]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use flatnet::nn::{Relu, ReluGrad};
-
     use super::*;
 
     #[test]
     fn a_unit_is_never_active_if_no_image_can_make_it_so() {
         // Pixels are 0 to 1. Unit 0 reaches 0 at most, unit 1 reaches 0.5, unit 2 is at most -1 + 0.9.
-        let first = Linear::from_parts(2, 3, vec![-1.0, -2.0, 1.0, 0.5, 0.4, 0.5], vec![0.0, -1.0, -1.0]).unwrap();
+        let mut model = Sequential::new(2).linear(3).relu().linear(2).relu().build(0).unwrap();
+        model.set_parameter("0.weight", &[-1.0, -2.0, 1.0, 0.5, 0.4, 0.5]).unwrap();
+        model.set_parameter("0.bias", &[0.0, -1.0, -1.0]).unwrap();
         // Unit 0 and 2 of the layer before are 0, so this one is at most 0.5 - 0.5 = 0.
-        let second = Linear::from_parts(3, 2, vec![9.0, 1.0, 9.0, 9.0, 1.1, 9.0], vec![-0.5, -0.5]).unwrap();
-        let relu = || Layer::Relu(Relu::new(ReluGrad::Exact));
-        let model = Sequential::from_layers(vec![Layer::Linear(first), relu(), Layer::Linear(second), relu()]).unwrap();
+        model.set_parameter("2.weight", &[9.0, 1.0, 9.0, 9.0, 1.1, 9.0]).unwrap();
+        model.set_parameter("2.bias", &[-0.5, -0.5]).unwrap();
         assert_eq!(never_active(&model, Scale::Unit), [(1, vec![0, 2]), (3, vec![0])]);
         // Pixels from -1 to 1 wake all but the last.
         let standard = Scale::standard(0.5, 0.5).unwrap();

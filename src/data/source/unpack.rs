@@ -1,0 +1,191 @@
+//! Gives out the bytes of a file, raw or gzip, and never more of them than asked for. It must not know what they mean.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
+use flate2::{Decompress, DecompressError, FlushDecompress, Status};
+
+use crate::error::{Error, IdxFault, Result};
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Deflate's densest code is two bits for 258 bytes, so a packed byte never gives more than this.
+const MAX_GZIP_RATIO: u64 = 1032;
+
+/// Window size (as a power of two) that every gzip stream may use.
+const GZIP_WINDOW_BITS: u8 = 15;
+
+/// Large enough that calls cost nothing, small enough that what is read and what it inflates to stay in L2.
+const READ_BUFFER_BYTES: usize = 128 * 1024;
+
+/// Memory is touched in pieces of this size, so that zeroing them costs no trip to main memory, and a file that
+/// promises much and gives little takes little. At least the size of the read buffer, so that raw reads pass it by.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// A file on its way into memory. Offsets and counts are of unpacked bytes, unless a name says `packed`.
+pub(in crate::data) struct Unpacked<'a, R> {
+    path: &'a Path,
+    reader: R,
+    /// None for a raw file.
+    gzip: Option<Gzip>,
+    file_bytes: u64,
+    given: u64,
+}
+
+struct Gzip {
+    stream: Decompress,
+    ended: bool,
+}
+
+/// How many bytes a file can give, before it has been read.
+pub(in crate::data) enum Extent {
+    /// A raw file: exactly these.
+    Exactly(u64),
+    /// A gzip file of `packed` bytes: at most these.
+    AtMost { limit: u64, packed: u64 },
+}
+
+impl<'a> Unpacked<'a, BufReader<File>> {
+    pub(in crate::data) fn open(path: &'a Path) -> Result<Self> {
+        let fail = |source| Error::Io { path: path.to_path_buf(), action: "open", source };
+        // Asked before opening: to open a pipe may wait for ever, and its length would say nothing.
+        if !fs::metadata(path).map_err(fail)?.is_file() {
+            return Err(fail(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")));
+        }
+        let file = File::open(path).map_err(fail)?;
+        let file_bytes = file.metadata().map_err(fail)?.len();
+        Self::new(path, BufReader::with_capacity(READ_BUFFER_BYTES, file), file_bytes)
+    }
+}
+
+impl<'a, R: BufRead> Unpacked<'a, R> {
+    /// `file_bytes` is the length of all that `reader` gives; the first two bytes decide between raw and gzip.
+    pub(in crate::data) fn new(path: &'a Path, mut reader: R, file_bytes: u64) -> Result<Self> {
+        let start = reader.fill_buf().map_err(|source| read_failed(path, source))?;
+        let gzip = start
+            .starts_with(&GZIP_MAGIC)
+            .then(|| Gzip { stream: Decompress::new_gzip(GZIP_WINDOW_BITS), ended: false });
+        Ok(Self { path, reader, gzip, file_bytes, given: 0 })
+    }
+
+    pub(in crate::data) fn extent(&self) -> Extent {
+        match self.gzip {
+            None => Extent::Exactly(self.file_bytes),
+            Some(_) => {
+                Extent::AtMost { limit: self.file_bytes.saturating_mul(MAX_GZIP_RATIO), packed: self.file_bytes }
+            }
+        }
+    }
+
+    /// Writes the next bytes to the front of `out` and returns how many there were: fewer than asked for only at the end.
+    pub(in crate::data) fn fill(&mut self, out: &mut [u8]) -> Result<usize> {
+        let mut filled = 0;
+        while filled < out.len() {
+            let rest = &mut out[filled..];
+            let step = match &mut self.gzip {
+                None => self.reader.read(rest).map_err(Stop::Read),
+                Some(gzip) => gzip.inflate(&mut self.reader, rest),
+            };
+            match step {
+                Ok(0) => break,
+                Ok(count) => {
+                    filled += count;
+                    self.given += count as u64;
+                }
+                Err(Stop::Read(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(Stop::Read(error)) => return Err(read_failed(self.path, error)),
+                Err(Stop::Fault(fault)) => return Err(self.fault(fault)),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Replaces what `bytes` holds by the next `count` bytes, fewer only at the end, in one allocation of that size.
+    /// The caller has compared `count` with [`extent`](Self::extent).
+    pub(in crate::data) fn take(&mut self, bytes: &mut Vec<u8>, count: usize) -> Result<()> {
+        bytes.clear();
+        bytes.try_reserve_exact(count).map_err(|_| Error::Io {
+            path: self.path.to_path_buf(),
+            action: "hold its contents in memory",
+            source: io::ErrorKind::OutOfMemory.into(),
+        })?;
+        while bytes.len() < count {
+            let start = bytes.len();
+            bytes.resize(count.min(start + CHUNK_BYTES), 0);
+            let filled = self.fill(&mut bytes[start..])?;
+            if start + filled < bytes.len() {
+                bytes.truncate(start + filled);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that nothing follows what has been given out: no further byte, and for gzip a valid end of the stream
+    /// at the end of the file.
+    pub(in crate::data) fn finish(mut self) -> Result<()> {
+        if self.fill(&mut [0])? > 0 {
+            let expected = self.given - 1;
+            return Err(Error::Idx {
+                path: self.path.to_path_buf(),
+                offset: expected,
+                fault: IdxFault::TrailingBytes { expected },
+            });
+        }
+        if let Some(gzip) = &self.gzip {
+            let packed = gzip.stream.total_in();
+            let rest = self.reader.fill_buf().map_err(|source| read_failed(self.path, source))?;
+            if !rest.is_empty() {
+                return Err(self.fault(IdxFault::GzipTrailingBytes { packed }));
+            }
+        }
+        Ok(())
+    }
+
+    fn fault(&self, fault: IdxFault) -> Error {
+        Error::Idx { path: self.path.to_path_buf(), offset: self.given, fault }
+    }
+}
+
+impl Gzip {
+    /// Inflates what the reader holds next into `out`; 0 means that the stream has ended, its checksum verified.
+    fn inflate(&mut self, reader: &mut impl BufRead, out: &mut [u8]) -> std::result::Result<usize, Stop> {
+        while !self.ended {
+            let packed = reader.fill_buf().map_err(Stop::Read)?;
+            let (in_before, out_before) = (self.stream.total_in(), self.stream.total_out());
+            let status = self.stream.decompress(packed, out, FlushDecompress::None).map_err(Stop::corrupt)?;
+            let consumed = (self.stream.total_in() - in_before) as usize;
+            let produced = (self.stream.total_out() - out_before) as usize;
+            let starved = packed.is_empty();
+            reader.consume(consumed);
+            self.ended = matches!(status, Status::StreamEnd);
+            if produced > 0 {
+                return Ok(produced);
+            }
+            if !self.ended && starved {
+                return Err(Stop::Fault(IdxFault::GzipCutShort { packed: self.stream.total_in() }));
+            }
+            if !self.ended && consumed == 0 {
+                return Err(Stop::Fault(IdxFault::CorruptGzip { detail: "it makes no progress".into() }));
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Why inflating stopped: the operating system, or the bytes themselves.
+enum Stop {
+    Read(io::Error),
+    Fault(IdxFault),
+}
+
+impl Stop {
+    fn corrupt(error: DecompressError) -> Self {
+        Stop::Fault(IdxFault::CorruptGzip { detail: error.message().unwrap_or("not a deflate stream").into() })
+    }
+}
+
+fn read_failed(path: &Path, source: io::Error) -> Error {
+    Error::Io { path: path.to_path_buf(), action: "read", source }
+}

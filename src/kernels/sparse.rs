@@ -1,0 +1,194 @@
+//! Block-sparse rows: which blocks of eight features hold anything but zeros. A product may leave the others out and be
+//! exact: `fma(0, w, sum)` is `sum` for every finite `w`.
+//!
+//! A block mask has one bit per block, `words_per_row(k)` words of 64 bits for each sample.
+
+use std::ops::Range;
+
+/// Features of a block. Of MNIST's blocks of eight, 39 % hold a pixel that is not zero; of blocks of sixteen, 58 %.
+pub const BLOCK: usize = 8;
+
+/// Blocks of a row of `k` features; the last one may be short.
+pub fn blocks_per_row(k: usize) -> usize {
+    k.div_ceil(BLOCK)
+}
+
+/// 64-bit words that hold a bit for each block of a row of `k` features.
+pub fn words_per_row(k: usize) -> usize {
+    blocks_per_row(k).div_ceil(64)
+}
+
+/// `len` bits, 1 to 64 of them, from bit `first` of `words` on.
+#[inline(always)]
+pub fn bits_from(words: &[u64], first: usize, len: usize) -> u64 {
+    let (word, bit) = (first / 64, first % 64);
+    let bits = match words.get(word + 1) {
+        Some(next) if bit > 0 => words[word] >> bit | next << (64 - bit),
+        _ => words[word] >> bit,
+    };
+    bits & u64::MAX >> (64 - len)
+}
+
+/// Rows of numbers without their blocks of zeros: pixels in a data set, `f32` in a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct SparseRows<'a, T> {
+    /// Numbers in a row.
+    pub width: usize,
+    /// `[rows, words_per_row(width)]`: the blocks that hold anything but zeros.
+    pub mask: &'a [u64],
+    /// Those blocks, row after row; a short last one of a row is filled up with zeros.
+    pub blocks: &'a [[T; BLOCK]],
+    /// `[rows + 1]`: where each row's blocks begin, and where the last one's end.
+    pub starts: &'a [usize],
+}
+
+impl<'a, T: Copy> SparseRows<'a, T> {
+    /// The block mask of row `index`, and its blocks from block `first` on.
+    #[inline(always)]
+    pub fn row(&self, index: usize, first: usize) -> (&'a [u64], &'a [[T; BLOCK]]) {
+        let words = words_per_row(self.width);
+        let mask = &self.mask[index * words..][..words];
+        let blocks = &self.blocks[self.starts[index]..self.starts[index + 1]];
+        if first == 0 {
+            return (mask, blocks);
+        }
+        let whole: u32 = mask[..first / 64].iter().map(|word| word.count_ones()).sum();
+        let part = mask.get(first / 64).map_or(0, |word| word & !(u64::MAX << (first % 64)));
+        (mask, &blocks[(whole + part.count_ones()) as usize..])
+    }
+
+    /// Calls `visit(block, numbers)` for those of row `index`'s blocks in `blocks` that are kept, in order.
+    #[inline(always)]
+    pub fn for_each_block(&self, index: usize, blocks: Range<usize>, mut visit: impl FnMut(usize, &'a [T; BLOCK])) {
+        let (mask, kept) = self.row(index, blocks.start);
+        let mut kept = kept.iter();
+        for first in blocks.clone().step_by(64) {
+            let mut bits = bits_from(mask, first, (blocks.end - first).min(64));
+            while bits != 0
+                && let Some(numbers) = kept.next()
+            {
+                visit(first + bits.trailing_zeros() as usize, numbers);
+                bits &= bits - 1;
+            }
+        }
+    }
+
+    /// Writes row `index` as dense values, with `fill` for what is left out: `values: [width]`, overwritten.
+    pub fn copy_row(&self, index: usize, fill: T, values: &mut [T]) {
+        values.fill(fill);
+        let (blocks, short) = values.as_chunks_mut();
+        self.for_each_block(index, 0..blocks_per_row(self.width), |block, numbers| {
+            write_block(numbers, block, blocks, short);
+        });
+    }
+}
+
+/// An operand of `[m, k]` in either encoding.
+#[derive(Debug, Clone, Copy)]
+pub enum Rows<'a> {
+    /// Row-major.
+    Dense(&'a [f32]),
+    /// Every number that is left out is 0.
+    Sparse(SparseRows<'a, f32>),
+}
+
+impl<'a> Rows<'a> {
+    /// How many samples of `k` features it holds.
+    ///
+    /// # Panics
+    /// If it has rows of another width.
+    #[inline]
+    pub fn samples(&self, k: usize) -> usize {
+        let (fits, samples) = match self {
+            Rows::Dense(values) => (values.len().is_multiple_of(k), values.len() / k),
+            Rows::Sparse(rows) => (rows.width == k, rows.starts.len() - 1),
+        };
+        assert!(fits, "rows of {k} features");
+        samples
+    }
+
+    /// `[m, k]`, row-major.
+    ///
+    /// # Panics
+    /// If they are not dense.
+    #[inline]
+    pub fn values(self) -> &'a [f32] {
+        match self {
+            Rows::Dense(values) => values,
+            Rows::Sparse(_) => panic!("rows without their zeros, where all are needed"),
+        }
+    }
+}
+
+/// Block `block` of a row of whole `blocks` and maybe a `short` one becomes `numbers`, as many as it has.
+#[inline(always)]
+pub fn write_block<T: Copy>(numbers: &[T; BLOCK], block: usize, blocks: &mut [[T; BLOCK]], short: &mut [T]) {
+    match blocks.get_mut(block) {
+        Some(whole) => *whole = *numbers,
+        None => short.iter_mut().zip(numbers).for_each(|(short, number)| *short = *number),
+    }
+}
+
+/// Transposes a matrix of 64 x 64 bits in place: bit `c` of word `r` becomes bit `r` of word `c`.
+///
+/// Swaps ever smaller off-diagonal squares (Warren, "Hacker's Delight", 2nd edition, section 7-3).
+pub fn transpose_bits(words: &mut [u64; 64]) {
+    let mut side = 32;
+    let mut low = u64::MAX >> 32;
+    while side > 0 {
+        for block in words.chunks_exact_mut(2 * side) {
+            let (above, below) = block.split_at_mut(side);
+            for (above, below) in above.iter_mut().zip(below) {
+                let swapped = ((*above >> side) ^ *below) & low;
+                *below ^= swapped;
+                *above ^= swapped << side;
+            }
+        }
+        side /= 2;
+        low ^= low << side;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transposing_moves_every_bit_to_its_mirror_place() {
+        let words: [u64; 64] = std::array::from_fn(|i| (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut transposed = words;
+        transpose_bits(&mut transposed);
+        for (r, word) in words.iter().enumerate() {
+            for (c, mirror) in transposed.iter().enumerate() {
+                assert_eq!(word >> c & 1, mirror >> r & 1, "{r}, {c}");
+            }
+        }
+    }
+
+    #[test]
+    fn bits_may_begin_anywhere() {
+        let words = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, 0x0f1e_2d3c_4b5a_6978];
+        let bit = |i: usize| words[i / 64] >> (i % 64) & 1;
+        for first in 0..192 {
+            for len in 1..=64.min(192 - first) {
+                let expected = (0..len).fold(0, |bits, i| bits | bit(first + i) << i);
+                assert_eq!(bits_from(&words, first, len), expected, "{len} from {first}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_last_block_counts() {
+        assert_eq!([1, 8, 9, 784, 1024, 1025].map(blocks_per_row), [1, 1, 2, 98, 128, 129]);
+        assert_eq!([1, 512, 513, 784, 1025].map(words_per_row), [1, 1, 2, 2, 3]);
+    }
+
+    /// 700 and 784 features have as many words of mask.
+    #[test]
+    #[should_panic(expected = "rows of 784 features")]
+    fn sparse_rows_of_another_width_are_no_features() {
+        let rows = SparseRows { width: 700, mask: &[0; 2], blocks: &[], starts: &[0, 0] };
+        assert_eq!(Rows::Sparse(rows).samples(700), 1);
+        Rows::Sparse(rows).samples(784);
+    }
+}

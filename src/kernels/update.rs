@@ -1,0 +1,238 @@
+//! The loop of every optimizer: an elementwise rule over parameters, gradients and the optimizer's own buffers. A rule is
+//! written once, in [`Lanes`]; which instructions these become, and what an optimizer is, this file and its rules do not
+//! know of each other.
+//!
+//! Every operation of `Lanes` is rounded as IEEE 754 asks, square root and division too, so all levels give the same bits;
+//! the end of a slice goes through the same code as the rest, so any cut of the buffers does as well.
+
+use std::ops::{Add, Div, Mul, Sub};
+
+use fearless_simd::{Simd, dispatch, f32x16, prelude::*};
+
+use crate::kernels::{LANES, SimdLevel};
+
+/// Sixteen numbers, of as many elements.
+pub trait Lanes:
+    Copy
+    + Add<Output = Self>
+    + Add<f32, Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Mul<f32, Output = Self>
+    + Div<Output = Self>
+{
+    /// `self * factor + addend` in one rounding.
+    fn fma(self, factor: Self, addend: Self) -> Self;
+    /// The same with one factor for all.
+    fn fma_by(self, factor: f32, addend: Self) -> Self;
+    /// `self + share * (target - self)`, the moving average that keeps `1 - share` of itself. So written, only the share is
+    /// rounded to f32: next to a `1 - share` that is rounded too, an average that keeps 0.999 would settle at 1.3e-5 beside
+    /// its mark. Between numbers that are not negative it gives none.
+    #[inline(always)]
+    fn towards(self, target: Self, share: f32) -> Self {
+        (target - self).fma_by(share, self)
+    }
+    /// The square root; NaN below 0.
+    fn sqrt(self) -> Self;
+    /// The larger; NaN where `other` is.
+    fn larger(self, other: Self) -> Self;
+    /// 0 for what is below 0; NaN stays NaN.
+    fn at_least_zero(self) -> Self;
+    /// 0 for what is nearer to 0 than the smallest normal f32. Else averages of gradients that have ended would shrink into
+    /// the subnormal numbers and stay there, where x86 takes up to a hundred times as long for an operation.
+    fn flushed(self) -> Self;
+}
+
+impl<S: Simd> Lanes for f32x16<S> {
+    #[inline(always)]
+    fn fma(self, factor: Self, addend: Self) -> Self {
+        self.mul_add_precise(factor, addend)
+    }
+
+    #[inline(always)]
+    fn fma_by(self, factor: f32, addend: Self) -> Self {
+        self.mul_add_precise(factor, addend)
+    }
+
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        SimdFloat::sqrt(self)
+    }
+
+    #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        self.simd_ge(other).select(self, other)
+    }
+
+    #[inline(always)]
+    fn at_least_zero(self) -> Self {
+        let zero = f32x16::splat(self.token(), 0.0);
+        self.simd_lt(zero).select(zero, self)
+    }
+
+    #[inline(always)]
+    fn flushed(self) -> Self {
+        let zero = f32x16::splat(self.token(), 0.0);
+        self.abs().simd_lt(f32::MIN_POSITIVE).select(zero, self)
+    }
+}
+
+/// What becomes of an element: its parameter, and its values in the `SLOTS` buffers that the optimizer keeps.
+pub trait Rule<const SLOTS: usize> {
+    /// The new parameter and slots. To be written `#[inline(always)]`.
+    fn apply<V: Lanes>(&self, parameter: V, gradient: V, slots: [V; SLOTS]) -> (V, [V; SLOTS]);
+}
+
+/// Applies `rule` to every element; what it returns is [flushed](Lanes::flushed) before it is stored.
+///
+/// `params` and each of `slots`: any length, the same for all, read and overwritten; `grads`: likewise, read.
+///
+/// # Panics
+/// If there are not `SLOTS` slots, or a length differs.
+pub fn update<const SLOTS: usize>(
+    level: SimdLevel,
+    rule: &impl Rule<SLOTS>,
+    params: &mut [f32],
+    grads: &[f32],
+    slots: &mut [&mut [f32]],
+) {
+    let slots: &mut [&mut [f32]; SLOTS] = slots.try_into().expect("as many slots as the optimizer has");
+    assert!(
+        slots.iter().all(|slot| slot.len() == params.len()) && grads.len() == params.len(),
+        "buffers of one length"
+    );
+    dispatch!(level.token(), simd => update_at(simd, rule, params, grads, slots.each_mut().map(|slot| &mut **slot)));
+}
+
+#[inline(always)]
+fn update_at<S: Simd, const SLOTS: usize>(
+    simd: S,
+    rule: &impl Rule<SLOTS>,
+    params: &mut [f32],
+    grads: &[f32],
+    slots: [&mut [f32]; SLOTS],
+) {
+    let count = params.len() / LANES;
+    let (blocks, tail) = params.as_chunks_mut::<LANES>();
+    let (grad_blocks, grad_tail) = grads.as_chunks::<LANES>();
+    // Cut to one length, so that no index is checked in the loop.
+    let (blocks, grad_blocks) = (&mut blocks[..count], &grad_blocks[..count]);
+    let mut slots = slots.map(
+        #[inline(always)]
+        |slot| {
+            let (blocks, tail) = slot.as_chunks_mut::<LANES>();
+            (&mut blocks[..count], tail)
+        },
+    );
+    for block in 0..count {
+        let slots = slots.each_mut().map(
+            #[inline(always)]
+            |(blocks, _)| &mut blocks[block],
+        );
+        update_block(simd, rule, &mut blocks[block], &grad_blocks[block], slots);
+    }
+    if !tail.is_empty() {
+        let (mut padded, mut padded_grads, mut padded_slots) = ([0.0; LANES], [0.0; LANES], [[0.0; LANES]; SLOTS]);
+        padded[..tail.len()].copy_from_slice(tail);
+        padded_grads[..tail.len()].copy_from_slice(grad_tail);
+        for (padded, (_, slot)) in padded_slots.iter_mut().zip(&slots) {
+            padded[..slot.len()].copy_from_slice(slot);
+        }
+        update_block(simd, rule, &mut padded, &padded_grads, padded_slots.each_mut());
+        tail.copy_from_slice(&padded[..tail.len()]);
+        for (padded, (_, slot)) in padded_slots.iter().zip(&mut slots) {
+            slot.copy_from_slice(&padded[..slot.len()]);
+        }
+    }
+}
+
+#[inline(always)]
+fn update_block<S: Simd, const SLOTS: usize>(
+    simd: S,
+    rule: &impl Rule<SLOTS>,
+    params: &mut [f32; LANES],
+    grads: &[f32; LANES],
+    slots: [&mut [f32; LANES]; SLOTS],
+) {
+    let old = std::array::from_fn(
+        #[inline(always)]
+        |slot| f32x16::load_array_ref(simd, &*slots[slot]),
+    );
+    let (parameter, gradient) = (f32x16::load_array_ref(simd, params), f32x16::load_array_ref(simd, grads));
+    let (parameter, new) = rule.apply(parameter, gradient, old);
+    parameter.flushed().store_array(params);
+    for (slot, new) in slots.into_iter().zip(new) {
+        new.flushed().store_array(slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::{levels, random};
+
+    /// One use of every operation.
+    struct Everything;
+
+    impl Rule<2> for Everything {
+        #[inline(always)]
+        fn apply<V: Lanes>(&self, w: V, g: V, [a, b]: [V; 2]) -> (V, [V; 2]) {
+            let a = a.fma_by(0.75, g * g);
+            ((w.fma(g, b) - g * 0.5) / (a.sqrt() + 0.25), [a.larger(b), (b + g).at_least_zero()])
+        }
+    }
+
+    fn by_hand(w: f32, g: f32, [a, b]: [f32; 2]) -> [f32; 3] {
+        let a = a.mul_add(0.75, g * g);
+        [(w.mul_add(g, b) - g * 0.5) / (a.sqrt() + 0.25), a.max(b), (b + g).max(0.0)]
+    }
+
+    #[test]
+    fn every_operation_is_rounded_as_ieee_754_asks() {
+        for len in [0, 1, 15, 16, 17, 33, 100] {
+            let (w, g, b) = (random(len, 1), random(len, 2), random(len, 4));
+            let a: Vec<f32> = random(len, 3).iter().map(|a| a.abs()).collect();
+            for level in levels() {
+                let (mut found, mut a_found, mut b_found) = (w.clone(), a.clone(), b.clone());
+                update(level, &Everything, &mut found, &g, &mut [&mut a_found, &mut b_found]);
+                for i in 0..len {
+                    let found = [found[i], a_found[i], b_found[i]];
+                    assert_eq!(found, by_hand(w[i], g[i], [a[i], b[i]]), "{} at {i} of {len}", level.name());
+                }
+            }
+        }
+    }
+
+    struct Keep;
+
+    impl Rule<1> for Keep {
+        #[inline(always)]
+        fn apply<V: Lanes>(&self, w: V, g: V, [a]: [V; 1]) -> (V, [V; 1]) {
+            (w.larger(g), [a.at_least_zero()])
+        }
+    }
+
+    #[test]
+    fn what_is_no_normal_number_becomes_zero_or_stays_nan() {
+        let small = f32::MIN_POSITIVE;
+        let under = f32::from_bits(small.to_bits() - 1);
+        let cases = [
+            (small, small),
+            (-small, -small),
+            (under, 0.0),
+            (-under, 0.0),
+            (1e-45, 0.0),
+            (f32::INFINITY, f32::INFINITY),
+        ];
+        for level in levels() {
+            for (value, expected) in cases {
+                let (mut w, mut a) = ([value; 17], [value; 17]);
+                update(level, &Keep, &mut w, &[f32::NEG_INFINITY; 17], &mut [&mut a]);
+                assert_eq!((w, a), ([expected; 17], [expected.max(0.0); 17]), "{value:e}");
+            }
+            let (mut w, mut a) = ([1.0; 17], [f32::NAN; 17]);
+            update(level, &Keep, &mut w, &[f32::NAN; 17], &mut [&mut a]);
+            assert!(w.iter().chain(&a).all(|value| value.is_nan()), "{w:?} {a:?}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Mean squared error: for measured values, where a large error is much worse than several small ones.
+
+use crate::data::Targets;
+use crate::error::Result;
+use crate::kernels::SimdLevel;
+use crate::kernels::losses;
+use crate::loss::{Loss, LossBuffers, LossSums, difference};
+
+/// `(z - t)^2`, the mean over a sample's outputs, then over samples: PyTorch's `MSELoss`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct SquaredError;
+
+impl Loss for SquaredError {
+    fn spec(&self) -> String {
+        "squared-error".into()
+    }
+
+    fn validate(&self, outputs: usize, targets: Targets<'_>) -> Result<()> {
+        difference::validate("squared-error", outputs, targets)
+    }
+
+    fn forward(
+        &self,
+        level: SimdLevel,
+        outputs: usize,
+        output: &[f32],
+        targets: Targets<'_>,
+        weights: Option<&[f32]>,
+        buffers: &mut LossBuffers,
+    ) -> LossSums {
+        difference::forward(level, losses::Squared, outputs, (output, targets, weights), buffers)
+    }
+
+    fn backward(
+        &self,
+        level: SimdLevel,
+        outputs: usize,
+        output: &[f32],
+        targets: Targets<'_>,
+        weights: Option<&[f32]>,
+        buffers: &LossBuffers,
+        grad: &mut [f32],
+    ) {
+        difference::backward(level, losses::Squared, outputs, (output, targets, weights), buffers, grad);
+    }
+
+    fn oracle(&self, output: &[f64], target: Targets<'_>) -> (f64, f64) {
+        difference::oracle(output, target, |d| d * d)
+    }
+}

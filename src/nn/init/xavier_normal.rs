@@ -1,0 +1,12 @@
+//! Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010), normal.
+
+use rand::rngs::ChaCha8Rng;
+
+use crate::rng;
+
+/// Weights from N(0, 2 / (in_features + out_features)), bias 0. `weight`, `bias`: as for [`super::Init::draw`].
+pub(super) fn draw(rng: &mut ChaCha8Rng, weight: &mut [f32], bias: &mut [f32]) {
+    let (in_features, out_features) = (weight.len() / bias.len(), bias.len());
+    rng::normal(rng, 0.0, (2.0 / (in_features + out_features) as f64).sqrt(), weight);
+    bias.fill(0.0);
+}

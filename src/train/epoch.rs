@@ -1,0 +1,140 @@
+//! An epoch of training steps, on one thread or shared among all. It knows batches in order, not validation.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use crate::data::Loader;
+use crate::error::{Error, Result};
+use crate::nn::Sequential;
+use crate::optim::OptimizerState;
+use crate::parallel::comm::Local;
+use crate::parallel::trial::{Budget, Sharing, Trial};
+use crate::parallel::{Team, available_cores};
+use crate::train::callback::{BatchEnd, Callback};
+use crate::train::history::BatchRecord;
+use crate::train::shards::Shards;
+use crate::train::step::{Step, StepPlan};
+
+/// Trains epochs, on one thread or on shards.
+pub(super) struct EpochRunner {
+    step: Step,
+    local: Local,
+    shards: Option<Shards>,
+    sharing: Sharing,
+    trial: Trial,
+}
+
+/// What training works on and keeps.
+pub(super) struct Working<'a> {
+    pub model: &'a mut Sequential,
+    pub optimizer: &'a mut OptimizerState,
+    pub callback: &'a mut dyn Callback,
+    pub records: &'a mut Vec<BatchRecord>,
+}
+
+impl EpochRunner {
+    /// For a network with so many optimizer slots, and batches of at most `batch_size`.
+    pub fn new(model: &Sequential, slots: usize, team: &Team, batch_size: usize, sharing: Sharing) -> Self {
+        let cores = match sharing {
+            Sharing::Measured => available_cores(),
+            Sharing::Always => usize::MAX,
+        };
+        let world_size = team.threads().min(cores).min(model.max_world_size());
+        EpochRunner {
+            step: Step::default(),
+            local: Local::default(),
+            shards: (world_size > 1).then(|| Shards::new(model, slots, world_size, batch_size)),
+            sharing,
+            trial: Trial::new(),
+        }
+    }
+
+    /// Trains on all batches of `loader` in order and appends their records. Returns whether the callback broke.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] at the first loss that is not a finite number.
+    pub fn run(
+        &mut self,
+        team: &Team,
+        plan: &StepPlan<'_>,
+        loader: &Loader<'_>,
+        working: &mut Working<'_>,
+    ) -> Result<bool> {
+        let first = working.records.len();
+        loop {
+            let batches = working.records.len() - first..loader.batches();
+            if batches.is_empty() {
+                return Ok(false);
+            }
+            let budget = match (&self.shards, self.sharing) {
+                (None, _) => None,
+                (Some(_), Sharing::Always) => Some(Budget::UNLIMITED),
+                (Some(_), Sharing::Measured) => self.trial.budget(),
+            };
+            let broken = match (budget, &mut self.shards) {
+                (Some(budget), Some(shards)) => {
+                    let (started, before) = (Instant::now(), working.records.len());
+                    let broken = shards.run(team, plan, loader, batches, budget, working);
+                    self.trial.all_threads_took(started.elapsed(), working.records.len() - before);
+                    broken
+                }
+                _ => self.one_thread(plan, loader, batches, working),
+            };
+            if working.records.last().is_some_and(|record| !record.is_finite()) {
+                let layer = match (budget, &self.shards) {
+                    (Some(_), Some(shards)) => shards.first_not_finite(),
+                    _ => self.step.first_not_finite(),
+                };
+                let layer = layer.map_or("the loss".into(), |index| working.model.layer_name(index));
+                return Err(Error::NonFinite { epoch: plan.epoch, batch: working.records.len() - first, layer });
+            }
+            if broken {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Runs batches on the calling thread: all of them where there are no shards; else until those are due, timing them.
+    /// Returns whether the callback broke.
+    fn one_thread(
+        &mut self,
+        plan: &StepPlan<'_>,
+        loader: &Loader<'_>,
+        batches: Range<usize>,
+        working: &mut Working<'_>,
+    ) -> bool {
+        /// Batches that find caches cold and buffers too small; of long batches, the first one.
+        const WARM_UP: usize = 4;
+        let Working { model, optimizer, callback, records } = working;
+        // `first` is how many batches were done when the stretch at hand began; `None` while warming up.
+        let (mut started, mut first) = (Instant::now(), None);
+        for (done, batch) in (1..).zip(batches) {
+            let (columns, comm) = (0..model.in_features(), &mut self.local);
+            let record = self.step.train(model, optimizer, plan, loader, batch, columns, comm, &|| true);
+            let Some(record) = record else { return false };
+            records.push(record);
+            let end = BatchEnd { epoch: plan.epoch, batch, lr: plan.lr(batch), record };
+            if callback.after_batch(&end).is_break() {
+                return true;
+            }
+            if !record.is_finite() {
+                return false;
+            }
+            if self.shards.is_none() {
+                continue;
+            }
+            let elapsed = started.elapsed();
+            let timed = first.map(|first| done - first);
+            if elapsed > Trial::STRETCH || (timed.is_none() && done == WARM_UP) {
+                if let Some(batches) = timed {
+                    self.trial.one_thread_took(elapsed, batches);
+                    if self.trial.budget().is_some() {
+                        return false;
+                    }
+                }
+                (started, first) = (Instant::now(), Some(done));
+            }
+        }
+        false
+    }
+}
