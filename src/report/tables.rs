@@ -30,8 +30,8 @@ pub(super) fn cards(summary: &Summary) -> String {
         let images = |count: usize| format!("of {} images, last epoch", grouped(count));
         card("Validation accuracy", &percent(last.val_accuracy), "%", &images(summary.data.val_samples));
         card("Training accuracy", &percent(last.train_accuracy), "%", &images(summary.data.train_samples));
-        card("Validation loss", &format!("{:.4}", last.val_loss), "nats", "mean over batches, last epoch");
-        card("Training loss", &format!("{:.4}", last.train_loss), "nats", "mean over batches, last epoch");
+        card("Validation loss", &format!("{:.4}", last.val_loss), "nats", "mean over samples, last epoch");
+        card("Training loss", &format!("{:.4}", last.train_loss), "nats", "mean over samples, last epoch");
         let note = format!(
             "of {}, {:.4} nats, {} % accuracy",
             grouped(summary.epochs),
