@@ -19,19 +19,6 @@ pub fn add_to_rows(level: SimdLevel, row: &[f32], rows: &mut [f32]) {
     );
 }
 
-/// `scaled = factor * values`, elementwise; overwritten.
-pub fn scale(level: SimdLevel, factor: f32, values: &[f32], scaled: &mut [f32]) {
-    debug_assert_eq!(values.len(), scaled.len());
-    level.run(
-        #[inline(always)]
-        || {
-            for (scaled, value) in scaled.iter_mut().zip(values) {
-                *scaled = factor * value;
-            }
-        },
-    );
-}
-
 /// `total += values`, elementwise.
 pub fn add(level: SimdLevel, values: &[f32], total: &mut [f32]) {
     debug_assert_eq!(values.len(), total.len());
