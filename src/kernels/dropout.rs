@@ -7,9 +7,9 @@
 //! Per row, units go in blocks of 32. Unit `32 b + l` and unit `32 b + 16 + l`, where `l < 16`, have the first and the second
 //! word of [`threefry2x32`](crate::rng::threefry2x32) of the counter `(16 b + l, row)` under [`DrawKey::layer_key`].
 
-use fearless_simd::{Simd, dispatch, f32x16, prelude::*, u32x16};
+use fearless_simd::{Simd, f32x16, prelude::*, u32x16};
 
-use crate::kernels::{LANES, SimdLevel};
+use crate::kernels::{LANES, SimdLevel, dispatch};
 use crate::rng::{DrawKey, THREEFRY_PARITY, THREEFRY_ROTATIONS, THREEFRY_ROUNDS};
 
 /// Units that one draw of sixteen counters serves.
@@ -38,7 +38,7 @@ pub fn forward(
     }
     debug_assert_eq!(x.len() % width_held, 0);
     let mask = Mask { key: key.layer_key(layer), threshold: threshold(p), scale: scale(p) };
-    dispatch!(level.token(), simd => apply(simd, mask, first_unit, width_held, x, y));
+    dispatch!(level, simd => apply(simd, mask, first_unit, width_held, x, y));
 }
 
 /// `dx = dy keep / (1 - p)`, with the mask of [`forward`] drawn again. `dy`, read, and `dx`, overwritten: as `x` and `y` there.

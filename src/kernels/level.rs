@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use fearless_simd::{Level, Simd, dispatch};
+use fearless_simd::{Level, Simd};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -105,14 +105,58 @@ impl SimdLevel {
 
     /// Runs plain loops compiled for this level's vectors. `f` must be `#[inline(always)]`, and so must be what it calls.
     pub(crate) fn run<R>(self, f: impl FnOnce() -> R) -> R {
-        dispatch!(self.0, simd => simd.vectorize(f))
+        dispatch!(self, simd => simd.vectorize(f))
     }
 
-    /// What `fearless_simd::dispatch!` takes.
+    /// What [`dispatch!`] takes.
     pub(crate) fn token(self) -> Level {
         self.0
     }
 }
+
+/// `dispatch!(level, simd => expression)`: the expression, compiled for each level and run at `level`, with that level's
+/// token in `simd`; what it calls must be `#[inline(always)]`.
+///
+/// `fearless_simd::dispatch!` with fewer arms: it compiles every kernel for SSE2 and SSE4.2 too, which no [`SimdLevel`] is,
+/// and that was more code than the other three levels together.
+macro_rules! dispatch {
+    ($level:expr, $simd:ident => $op:expr) => {
+        match $crate::kernels::level::SimdLevel::token($level) {
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            ::fearless_simd::Level::Avx512(token) => $crate::kernels::level::vectorize!(token, $simd => $op),
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            ::fearless_simd::Level::Avx2(token) => $crate::kernels::level::vectorize!(token, $simd => $op),
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            ::fearless_simd::Level::Fallback(token) => $crate::kernels::level::vectorize!(token, $simd => $op),
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            _ => unreachable!("no SimdLevel is SSE alone"),
+            #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+            level => ::fearless_simd::dispatch!(level, $simd => $op),
+        }
+    };
+}
+
+/// One arm of [`dispatch!`].
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+macro_rules! vectorize {
+    ($token:ident, $simd:ident => $op:expr) => {{
+        // Each arm sees a type of which it knows only that it is `Simd`, so that all arms are written alike.
+        #[inline(always)]
+        fn any_simd<S: ::fearless_simd::Simd>(token: S) -> impl ::fearless_simd::Simd {
+            token
+        }
+        let $simd = any_simd($token);
+        ::fearless_simd::Simd::vectorize(
+            $token,
+            #[inline(always)]
+            || $op,
+        )
+    }};
+}
+
+pub(crate) use dispatch;
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+pub(crate) use vectorize;
 
 impl Default for SimdLevel {
     fn default() -> Self {

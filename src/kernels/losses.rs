@@ -2,10 +2,10 @@
 //! weights. Each element is computed alone and each row in one order, so that a sample's bits are the same on every SIMD
 //! level and in every batch. Products that feed a sum are rounded once.
 
-use fearless_simd::{Simd, dispatch, f32x16, prelude::*};
+use fearless_simd::{Simd, f32x16, prelude::*};
 
-use crate::kernels::math::{exp_nonpositive as exp, ln};
-use crate::kernels::{LANES, SimdLevel};
+use crate::kernels::math::{exp_nonpositive as exp, ln, load, map2, store};
+use crate::kernels::{LANES, SimdLevel, dispatch};
 
 /// A loss of one output that depends on `d = output - target` alone. NaN gives NaN.
 pub trait OfDifference: Copy {
@@ -80,7 +80,7 @@ pub fn difference_forward(
     targets: &[f32],
     losses: &mut [f32],
 ) {
-    dispatch!(level.token(), simd => by_elements(simd, output, targets, losses,
+    dispatch!(level, simd => map2(simd, output, targets, losses,
         #[inline(always)] |output, target| loss.value(simd, output - target)));
 }
 
@@ -93,7 +93,7 @@ pub fn difference_backward(
     factor: f32,
     grad: &mut [f32],
 ) {
-    dispatch!(level.token(), simd => by_elements(simd, output, targets, grad,
+    dispatch!(level, simd => map2(simd, output, targets, grad,
         #[inline(always)] |output, target| loss.slope(simd, output - target) * factor));
 }
 
@@ -110,7 +110,7 @@ pub fn binary_cross_entropy_forward(
     probabilities: &mut [f32],
 ) {
     debug_assert!(logits.len() == targets.len() && logits.len() == losses.len() && logits.len() == probabilities.len());
-    dispatch!(level.token(), simd => binary_at(simd, logits, targets, losses, probabilities));
+    dispatch!(level, simd => binary_at(simd, logits, targets, losses, probabilities));
 }
 
 /// `grad = factor * (p - t)`, elementwise: the derivative by the logit. All `[m, outputs]`; `grad` is overwritten.
@@ -121,7 +121,7 @@ pub fn binary_cross_entropy_backward(
     factor: f32,
     grad: &mut [f32],
 ) {
-    dispatch!(level.token(), simd => by_elements(simd, probabilities, targets, grad,
+    dispatch!(level, simd => map2(simd, probabilities, targets, grad,
         #[inline(always)] |p, target| (p - target) * factor));
 }
 
@@ -276,42 +276,14 @@ fn sum_of(len: usize, term: impl Fn(usize) -> f64) -> f64 {
     sums[..len.min(LANES)].iter().sum()
 }
 
-/// `out = f(a, b)`, elementwise; the last few by a vector that is filled up with zeros.
-#[inline(always)]
-fn by_elements<S: Simd>(simd: S, a: &[f32], b: &[f32], out: &mut [f32], f: impl Fn(f32x16<S>, f32x16<S>) -> f32x16<S>) {
-    debug_assert!(a.len() == b.len() && b.len() == out.len());
-    let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let (out, out_tail) = out.as_chunks_mut::<LANES>();
-    for ((a, b), out) in a.iter().zip(b).zip(out) {
-        f(f32x16::load_array_ref(simd, a), f32x16::load_array_ref(simd, b)).store_array(out);
-    }
-    if !out_tail.is_empty() {
-        let found = f(filled_up(simd, a_tail), filled_up(simd, b_tail));
-        out_tail.copy_from_slice(&found.as_array()[..out_tail.len()]);
-    }
-}
-
-#[inline(always)]
-fn filled_up<S: Simd>(simd: S, tail: &[f32]) -> f32x16<S> {
-    let mut lanes = [0.0; LANES];
-    lanes[..tail.len()].copy_from_slice(tail);
-    f32x16::load_array(simd, lanes)
-}
-
 #[inline(always)]
 fn binary_at<S: Simd>(simd: S, logits: &[f32], targets: &[f32], losses: &mut [f32], probabilities: &mut [f32]) {
-    let ((z, z_tail), (t, t_tail)) = (logits.as_chunks::<LANES>(), targets.as_chunks::<LANES>());
-    let (losses, losses_tail) = losses.as_chunks_mut::<LANES>();
-    let (probabilities, probabilities_tail) = probabilities.as_chunks_mut::<LANES>();
-    for (((z, t), loss), p) in z.iter().zip(t).zip(losses).zip(probabilities) {
-        let found = binary(simd, f32x16::load_array_ref(simd, z), f32x16::load_array_ref(simd, t));
-        found.0.store_array(loss);
-        found.1.store_array(p);
-    }
-    if !z_tail.is_empty() {
-        let (loss, p) = binary(simd, filled_up(simd, z_tail), filled_up(simd, t_tail));
-        losses_tail.copy_from_slice(&loss.as_array()[..z_tail.len()]);
-        probabilities_tail.copy_from_slice(&p.as_array()[..z_tail.len()]);
+    let read = logits.chunks(LANES).zip(targets.chunks(LANES));
+    let written = losses.chunks_mut(LANES).zip(probabilities.chunks_mut(LANES));
+    for ((z, t), (loss, p)) in read.zip(written) {
+        let found = binary(simd, load(simd, z), load(simd, t));
+        store(found.0, loss);
+        store(found.1, p);
     }
 }
 

@@ -5,19 +5,13 @@ use fearless_simd::{Simd, f32x16, i32x16, prelude::*};
 
 use crate::kernels::LANES;
 
-/// `y = f(z)` elementwise, in blocks of sixteen; the rest goes through the same lanes, so that an element's bits do not
+/// `y = f(z)` elementwise, sixteen at a time; the last few go through the same lanes, so that an element's bits do not
 /// depend on its place. `z`, read, and `y`, overwritten: any shape. `f` must be `#[inline(always)]`.
 #[inline(always)]
 pub(crate) fn map<S: Simd>(simd: S, z: &[f32], y: &mut [f32], f: impl Fn(f32x16<S>) -> f32x16<S>) {
     debug_assert_eq!(z.len(), y.len());
-    let (z_blocks, z_tail) = z.as_chunks::<LANES>();
-    let (y_blocks, y_tail) = y.as_chunks_mut::<LANES>();
-    for (z, y) in z_blocks.iter().zip(y_blocks) {
-        f(f32x16::load_array_ref(simd, z)).store_array(y);
-    }
-    if !z_tail.is_empty() {
-        let result = f(load_tail(simd, z_tail));
-        y_tail.copy_from_slice(&result.as_array()[..z_tail.len()]);
+    for (z, y) in z.chunks(LANES).zip(y.chunks_mut(LANES)) {
+        store(f(load(simd, z)), y);
     }
 }
 
@@ -31,15 +25,30 @@ pub(crate) fn map2<S: Simd>(
     f: impl Fn(f32x16<S>, f32x16<S>) -> f32x16<S>,
 ) {
     debug_assert!(a.len() == y.len() && b.len() == y.len());
-    let (a_blocks, a_tail) = a.as_chunks::<LANES>();
-    let (b_blocks, b_tail) = b.as_chunks::<LANES>();
-    let (y_blocks, y_tail) = y.as_chunks_mut::<LANES>();
-    for ((a, b), y) in a_blocks.iter().zip(b_blocks).zip(y_blocks) {
-        f(f32x16::load_array_ref(simd, a), f32x16::load_array_ref(simd, b)).store_array(y);
+    for ((a, b), y) in a.chunks(LANES).zip(b.chunks(LANES)).zip(y.chunks_mut(LANES)) {
+        store(f(load(simd, a), load(simd, b)), y);
     }
-    if !a_tail.is_empty() {
-        let result = f(load_tail(simd, a_tail), load_tail(simd, b_tail));
-        y_tail.copy_from_slice(&result.as_array()[..a_tail.len()]);
+}
+
+/// At most sixteen numbers, filled up with zeros.
+#[inline(always)]
+pub(crate) fn load<S: Simd>(simd: S, block: &[f32]) -> f32x16<S> {
+    match block.first_chunk() {
+        Some(block) => f32x16::load_array_ref(simd, block),
+        None => {
+            let mut lanes = [0.0; LANES];
+            lanes[..block.len()].copy_from_slice(block);
+            f32x16::load_array(simd, lanes)
+        }
+    }
+}
+
+/// The first of the lanes, as many as `block`, overwritten, has room for: at most sixteen.
+#[inline(always)]
+pub(crate) fn store<S: Simd>(lanes: f32x16<S>, block: &mut [f32]) {
+    match block.first_chunk_mut() {
+        Some(block) => lanes.store_array(block),
+        None => block.copy_from_slice(&lanes.as_array()[..block.len()]),
     }
 }
 
@@ -199,27 +208,18 @@ pub(crate) fn limit<S: Simd>(simd: S, x: f32x16<S>, bound: f32) -> f32x16<S> {
     x.abs().simd_gt(bound).select(bound.copysign(x), x)
 }
 
-#[inline(always)]
-fn load_tail<S: Simd>(simd: S, tail: &[f32]) -> f32x16<S> {
-    let mut lanes = [0.0; LANES];
-    lanes[..tail.len()].copy_from_slice(tail);
-    f32x16::load_array(simd, lanes)
-}
-
 #[cfg(test)]
 mod tests {
-    use fearless_simd::dispatch;
-
     use super::*;
     use crate::kernels::testing::{levels, sweep, ulps};
-    use crate::kernels::{SimdLevel, erf};
+    use crate::kernels::{SimdLevel, dispatch, erf};
 
     /// A function of lanes over a slice, on some level.
     macro_rules! lanes {
         (|$simd:ident, $x:ident| $f:expr) => {
             |level: SimdLevel, x: &[f32]| {
                 let mut y = vec![f32::NAN; x.len()];
-                dispatch!(level.token(), $simd => map($simd, x, &mut y, #[inline(always)] |$x| $f));
+                dispatch!(level, $simd => map($simd, x, &mut y, #[inline(always)] |$x| $f));
                 y
             }
         };

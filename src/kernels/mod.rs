@@ -25,6 +25,7 @@ pub mod update;
 
 pub use aligned::AlignedVec;
 pub use choice::KernelChoice;
+pub(crate) use level::dispatch;
 pub use level::{SimdChoice, SimdLevel};
 pub use peak::fma_peak_gflops;
 pub use sparse::{Rows, SparseRows};

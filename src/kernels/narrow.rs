@@ -10,10 +10,10 @@
 
 use std::ops::Range;
 
-use fearless_simd::{Simd, dispatch, f32x8, prelude::*};
+use fearless_simd::{Simd, f32x8, prelude::*};
 
 use crate::kernels::sparse::{BLOCK, Rows, SparseRows, transpose_bits, words_per_row};
-use crate::kernels::{LANES, Output, SimdLevel};
+use crate::kernels::{LANES, Output, SimdLevel, dispatch};
 
 /// The widest layer that these kernels take.
 pub const MAX_OUT_FEATURES: usize = 16;
@@ -51,7 +51,7 @@ macro_rules! with_outputs {
 /// `columns` starts at a multiple of 8 and ends at one or at `k`; `z: [m, n]`, overwritten.
 pub fn forward(level: SimdLevel, x: Rows<'_>, w: &[f32], n: usize, columns: Range<usize>, z: &mut [f32]) {
     debug_assert!((1..=MAX_OUT_FEATURES).contains(&n) && columns.start.is_multiple_of(BLOCK));
-    dispatch!(level.token(), simd => forward_at(simd, x, w, n, columns, z));
+    dispatch!(level, simd => forward_at(simd, x, w, n, columns, z));
 }
 
 #[inline(always)]
@@ -106,7 +106,7 @@ fn add_products<S: Simd, const N: usize>(simd: S, x: f32x8<S>, w: &[[f32; BLOCK]
 pub fn backward_weight(level: SimdLevel, x: Rows<'_>, dz: &[f32], n: usize, output: Output, dw: &mut [f32]) {
     debug_assert!((1..=MAX_OUT_FEATURES).contains(&n) && dw.len().is_multiple_of(n * LANES));
     debug_assert!(!matches!(output, Output::Descend { .. }) || dz.len() <= MAX_DESCEND_SAMPLES * n);
-    dispatch!(level.token(), simd => backward_weight_at(simd, x, dz, n, output, dw));
+    dispatch!(level, simd => backward_weight_at(simd, x, dz, n, output, dw));
 }
 
 #[inline(always)]
@@ -258,7 +258,7 @@ fn put<S: Simd>(simd: S, sum: f32x8<S>, output: Output, place: &mut [f32; BLOCK]
 /// `dx = dz w`, outputs in order. `dz: [m, n]`, read; `dx: [m, k]`, overwritten.
 pub fn backward_input(level: SimdLevel, dz: &[f32], w: &[f32], n: usize, dx: &mut [f32]) {
     debug_assert!((1..=MAX_OUT_FEATURES).contains(&n) && w.len().is_multiple_of(n * LANES));
-    dispatch!(level.token(), simd => backward_input_at(simd, dz, w, n, dx));
+    dispatch!(level, simd => backward_input_at(simd, dz, w, n, dx));
 }
 
 #[inline(always)]

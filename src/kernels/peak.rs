@@ -4,9 +4,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use fearless_simd::{Simd, dispatch, f32x16, prelude::*};
+use fearless_simd::{Simd, f32x16, prelude::*};
 
-use crate::kernels::{LANES, SimdLevel};
+use crate::kernels::{LANES, SimdLevel, dispatch};
 
 /// One core's peak of f32 fused multiply-adds on a SIMD level, in GFLOP/s (1e9 operations per second, a multiply-add being
 /// two). Takes about 0.1 s.
@@ -40,7 +40,7 @@ fn multiply_add(level: SimdLevel) -> usize {
     // A core takes up to two multiply-adds of full width per cycle and gives their results four or five cycles later, so
     // it is busy only if ten are under way. Twelve vectors are enough where a vector is one register; where it takes two
     // (or four), six are, and they leave registers to spare.
-    dispatch!(level.token(), simd => {
+    dispatch!(level, simd => {
         if size_of_native(simd) == LANES * size_of::<f32>() { chains::<_, 12>(simd) } else { chains::<_, 6>(simd) }
     })
 }

@@ -1,10 +1,10 @@
 //! From bytes to numbers: rows of pixels, scaled into a batch.
 
-use fearless_simd::{Simd, dispatch, f32x8, prelude::*, u8x16, u32x8};
+use fearless_simd::{Simd, f32x8, prelude::*, u8x16, u32x8};
 
-use crate::kernels::SimdLevel;
 use crate::kernels::prefetch::prefetch;
 use crate::kernels::sparse::{BLOCK, SparseRows, bits_from, blocks_per_row, words_per_row};
+use crate::kernels::{SimdLevel, dispatch};
 
 /// 1/255 in two parts. The product of a byte with the first has 17 bits and is exact; the product with the second, 2^16
 /// times smaller, is rounded far below the last place of the sum. So their sum is `pixel / 255`, rounded once.
@@ -53,11 +53,11 @@ pub fn scale_rows(
     scaled: ScaledRows<'_>,
 ) {
     match scale {
-        PixelScale::Unit => dispatch!(level.token(), simd => scale_rows_at(
+        PixelScale::Unit => dispatch!(level, simd => scale_rows_at(
             simd, images, selection, scaled,
             #[inline(always)] |u| u,
         )),
-        PixelScale::Standard { mean, factor } => dispatch!(level.token(), simd => scale_rows_at(
+        PixelScale::Standard { mean, factor } => dispatch!(level, simd => scale_rows_at(
             simd, images, selection, scaled,
             #[inline(always)] |u| (u - mean) * factor,
         )),

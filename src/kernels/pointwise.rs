@@ -1,9 +1,9 @@
 //! Elementwise arithmetic: bias, the sum over a batch, the SGD update. Lengths are equal where two slices
 //! meet; multiplications feed additions in one rounding, on every SIMD level, so all levels give the same bits.
 
-use fearless_simd::{Simd, dispatch, f32x16, prelude::*};
+use fearless_simd::{Simd, f32x16, prelude::*};
 
-use crate::kernels::{LANES, Output, SimdLevel};
+use crate::kernels::{LANES, Output, SimdLevel, dispatch};
 
 /// `rows += row`, for each of them. `row: [width]`, read; `rows: [m, width]`.
 pub fn add_to_rows(level: SimdLevel, row: &[f32], rows: &mut [f32]) {
@@ -61,7 +61,7 @@ pub fn sum_rows(level: SimdLevel, rows: &[f32], output: Output, total: &mut [f32
 /// `parameters -= lr * gradient`, elementwise, in one rounding: `fma(-lr, gradient, parameter)`.
 pub fn sgd_step(level: SimdLevel, lr: f32, gradient: &[f32], parameters: &mut [f32]) {
     debug_assert_eq!(gradient.len(), parameters.len());
-    dispatch!(level.token(), simd => sgd_step_at(simd, lr, gradient, parameters));
+    dispatch!(level, simd => sgd_step_at(simd, lr, gradient, parameters));
 }
 
 #[inline(always)]

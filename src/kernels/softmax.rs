@@ -2,10 +2,10 @@
 //! over classes in their order and are never added across lanes, so a sample's bits are the same on every SIMD level, and
 //! in a batch of any size.
 
-use fearless_simd::{Simd, dispatch, f32x8, f32x16, prelude::*, u32x16};
+use fearless_simd::{Simd, f32x4, f32x8, f32x16, prelude::*, u32x16};
 
 use crate::kernels::math::{exp_nonpositive, ln};
-use crate::kernels::{LANES, SimdLevel};
+use crate::kernels::{LANES, SimdLevel, dispatch};
 
 /// One class (or one result) of sixteen samples.
 pub type Lanes = [f32; LANES];
@@ -66,10 +66,10 @@ pub fn softmax_cross_entropy_forward(
     let (many_output, few_output) = output.split_at(many, classes);
     // Two calls, so that neither way pays for the other's set-up.
     if !many_labels.is_empty() {
-        dispatch!(level.token(), simd => side_by_side(simd, many_logits, many_labels, scratch, many_output));
+        dispatch!(level, simd => side_by_side(simd, many_logits, many_labels, scratch, many_output));
     }
     if !few_labels.is_empty() {
-        dispatch!(level.token(), simd => one_by_one(simd, few_logits, few_labels, classes, few_output));
+        dispatch!(level, simd => one_by_one(simd, few_logits, few_labels, classes, few_output));
     }
 }
 
@@ -109,12 +109,10 @@ fn side_by_side<S: Simd>(simd: S, logits: &[f32], labels: &[u32], scratch: &mut 
         .zip(output.predictions.chunks_mut(LANES));
     for ((logits, labels), ((probabilities, cross_entropy), predictions)) in groups.zip(outputs) {
         let mut label_logit = [0.0; LANES];
-        for (lane, (row, label)) in logits.chunks_exact(classes).zip(labels).enumerate() {
-            for (class, logit) in row.iter().enumerate() {
-                scratch[class][lane] = *logit;
-            }
-            label_logit[lane] = row[*label as usize];
+        for (logit, (row, label)) in label_logit.iter_mut().zip(logits.chunks_exact(classes).zip(labels)) {
+            *logit = row[*label as usize];
         }
+        samples_to_lanes(simd, logits, scratch);
 
         let (max, prediction) = max_and_argmax(simd, scratch);
         let mut sum = f32x16::splat(simd, 0.0);
@@ -130,12 +128,71 @@ fn side_by_side<S: Simd>(simd: S, logits: &[f32], labels: &[u32], scratch: &mut 
 
         cross_entropy.copy_from_slice(&losses.as_array()[..cross_entropy.len()]);
         predictions.copy_from_slice(&prediction.as_array()[..predictions.len()]);
-        for (lane, row) in probabilities.chunks_exact_mut(classes).enumerate() {
-            for (class, p) in row.iter_mut().enumerate() {
-                *p = scratch[class][lane];
+        lanes_to_samples(simd, scratch, probabilities);
+    }
+}
+
+/// Samples that are turned at once, and classes of each.
+const SIDE: usize = 4;
+
+/// `lanes[class][sample] = rows[sample][class]`, in squares of four by four: one number at a time is twice as slow, and the
+/// compiler may make gathers of it, which are slower still. `rows: [samples, classes]`, at most sixteen samples.
+#[inline(always)]
+fn samples_to_lanes<S: Simd>(simd: S, rows: &[f32], lanes: &mut [Lanes]) {
+    let classes = lanes.len();
+    let samples = rows.len() / classes;
+    let turned = if classes < SIDE { 0 } else { samples - samples % SIDE };
+    for sample in (0..turned).step_by(SIDE) {
+        for class in (0..classes).step_by(SIDE) {
+            // The last square overlaps the one before and writes what stands there already.
+            let class = class.min(classes - SIDE);
+            let square = std::array::from_fn(
+                #[inline(always)]
+                |row| f32x4::from_slice(simd, &rows[(sample + row) * classes + class..][..SIDE]),
+            );
+            for (lanes, column) in lanes[class..][..SIDE].iter_mut().zip(transposed(square)) {
+                column.store_slice(&mut lanes[sample..][..SIDE]);
             }
         }
     }
+    for sample in turned..samples {
+        for (lanes, logit) in lanes.iter_mut().zip(&rows[sample * classes..][..classes]) {
+            lanes[sample] = *logit;
+        }
+    }
+}
+
+/// The way back: `rows[sample][class] = lanes[class][sample]`.
+#[inline(always)]
+fn lanes_to_samples<S: Simd>(simd: S, lanes: &[Lanes], rows: &mut [f32]) {
+    let classes = lanes.len();
+    let samples = rows.len() / classes;
+    let turned = if classes < SIDE { 0 } else { samples - samples % SIDE };
+    for sample in (0..turned).step_by(SIDE) {
+        for class in (0..classes).step_by(SIDE) {
+            let class = class.min(classes - SIDE);
+            let square = std::array::from_fn(
+                #[inline(always)]
+                |row| f32x4::from_slice(simd, &lanes[class + row][sample..][..SIDE]),
+            );
+            for (row, column) in transposed(square).into_iter().enumerate() {
+                column.store_slice(&mut rows[(sample + row) * classes + class..][..SIDE]);
+            }
+        }
+    }
+    for sample in turned..samples {
+        for (lanes, p) in lanes.iter().zip(&mut rows[sample * classes..][..classes]) {
+            *p = lanes[sample];
+        }
+    }
+}
+
+/// Row `i`, column `j` of the result is row `j`, column `i` of `rows`.
+#[inline(always)]
+fn transposed<S: Simd>([a, b, c, d]: [f32x4<S>; SIDE]) -> [f32x4<S>; SIDE] {
+    let (even_low, odd_low) = (a.zip_low(c), b.zip_low(d));
+    let (even_high, odd_high) = (a.zip_high(c), b.zip_high(d));
+    [even_low.zip_low(odd_low), even_low.zip_high(odd_low), even_high.zip_low(odd_high), even_high.zip_high(odd_high)]
 }
 
 /// At most sixteen samples of 8 to 16 classes; a lane is a class.

@@ -7,9 +7,9 @@
 
 use std::ops::{Add, Div, Mul, Sub};
 
-use fearless_simd::{Simd, dispatch, f32x16, prelude::*};
+use fearless_simd::{Simd, f32x16, prelude::*};
 
-use crate::kernels::{LANES, SimdLevel};
+use crate::kernels::{LANES, SimdLevel, dispatch};
 
 /// Sixteen numbers, of as many elements.
 pub trait Lanes:
@@ -101,68 +101,64 @@ pub fn update<const SLOTS: usize>(
         slots.iter().all(|slot| slot.len() == params.len()) && grads.len() == params.len(),
         "buffers of one length"
     );
-    dispatch!(level.token(), simd => update_at(simd, rule, params, grads, slots.each_mut().map(|slot| &mut **slot)));
-}
-
-#[inline(always)]
-fn update_at<S: Simd, const SLOTS: usize>(
-    simd: S,
-    rule: &impl Rule<SLOTS>,
-    params: &mut [f32],
-    grads: &[f32],
-    slots: [&mut [f32]; SLOTS],
-) {
-    let count = params.len() / LANES;
     let (blocks, tail) = params.as_chunks_mut::<LANES>();
     let (grad_blocks, grad_tail) = grads.as_chunks::<LANES>();
-    // Cut to one length, so that no index is checked in the loop.
-    let (blocks, grad_blocks) = (&mut blocks[..count], &grad_blocks[..count]);
-    let mut slots = slots.map(
-        #[inline(always)]
-        |slot| {
-            let (blocks, tail) = slot.as_chunks_mut::<LANES>();
-            (&mut blocks[..count], tail)
-        },
-    );
-    for block in 0..count {
-        let slots = slots.each_mut().map(
-            #[inline(always)]
-            |(blocks, _)| &mut blocks[block],
-        );
-        update_block(simd, rule, &mut blocks[block], &grad_blocks[block], slots);
+    let mut slots = slots.each_mut().map(|slot| slot.as_chunks_mut::<LANES>());
+    update_blocks(level, rule, blocks, grad_blocks, slots.each_mut().map(|(blocks, _)| &mut **blocks));
+    if tail.is_empty() {
+        return;
     }
-    if !tail.is_empty() {
-        let (mut padded, mut padded_grads, mut padded_slots) = ([0.0; LANES], [0.0; LANES], [[0.0; LANES]; SLOTS]);
-        padded[..tail.len()].copy_from_slice(tail);
-        padded_grads[..tail.len()].copy_from_slice(grad_tail);
-        for (padded, (_, slot)) in padded_slots.iter_mut().zip(&slots) {
-            padded[..slot.len()].copy_from_slice(slot);
-        }
-        update_block(simd, rule, &mut padded, &padded_grads, padded_slots.each_mut());
-        tail.copy_from_slice(&padded[..tail.len()]);
-        for (padded, (_, slot)) in padded_slots.iter().zip(&mut slots) {
-            slot.copy_from_slice(&padded[..slot.len()]);
-        }
+    // A block of its own, filled up with zeros.
+    let filled_up = |tail: &[f32]| {
+        let mut block = [[0.0; LANES]];
+        block[0][..tail.len()].copy_from_slice(tail);
+        block
+    };
+    let mut last = filled_up(tail);
+    let mut last_slots = slots.each_ref().map(|(_, tail)| filled_up(tail));
+    update_blocks(level, rule, &mut last, &filled_up(grad_tail), last_slots.each_mut().map(|slot| &mut slot[..]));
+    tail.copy_from_slice(&last[0][..tail.len()]);
+    for ((_, tail), last) in slots.iter_mut().zip(&last_slots) {
+        tail.copy_from_slice(&last[0][..tail.len()]);
     }
 }
 
+fn update_blocks<const SLOTS: usize>(
+    level: SimdLevel,
+    rule: &impl Rule<SLOTS>,
+    params: &mut [[f32; LANES]],
+    grads: &[[f32; LANES]],
+    slots: [&mut [[f32; LANES]]; SLOTS],
+) {
+    dispatch!(level, simd => update_blocks_at(simd, rule, params, grads, slots));
+}
+
 #[inline(always)]
-fn update_block<S: Simd, const SLOTS: usize>(
+fn update_blocks_at<S: Simd, const SLOTS: usize>(
     simd: S,
     rule: &impl Rule<SLOTS>,
-    params: &mut [f32; LANES],
-    grads: &[f32; LANES],
-    slots: [&mut [f32; LANES]; SLOTS],
+    params: &mut [[f32; LANES]],
+    grads: &[[f32; LANES]],
+    slots: [&mut [[f32; LANES]]; SLOTS],
 ) {
-    let old = std::array::from_fn(
+    // Cut to one length, so that no index is checked in the loop.
+    let count = params.len();
+    let grads = &grads[..count];
+    let mut slots = slots.map(
         #[inline(always)]
-        |slot| f32x16::load_array_ref(simd, &*slots[slot]),
+        |slot| &mut slot[..count],
     );
-    let (parameter, gradient) = (f32x16::load_array_ref(simd, params), f32x16::load_array_ref(simd, grads));
-    let (parameter, new) = rule.apply(parameter, gradient, old);
-    parameter.flushed().store_array(params);
-    for (slot, new) in slots.into_iter().zip(new) {
-        new.flushed().store_array(slot);
+    for block in 0..count {
+        let old = std::array::from_fn(
+            #[inline(always)]
+            |slot| f32x16::load_array_ref(simd, &slots[slot][block]),
+        );
+        let parameter = f32x16::load_array_ref(simd, &params[block]);
+        let (parameter, new) = rule.apply(parameter, f32x16::load_array_ref(simd, &grads[block]), old);
+        parameter.flushed().store_array(&mut params[block]);
+        for (slot, new) in slots.iter_mut().zip(new) {
+            new.flushed().store_array(&mut slot[block]);
+        }
     }
 }
 

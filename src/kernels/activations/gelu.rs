@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use fearless_simd::{dispatch, prelude::*};
+use fearless_simd::prelude::*;
 
 use super::{Activation, ErrorBound, ReluGrad, without_parameter};
-use crate::kernels::{SimdLevel, erf, math};
+use crate::kernels::{SimdLevel, dispatch, erf, math};
 
 /// `y = z P(Z <= z)` of a standard normal `Z`, which is `z erfc(-z / sqrt(2)) / 2`; `f' = P(Z <= z) + z exp(-z^2/2) / sqrt(2 pi)`.
 /// As in PyTorch, minus infinity gives NaN.
@@ -22,11 +22,11 @@ impl Activation for Gelu {
     }
 
     fn forward(&self, level: SimdLevel, z: &[f32], y: &mut [f32]) {
-        dispatch!(level.token(), simd => math::map(simd, z, y, #[inline(always)] |z| z * math::normal(simd, z).0));
+        dispatch!(level, simd => math::map(simd, z, y, #[inline(always)] |z| z * math::normal(simd, z).0));
     }
 
     fn backward(&self, level: SimdLevel, z: &[f32], _: &[f32], dy: &[f32], dz: &mut [f32]) {
-        dispatch!(level.token(), simd => math::map2(simd, z, dy, dz, #[inline(always)] |z, dy| {
+        dispatch!(level, simd => math::map2(simd, z, dy, dz, #[inline(always)] |z, dy| {
             let (cdf, times_density) = math::normal(simd, z);
             dy * (cdf + times_density.copysign(z))
         }));

@@ -3,10 +3,10 @@
 use std::f32::consts::FRAC_2_SQRT_PI;
 use std::sync::Arc;
 
-use fearless_simd::{Simd, dispatch, f32x16, prelude::*};
+use fearless_simd::{Simd, f32x16, prelude::*};
 
 use super::{Activation, ErrorBound, ReluGrad, without_parameter};
-use crate::kernels::{SimdLevel, math};
+use crate::kernels::{SimdLevel, dispatch, math};
 
 /// `y = z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2`, PyTorch's `approximate='tanh'`. As there, minus infinity gives NaN.
 ///
@@ -28,14 +28,14 @@ impl Activation for GeluTanh {
     }
 
     fn forward(&self, level: SimdLevel, z: &[f32], y: &mut [f32]) {
-        dispatch!(level.token(), simd => math::map(simd, z, y, #[inline(always)] |z| {
+        dispatch!(level, simd => math::map(simd, z, y, #[inline(always)] |z| {
             let w = limited(simd, z) * slope(simd, z, B);
             z * math::sigmoid(simd, w).0
         }));
     }
 
     fn backward(&self, level: SimdLevel, z: &[f32], _: &[f32], dy: &[f32], dz: &mut [f32]) {
-        dispatch!(level.token(), simd => math::map2(simd, z, dy, dz, #[inline(always)] |z, dy| dy * derivative(simd, z)));
+        dispatch!(level, simd => math::map2(simd, z, dy, dz, #[inline(always)] |z, dy| dy * derivative(simd, z)));
     }
 
     fn reference(&self, z: f64) -> f64 {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use fearless_simd::{dispatch, f32x16, prelude::*};
+use fearless_simd::{f32x16, prelude::*};
 
 use super::{Activation, ErrorBound, ReluGrad};
-use crate::kernels::{SimdLevel, math};
+use crate::kernels::{SimdLevel, dispatch, math};
 
 /// `y = z` where `z > 0`, else `slope z`; `f' = 1` or `slope` alike, as in PyTorch also at 0.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +36,7 @@ impl Activation for LeakyRelu {
 
     fn backward(&self, level: SimdLevel, z: &[f32], _: &[f32], dy: &[f32], dz: &mut [f32]) {
         // By hand, as a compiler makes branches of it.
-        dispatch!(level.token(), simd => math::map2(simd, z, dy, dz, #[inline(always)] |z, dy| {
+        dispatch!(level, simd => math::map2(simd, z, dy, dz, #[inline(always)] |z, dy| {
             z.simd_gt(f32x16::splat(simd, 0.0)).select(dy, dy * self.slope)
         }));
     }

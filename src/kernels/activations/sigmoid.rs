@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use fearless_simd::{dispatch, prelude::*};
+use fearless_simd::prelude::*;
 
 use super::{Activation, ErrorBound, ReluGrad, without_parameter};
-use crate::kernels::{SimdLevel, math};
+use crate::kernels::{SimdLevel, dispatch, math};
 
 /// `y = 1 / (1 + e^-z)`; `f' = y (1 - y)`, from the output, as in PyTorch.
 #[derive(Debug, Clone, Copy)]
@@ -21,11 +21,11 @@ impl Activation for Sigmoid {
     }
 
     fn forward(&self, level: SimdLevel, z: &[f32], y: &mut [f32]) {
-        dispatch!(level.token(), simd => math::map(simd, z, y, #[inline(always)] |z| math::sigmoid(simd, z).0));
+        dispatch!(level, simd => math::map(simd, z, y, #[inline(always)] |z| math::sigmoid(simd, z).0));
     }
 
     fn backward(&self, level: SimdLevel, _: &[f32], y: &[f32], dy: &[f32], dz: &mut [f32]) {
-        dispatch!(level.token(), simd => math::map2(simd, y, dy, dz, #[inline(always)] |y, dy| {
+        dispatch!(level, simd => math::map2(simd, y, dy, dz, #[inline(always)] |y, dy| {
             dy * (-y).mul_add_precise(y, y)
         }));
     }

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use fearless_simd::{Simd, dispatch, f32x16, prelude::*};
+use fearless_simd::{Simd, f32x16, prelude::*};
 
 use super::{Activation, ErrorBound, ReluGrad, without_parameter};
-use crate::kernels::{SimdLevel, math};
+use crate::kernels::{SimdLevel, dispatch, math};
 
 /// `y = z s(z)` with `s(z) = 1 / (1 + e^-z)`; `f' = s(z) + z s(z) s(-z)`. As in PyTorch, minus infinity gives NaN.
 #[derive(Debug, Clone, Copy)]
@@ -22,11 +22,11 @@ impl Activation for Silu {
     }
 
     fn forward(&self, level: SimdLevel, z: &[f32], y: &mut [f32]) {
-        dispatch!(level.token(), simd => math::map(simd, z, y, #[inline(always)] |z| z * math::sigmoid(simd, z).0));
+        dispatch!(level, simd => math::map(simd, z, y, #[inline(always)] |z| z * math::sigmoid(simd, z).0));
     }
 
     fn backward(&self, level: SimdLevel, z: &[f32], _: &[f32], dy: &[f32], dz: &mut [f32]) {
-        dispatch!(level.token(), simd => math::map2(simd, z, dy, dz, #[inline(always)] |z, dy| dy * derivative(simd, z)));
+        dispatch!(level, simd => math::map2(simd, z, dy, dz, #[inline(always)] |z, dy| dy * derivative(simd, z)));
     }
 
     fn reference(&self, z: f64) -> f64 {

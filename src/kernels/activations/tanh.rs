@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use fearless_simd::{dispatch, f32x16, prelude::*};
+use fearless_simd::{f32x16, prelude::*};
 
 use super::{Activation, ErrorBound, ReluGrad, without_parameter};
-use crate::kernels::{SimdLevel, math};
+use crate::kernels::{SimdLevel, dispatch, math};
 
 /// `y = tanh(z)`; `f' = 1 - y^2`, from the output, as in PyTorch.
 #[derive(Debug, Clone, Copy)]
@@ -21,11 +21,11 @@ impl Activation for Tanh {
     }
 
     fn forward(&self, level: SimdLevel, z: &[f32], y: &mut [f32]) {
-        dispatch!(level.token(), simd => math::map(simd, z, y, #[inline(always)] |z| math::tanh(simd, z)));
+        dispatch!(level, simd => math::map(simd, z, y, #[inline(always)] |z| math::tanh(simd, z)));
     }
 
     fn backward(&self, level: SimdLevel, _: &[f32], y: &[f32], dy: &[f32], dz: &mut [f32]) {
-        dispatch!(level.token(), simd => math::map2(simd, y, dy, dz, #[inline(always)] |y, dy| {
+        dispatch!(level, simd => math::map2(simd, y, dy, dz, #[inline(always)] |y, dy| {
             dy * (-y).mul_add_precise(y, f32x16::splat(simd, 1.0))
         }));
     }
