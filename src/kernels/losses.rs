@@ -2,17 +2,17 @@
 //! weights. Each element is computed alone and each row in one order, so that a sample's bits are the same on every SIMD
 //! level and in every batch. Products that feed a sum are rounded once.
 
-use fearless_simd::{Simd, f32x16, prelude::*};
+use fearless_simd::{Simd, prelude::*};
 
-use crate::kernels::math::{exp_nonpositive as exp, ln, load, map2, store};
+use crate::kernels::math::{exp_nonpositive as exp, ln, load, map2, store, width};
 use crate::kernels::{LANES, SimdLevel, dispatch};
 
 /// A loss of one output that depends on `d = output - target` alone. NaN gives NaN.
 pub trait OfDifference: Copy {
     /// The loss.
-    fn value<S: Simd>(self, simd: S, d: f32x16<S>) -> f32x16<S>;
+    fn value<S: Simd>(self, simd: S, d: S::f32s) -> S::f32s;
     /// Its derivative by `d`.
-    fn slope<S: Simd>(self, simd: S, d: f32x16<S>) -> f32x16<S>;
+    fn slope<S: Simd>(self, simd: S, d: S::f32s) -> S::f32s;
 }
 
 /// `d^2`.
@@ -32,25 +32,25 @@ pub struct HuberOf {
 
 impl OfDifference for Squared {
     #[inline(always)]
-    fn value<S: Simd>(self, _: S, d: f32x16<S>) -> f32x16<S> {
+    fn value<S: Simd>(self, _: S, d: S::f32s) -> S::f32s {
         d * d
     }
 
     #[inline(always)]
-    fn slope<S: Simd>(self, _: S, d: f32x16<S>) -> f32x16<S> {
+    fn slope<S: Simd>(self, _: S, d: S::f32s) -> S::f32s {
         d + d
     }
 }
 
 impl OfDifference for Absolute {
     #[inline(always)]
-    fn value<S: Simd>(self, _: S, d: f32x16<S>) -> f32x16<S> {
+    fn value<S: Simd>(self, _: S, d: S::f32s) -> S::f32s {
         d.abs()
     }
 
     #[inline(always)]
-    fn slope<S: Simd>(self, simd: S, d: f32x16<S>) -> f32x16<S> {
-        let (zero, one) = (f32x16::splat(simd, 0.0), f32x16::splat(simd, 1.0));
+    fn slope<S: Simd>(self, simd: S, d: S::f32s) -> S::f32s {
+        let (zero, one) = (S::f32s::splat(simd, 0.0), S::f32s::splat(simd, 1.0));
         let not_above = d.simd_lt(zero).select(-one, d);
         d.simd_gt(zero).select(one, not_above)
     }
@@ -58,15 +58,15 @@ impl OfDifference for Absolute {
 
 impl OfDifference for HuberOf {
     #[inline(always)]
-    fn value<S: Simd>(self, simd: S, d: f32x16<S>) -> f32x16<S> {
-        let (delta, size) = (f32x16::splat(simd, self.delta), d.abs());
+    fn value<S: Simd>(self, simd: S, d: S::f32s) -> S::f32s {
+        let (delta, size) = (S::f32s::splat(simd, self.delta), d.abs());
         let cut = size.simd_gt(delta).select(delta, size);
         cut * cut.mul_add_precise(-0.5, size)
     }
 
     #[inline(always)]
-    fn slope<S: Simd>(self, simd: S, d: f32x16<S>) -> f32x16<S> {
-        let delta = f32x16::splat(simd, self.delta);
+    fn slope<S: Simd>(self, simd: S, d: S::f32s) -> S::f32s {
+        let delta = S::f32s::splat(simd, self.delta);
         let cut = d.simd_gt(delta).select(delta, d);
         cut.simd_lt(-delta).select(-delta, cut)
     }
@@ -278,19 +278,19 @@ fn sum_of(len: usize, term: impl Fn(usize) -> f64) -> f64 {
 
 #[inline(always)]
 fn binary_at<S: Simd>(simd: S, logits: &[f32], targets: &[f32], losses: &mut [f32], probabilities: &mut [f32]) {
-    let read = logits.chunks(LANES).zip(targets.chunks(LANES));
-    let written = losses.chunks_mut(LANES).zip(probabilities.chunks_mut(LANES));
+    let read = logits.chunks(width::<S>()).zip(targets.chunks(width::<S>()));
+    let written = losses.chunks_mut(width::<S>()).zip(probabilities.chunks_mut(width::<S>()));
     for ((z, t), (loss, p)) in read.zip(written) {
         let found = binary(simd, load(simd, z), load(simd, t));
-        store(found.0, loss);
-        store(found.1, p);
+        store::<S>(found.0, loss);
+        store::<S>(found.1, p);
     }
 }
 
 /// The loss and the probability.
 #[inline(always)]
-fn binary<S: Simd>(simd: S, z: f32x16<S>, t: f32x16<S>) -> (f32x16<S>, f32x16<S>) {
-    let (zero, one) = (f32x16::splat(simd, 0.0), f32x16::splat(simd, 1.0));
+fn binary<S: Simd>(simd: S, z: S::f32s, t: S::f32s) -> (S::f32s, S::f32s) {
+    let (zero, one) = (S::f32s::splat(simd, 0.0), S::f32s::splat(simd, 1.0));
     let positive = z.simd_gt(zero);
     let e = exp(simd, -z.abs());
     let loss = (-z).mul_add_precise(t, positive.select(z, zero)) + ln_1p(simd, e);
@@ -303,10 +303,10 @@ fn binary<S: Simd>(simd: S, z: f32x16<S>, t: f32x16<S>) -> (f32x16<S>, f32x16<S>
 /// What rounding takes from `1 + e` is given back to first order: `ln(u + c) = ln(u) + c / u`, with `1 - e / 2` for `1 / u`,
 /// which is at most 0.09 off where `c`, at most `2^-24`, is not 0 beside `ln(u)`, and exact where `ln(u)` vanishes.
 #[inline(always)]
-fn ln_1p<S: Simd>(simd: S, e: f32x16<S>) -> f32x16<S> {
+fn ln_1p<S: Simd>(simd: S, e: S::f32s) -> S::f32s {
     let u = e + 1.0;
     let lost = e - (u - 1.0);
-    let per_u = e.mul_add_precise(-0.5, f32x16::splat(simd, 1.0));
+    let per_u = e.mul_add_precise(-0.5, S::f32s::splat(simd, 1.0));
     lost.mul_add_precise(per_u, ln(simd, u))
 }
 

@@ -1,83 +1,81 @@
-//! Elementary functions on sixteen lanes, and how one of them is applied to slices. The same operations in the same order
-//! on every SIMD level; NaN stays NaN. ULP below is the distance of neighbouring f32 at the exact result.
+//! Elementary functions on lanes, and how one of them is applied to slices. The same operations in the same order on
+//! every SIMD level, whatever its width; NaN stays NaN. ULP below is the distance of neighbouring f32 at the exact result.
 
-use fearless_simd::{Simd, f32x16, i32x16, prelude::*};
+use fearless_simd::{Simd, prelude::*};
 
-use crate::kernels::LANES;
-
-/// `y = f(z)` elementwise, sixteen at a time; the last few go through the same lanes, so that an element's bits do not
-/// depend on its place. `z`, read, and `y`, overwritten: any shape. `f` must be `#[inline(always)]`.
+/// Lanes of the level's own vectors: 16, 8 or 4.
 #[inline(always)]
-pub(crate) fn map<S: Simd>(simd: S, z: &[f32], y: &mut [f32], f: impl Fn(f32x16<S>) -> f32x16<S>) {
+pub(crate) const fn width<S: Simd>() -> usize {
+    size_of::<S::f32s>() / size_of::<f32>()
+}
+
+/// `y = f(z)` elementwise, a vector of the level's own width at a time; the last few go through the same lanes, so that an
+/// element's bits do not depend on its place. `z`, read, and `y`, overwritten: any shape. `f` must be `#[inline(always)]`.
+#[inline(always)]
+pub(crate) fn map<S: Simd>(simd: S, z: &[f32], y: &mut [f32], f: impl Fn(S::f32s) -> S::f32s) {
     debug_assert_eq!(z.len(), y.len());
-    for (z, y) in z.chunks(LANES).zip(y.chunks_mut(LANES)) {
-        store(f(load(simd, z)), y);
+    for (z, y) in z.chunks(width::<S>()).zip(y.chunks_mut(width::<S>())) {
+        store::<S>(f(load(simd, z)), y);
     }
 }
 
 /// `y = f(a, b)` elementwise, like [`map`]. `a`, `b`, read, and `y`, overwritten: any shape.
 #[inline(always)]
-pub(crate) fn map2<S: Simd>(
-    simd: S,
-    a: &[f32],
-    b: &[f32],
-    y: &mut [f32],
-    f: impl Fn(f32x16<S>, f32x16<S>) -> f32x16<S>,
-) {
+pub(crate) fn map2<S: Simd>(simd: S, a: &[f32], b: &[f32], y: &mut [f32], f: impl Fn(S::f32s, S::f32s) -> S::f32s) {
     debug_assert!(a.len() == y.len() && b.len() == y.len());
-    for ((a, b), y) in a.chunks(LANES).zip(b.chunks(LANES)).zip(y.chunks_mut(LANES)) {
-        store(f(load(simd, a), load(simd, b)), y);
+    let read = a.chunks(width::<S>()).zip(b.chunks(width::<S>()));
+    for ((a, b), y) in read.zip(y.chunks_mut(width::<S>())) {
+        store::<S>(f(load(simd, a), load(simd, b)), y);
     }
 }
 
-/// At most sixteen numbers, filled up with zeros.
+/// At most a vector's width of numbers, filled up with zeros.
 #[inline(always)]
-pub(crate) fn load<S: Simd>(simd: S, block: &[f32]) -> f32x16<S> {
-    match block.first_chunk() {
-        Some(block) => f32x16::load_array_ref(simd, block),
-        None => {
-            let mut lanes = [0.0; LANES];
-            lanes[..block.len()].copy_from_slice(block);
-            f32x16::load_array(simd, lanes)
-        }
+pub(crate) fn load<S: Simd>(simd: S, block: &[f32]) -> S::f32s {
+    if block.len() == width::<S>() {
+        return S::f32s::from_slice(simd, block);
     }
+    let mut lanes = S::f32s::splat(simd, 0.0);
+    lanes.as_mut_slice()[..block.len()].copy_from_slice(block);
+    lanes
 }
 
-/// The first of the lanes, as many as `block`, overwritten, has room for: at most sixteen.
+/// The first of the lanes, as many as `block`, overwritten, has room for.
 #[inline(always)]
-pub(crate) fn store<S: Simd>(lanes: f32x16<S>, block: &mut [f32]) {
-    match block.first_chunk_mut() {
-        Some(block) => lanes.store_array(block),
-        None => block.copy_from_slice(&lanes.as_array()[..block.len()]),
+pub(crate) fn store<S: Simd>(lanes: S::f32s, block: &mut [f32]) {
+    if block.len() == width::<S>() {
+        lanes.store_slice(block);
+    } else {
+        block.copy_from_slice(&lanes.as_slice()[..block.len()]);
     }
 }
 
 /// `e^x` within 1 ULP; infinity above 88.73, gradual underflow, 0 below -103.98.
 #[cfg_attr(not(test), allow(dead_code, reason = "no activation's exponent is positive; a loss's may be"))]
 #[inline(always)]
-pub(crate) fn exp<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
-    let (low, high) = (f32x16::splat(simd, -105.0), f32x16::splat(simd, 90.0));
+pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let (low, high) = (S::f32s::splat(simd, -105.0), S::f32s::splat(simd, 90.0));
     let x = x.simd_lt(low).select(low, x);
     let x = x.simd_gt(high).select(high, x);
     let (e_to_r, n) = exp_parts(simd, x);
     // 2^n may lie outside the normal numbers where the product does not: two factors, the second of which rounds.
     let half = n >> 1;
-    e_to_r * power_of_two(half) * power_of_two(n - half)
+    e_to_r * power_of_two::<S>(half) * power_of_two::<S>(n - half)
 }
 
 /// `e^x` for `x <= 0` within 1 ULP; 0 below -87, where the result would leave the normal numbers.
 #[inline(always)]
-pub(crate) fn exp_nonpositive<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
-    let zero = f32x16::splat(simd, 0.0);
-    let vanishes = x.simd_lt(f32x16::splat(simd, -87.0));
+pub(crate) fn exp_nonpositive<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let zero = S::f32s::splat(simd, 0.0);
+    let vanishes = x.simd_lt(S::f32s::splat(simd, -87.0));
     let (e_to_r, n) = exp_parts(simd, vanishes.select(zero, x));
-    vanishes.select(zero, e_to_r * power_of_two(n))
+    vanishes.select(zero, e_to_r * power_of_two::<S>(n))
 }
 
 /// `e^r` and `n`, where `x = n ln 2 + r` with `|r| <= ln(2)/2` (ln 2 in two parts, so that `r` loses no bits); `e^r` by the
 /// polynomial of Cephes' `expf` (Moshier).
 #[inline(always)]
-fn exp_parts<S: Simd>(simd: S, x: f32x16<S>) -> (f32x16<S>, i32x16<S>) {
+fn exp_parts<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::i32s) {
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     const COEFFICIENTS: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
@@ -90,14 +88,14 @@ fn exp_parts<S: Simd>(simd: S, x: f32x16<S>) -> (f32x16<S>, i32x16<S>) {
 
 /// `2^n` for `-126 <= n <= 127`, put together from its bits.
 #[inline(always)]
-fn power_of_two<S: Simd>(n: i32x16<S>) -> f32x16<S> {
+fn power_of_two<S: Simd>(n: S::i32s) -> S::f32s {
     ((n + 127) << 23).bitcast()
 }
 
 /// Horner's rule, the highest power's coefficient first.
 #[inline(always)]
-fn polynomial<S: Simd, const N: usize>(simd: S, x: f32x16<S>, coefficients: [f32; N]) -> f32x16<S> {
-    let mut p = f32x16::splat(simd, coefficients[0]);
+fn polynomial<S: Simd, const N: usize>(simd: S, x: S::f32s, coefficients: [f32; N]) -> S::f32s {
+    let mut p = S::f32s::splat(simd, coefficients[0]);
     for coefficient in &coefficients[1..] {
         p = p.mul_add_precise(x, *coefficient);
     }
@@ -108,7 +106,7 @@ fn polynomial<S: Simd, const N: usize>(simd: S, x: f32x16<S>, coefficients: [f32
 ///
 /// `s = m 2^e` with `m` in `[sqrt(1/2), sqrt(2))`; `ln(m)` by the polynomial of Cephes' `logf` (Moshier).
 #[inline(always)]
-pub(crate) fn ln<S: Simd>(simd: S, s: f32x16<S>) -> f32x16<S> {
+pub(crate) fn ln<S: Simd>(simd: S, s: S::f32s) -> S::f32s {
     const COEFFICIENTS: [f32; 9] = [
         7.037_683_6e-2,
         -1.151_461e-1,
@@ -122,10 +120,10 @@ pub(crate) fn ln<S: Simd>(simd: S, s: f32x16<S>) -> f32x16<S> {
     ];
     // Taking the bits of sqrt(1/2) from those of s leaves in the exponent field how many doublings part the two.
     const SQRT_HALF_BITS: i32 = 0x3f35_04f3;
-    let bits: i32x16<S> = s.bitcast();
+    let bits: S::i32s = s.bitcast();
     let e = (bits - SQRT_HALF_BITS) >> 23;
-    let m: f32x16<S> = (bits - (e << 23)).bitcast();
-    let e: f32x16<S> = f32x16::float_from(e);
+    let m: S::f32s = (bits - (e << 23)).bitcast();
+    let e: S::f32s = S::f32s::float_from(e);
     let t = m - 1.0;
     let p = polynomial(simd, t, COEFFICIENTS);
     let t2 = t * t;
@@ -141,11 +139,11 @@ pub(crate) fn ln<S: Simd>(simd: S, s: f32x16<S>) -> f32x16<S> {
 ///
 /// From `e^-|x|`, which cannot overflow: the larger of the two is `1 / (1 + e^-|x|)`, the smaller `e^-|x|` times it.
 #[inline(always)]
-pub(crate) fn sigmoid<S: Simd>(simd: S, x: f32x16<S>) -> (f32x16<S>, f32x16<S>) {
+pub(crate) fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
     let e = exp_nonpositive(simd, -x.abs());
-    let larger = f32x16::splat(simd, 1.0) / (e + 1.0);
+    let larger = S::f32s::splat(simd, 1.0) / (e + 1.0);
     let smaller = e * larger;
-    let negative = x.simd_lt(f32x16::splat(simd, 0.0));
+    let negative = x.simd_lt(S::f32s::splat(simd, 0.0));
     (negative.select(smaller, larger), negative.select(larger, smaller))
 }
 
@@ -153,14 +151,14 @@ pub(crate) fn sigmoid<S: Simd>(simd: S, x: f32x16<S>) -> (f32x16<S>, f32x16<S>) 
 ///
 /// Below 0.625 by the polynomial of Cephes' `tanhf` (Moshier), above by `1 - 2 e^-2|x| / (1 + e^-2|x|)`.
 #[inline(always)]
-pub(crate) fn tanh<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
+pub(crate) fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     const COEFFICIENTS: [f32; 5] = [-5.704_988_7e-3, 2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1];
     let a = x.abs();
     let e = exp_nonpositive(simd, a * -2.0);
     let large = -((e + e) / (e + 1.0)) + 1.0;
     let square = a * a;
     let small = (polynomial(simd, square, COEFFICIENTS) * square).mul_add_precise(a, a);
-    a.simd_lt(f32x16::splat(simd, 0.625)).select(small, large).copysign(x)
+    a.simd_lt(S::f32s::splat(simd, 0.625)).select(small, large).copysign(x)
 }
 
 /// Of the standard normal distribution: `P(Z <= z) = erfc(-z / sqrt(2)) / 2`, within 10 ULP also far below 0, and `|z|`
@@ -175,7 +173,7 @@ pub(crate) fn tanh<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
 /// The relative error is largest just below `z = 0`, at most 9.5 of 2^-24: the exponential 1.5; `v` 1.5, which counts 2.5
 /// times, as `p` is steep there; `p` 2.2 with its coefficients; two products 1 each. 5.8 ULP is the most that was found.
 #[inline(always)]
-pub(crate) fn normal<S: Simd>(simd: S, z: f32x16<S>) -> (f32x16<S>, f32x16<S>) {
+pub(crate) fn normal<S: Simd>(simd: S, z: S::f32s) -> (S::f32s, S::f32s) {
     const COEFFICIENTS: [f32; 10] = [
         -3.629_210_6e-5,
         2.104_941_8e-5,
@@ -194,17 +192,17 @@ pub(crate) fn normal<S: Simd>(simd: S, z: f32x16<S>) -> (f32x16<S>, f32x16<S>) {
     let lost = t.mul_add_precise(t, -square);
     let e = exp_nonpositive(simd, square * -0.5);
     let e = (lost * -0.5).mul_add_precise(e, e);
-    let v = f32x16::splat(simd, 1.0) / t.mul_add_precise(0.3125, 1.0);
+    let v = S::f32s::splat(simd, 1.0) / t.mul_add_precise(0.3125, 1.0);
     let p = polynomial(simd, v.mul_add_precise(2.0, -1.0), COEFFICIENTS);
     let tail = e * (p * v);
-    let cdf = z.simd_lt(f32x16::splat(simd, 0.0)).select(tail, -tail + 1.0);
+    let cdf = z.simd_lt(S::f32s::splat(simd, 0.0)).select(tail, -tail + 1.0);
     (cdf, e * (t * ONE_OVER_SQRT_2_PI))
 }
 
 /// `x`, or `bound` with its sign where it lies beyond; NaN stays.
 #[inline(always)]
-pub(crate) fn limit<S: Simd>(simd: S, x: f32x16<S>, bound: f32) -> f32x16<S> {
-    let bound = f32x16::splat(simd, bound);
+pub(crate) fn limit<S: Simd>(simd: S, x: S::f32s, bound: f32) -> S::f32s {
+    let bound = S::f32s::splat(simd, bound);
     x.abs().simd_gt(bound).select(bound.copysign(x), x)
 }
 

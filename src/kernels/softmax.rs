@@ -2,9 +2,11 @@
 //! over classes in their order and are never added across lanes, so a sample's bits are the same on every SIMD level, and
 //! in a batch of any size.
 
+use std::ops::Range;
+
 use fearless_simd::{Simd, f32x4, f32x8, f32x16, prelude::*, u32x16};
 
-use crate::kernels::math::{exp_nonpositive, ln};
+use crate::kernels::math::{exp_nonpositive, ln, map, width};
 use crate::kernels::{LANES, SimdLevel, dispatch};
 
 /// One class (or one result) of sixteen samples.
@@ -114,20 +116,26 @@ fn side_by_side<S: Simd>(simd: S, logits: &[f32], labels: &[u32], scratch: &mut 
         }
         samples_to_lanes(simd, logits, scratch);
 
-        let (max, prediction) = max_and_argmax(simd, scratch);
-        let mut sum = f32x16::splat(simd, 0.0);
-        for lanes in scratch.iter_mut() {
-            let exponential = exp_nonpositive(simd, f32x16::load_array_ref(simd, lanes) - max);
-            exponential.store_array(lanes);
-            sum += exponential;
+        let (mut losses, mut first_classes) = ([0.0; LANES], [0; LANES]);
+        for start in (0..LANES).step_by(width::<S>()) {
+            let lanes = start..start + width::<S>();
+            let (max, argmax) = max_and_argmax(simd, scratch, lanes.clone());
+            argmax.store_slice(&mut first_classes[lanes.clone()]);
+            let mut sum = S::f32s::splat(simd, 0.0);
+            for class in scratch.iter_mut() {
+                let exponential = exp_nonpositive(simd, S::f32s::from_slice(simd, &class[lanes.clone()]) - max);
+                exponential.store_slice(&mut class[lanes.clone()]);
+                sum += exponential;
+            }
+            let loss = max + ln(simd, sum) - S::f32s::from_slice(simd, &label_logit[lanes.clone()]);
+            loss.store_slice(&mut losses[lanes.clone()]);
+            for class in scratch.iter_mut() {
+                let p = S::f32s::from_slice(simd, &class[lanes.clone()]) / sum;
+                p.store_slice(&mut class[lanes.clone()]);
+            }
         }
-        let losses = max + ln(simd, sum) - f32x16::load_array_ref(simd, &label_logit);
-        for lanes in scratch.iter_mut() {
-            (f32x16::load_array_ref(simd, lanes) / sum).store_array(lanes);
-        }
-
-        cross_entropy.copy_from_slice(&losses.as_array()[..cross_entropy.len()]);
-        predictions.copy_from_slice(&prediction.as_array()[..predictions.len()]);
+        cross_entropy.copy_from_slice(&losses[..cross_entropy.len()]);
+        predictions.copy_from_slice(&first_classes[..predictions.len()]);
         lanes_to_samples(simd, scratch, probabilities);
     }
 }
@@ -213,7 +221,14 @@ fn one_by_one<S: Simd>(simd: S, logits: &[f32], labels: &[u32], classes: usize, 
         // As when one class is compared after the other: a first logit that is NaN stays, as nothing is larger than it.
         let best = if row[0].is_nan() { 0 } else { class };
         let max = row[best];
-        let exponentials = exp_nonpositive(simd, z - max);
+        let mut exponentials = f32x16::splat(simd, 0.0);
+        map(
+            simd,
+            (z - max).as_slice(),
+            exponentials.as_mut_slice(),
+            #[inline(always)]
+            |z| exp_nonpositive(simd, z),
+        );
         store_row(exponentials, p);
         let mut sum = 0.0;
         for exponential in &*p {
@@ -227,7 +242,15 @@ fn one_by_one<S: Simd>(simd: S, logits: &[f32], labels: &[u32], classes: usize, 
         sums = own.select(f32x16::splat(simd, sum), sums);
         label_logits = own.select(f32x16::splat(simd, row[*label as usize]), label_logits);
     }
-    let losses = maxima + ln(simd, sums) - label_logits;
+    let mut logarithms = f32x16::splat(simd, 0.0);
+    map(
+        simd,
+        sums.as_slice(),
+        logarithms.as_mut_slice(),
+        #[inline(always)]
+        |sum| ln(simd, sum),
+    );
+    let losses = maxima + logarithms - label_logits;
     for (cross_entropy, loss) in cross_entropy.iter_mut().zip(losses.as_array()) {
         *cross_entropy = *loss;
     }
@@ -248,16 +271,16 @@ fn store_row<S: Simd>(lanes: f32x16<S>, row: &mut [f32]) {
     last.store_slice(&mut row[last_start..]);
 }
 
-/// Largest value over classes and the first class that has it, per lane.
+/// Largest value over classes and the first class that has it, of some of the lanes.
 #[inline(always)]
-fn max_and_argmax<S: Simd>(simd: S, classes: &[Lanes]) -> (f32x16<S>, u32x16<S>) {
-    let mut max = f32x16::load_array_ref(simd, &classes[0]);
-    let mut argmax = u32x16::splat(simd, 0);
-    for (class, lanes) in classes.iter().enumerate().skip(1) {
-        let lanes = f32x16::load_array_ref(simd, lanes);
-        let larger = lanes.simd_gt(max);
-        max = larger.select(lanes, max);
-        argmax = larger.select(u32x16::splat(simd, class as u32), argmax);
+fn max_and_argmax<S: Simd>(simd: S, classes: &[Lanes], lanes: Range<usize>) -> (S::f32s, S::u32s) {
+    let mut max = S::f32s::from_slice(simd, &classes[0][lanes.clone()]);
+    let mut argmax = S::u32s::splat(simd, 0);
+    for (class, logits) in classes.iter().enumerate().skip(1) {
+        let logits = S::f32s::from_slice(simd, &logits[lanes.clone()]);
+        let larger = logits.simd_gt(max);
+        max = larger.select(logits, max);
+        argmax = larger.select(S::u32s::splat(simd, class as u32), argmax);
     }
     (max, argmax)
 }

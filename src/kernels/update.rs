@@ -7,11 +7,12 @@
 
 use std::ops::{Add, Div, Mul, Sub};
 
-use fearless_simd::{Simd, f32x16, prelude::*};
+use fearless_simd::{Simd, prelude::*};
 
+use crate::kernels::math::width;
 use crate::kernels::{LANES, SimdLevel, dispatch};
 
-/// Sixteen numbers, of as many elements.
+/// Some numbers, each of another element.
 pub trait Lanes:
     Copy
     + Add<Output = Self>
@@ -43,37 +44,73 @@ pub trait Lanes:
     fn flushed(self) -> Self;
 }
 
-impl<S: Simd> Lanes for f32x16<S> {
+/// A vector of a level's own width.
+#[derive(Clone, Copy)]
+struct Native<S: Simd>(S::f32s);
+
+macro_rules! operators {
+    ($($operator:ident $method:ident $symbol:tt ($($scalar:ty)?);)*) => {
+        $(
+            impl<S: Simd> $operator for Native<S> {
+                type Output = Self;
+
+                #[inline(always)]
+                fn $method(self, other: Self) -> Self {
+                    Native(self.0 $symbol other.0)
+                }
+            }
+            $(
+                impl<S: Simd> $operator<$scalar> for Native<S> {
+                    type Output = Self;
+
+                    #[inline(always)]
+                    fn $method(self, other: $scalar) -> Self {
+                        Native(self.0 $symbol other)
+                    }
+                }
+            )?
+        )*
+    };
+}
+
+operators! {
+    Add add + (f32);
+    Sub sub - ();
+    Mul mul * (f32);
+    Div div / ();
+}
+
+impl<S: Simd> Lanes for Native<S> {
     #[inline(always)]
     fn fma(self, factor: Self, addend: Self) -> Self {
-        self.mul_add_precise(factor, addend)
+        Native(self.0.mul_add_precise(factor.0, addend.0))
     }
 
     #[inline(always)]
     fn fma_by(self, factor: f32, addend: Self) -> Self {
-        self.mul_add_precise(factor, addend)
+        Native(self.0.mul_add_precise(factor, addend.0))
     }
 
     #[inline(always)]
     fn sqrt(self) -> Self {
-        SimdFloat::sqrt(self)
+        Native(self.0.sqrt())
     }
 
     #[inline(always)]
     fn larger(self, other: Self) -> Self {
-        self.simd_ge(other).select(self, other)
+        Native(self.0.simd_ge(other.0).select(self.0, other.0))
     }
 
     #[inline(always)]
     fn at_least_zero(self) -> Self {
-        let zero = f32x16::splat(self.token(), 0.0);
-        self.simd_lt(zero).select(zero, self)
+        let zero = S::f32s::splat(self.0.token(), 0.0);
+        Native(self.0.simd_lt(zero).select(zero, self.0))
     }
 
     #[inline(always)]
     fn flushed(self) -> Self {
-        let zero = f32x16::splat(self.token(), 0.0);
-        self.abs().simd_lt(f32::MIN_POSITIVE).select(zero, self)
+        let zero = S::f32s::splat(self.0.token(), 0.0);
+        Native(self.0.abs().simd_lt(f32::MIN_POSITIVE).select(zero, self.0))
     }
 }
 
@@ -142,24 +179,30 @@ fn update_blocks_at<S: Simd, const SLOTS: usize>(
     slots: [&mut [[f32; LANES]]; SLOTS],
 ) {
     // Cut to one length, so that no index is checked in the loop.
-    let count = params.len();
-    let grads = &grads[..count];
+    let count = params.len() * LANES;
+    let (params, grads) = (params.as_flattened_mut(), &grads.as_flattened()[..count]);
     let mut slots = slots.map(
         #[inline(always)]
-        |slot| &mut slot[..count],
+        |slot| &mut slot.as_flattened_mut()[..count],
     );
-    for block in 0..count {
+    for start in (0..count).step_by(width::<S>()) {
+        let lanes = start..start + width::<S>();
         let old = std::array::from_fn(
             #[inline(always)]
-            |slot| f32x16::load_array_ref(simd, &slots[slot][block]),
+            |slot| load(simd, &slots[slot][lanes.clone()]),
         );
-        let parameter = f32x16::load_array_ref(simd, &params[block]);
-        let (parameter, new) = rule.apply(parameter, f32x16::load_array_ref(simd, &grads[block]), old);
-        parameter.flushed().store_array(&mut params[block]);
+        let (parameter, gradient) = (load(simd, &params[lanes.clone()]), load(simd, &grads[lanes.clone()]));
+        let (parameter, new) = rule.apply(parameter, gradient, old);
+        parameter.flushed().0.store_slice(&mut params[lanes.clone()]);
         for (slot, new) in slots.iter_mut().zip(new) {
-            new.flushed().store_array(&mut slot[block]);
+            new.flushed().0.store_slice(&mut slot[lanes.clone()]);
         }
     }
+}
+
+#[inline(always)]
+fn load<S: Simd>(simd: S, values: &[f32]) -> Native<S> {
+    Native(S::f32s::from_slice(simd, values))
 }
 
 #[cfg(test)]

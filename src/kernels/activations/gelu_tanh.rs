@@ -3,7 +3,7 @@
 use std::f32::consts::FRAC_2_SQRT_PI;
 use std::sync::Arc;
 
-use fearless_simd::{Simd, f32x16, prelude::*};
+use fearless_simd::{Simd, prelude::*};
 
 use super::{Activation, ErrorBound, ReluGrad, without_parameter};
 use crate::kernels::{SimdLevel, dispatch, math};
@@ -70,19 +70,19 @@ fn w(z: f64) -> f64 {
 
 /// At 11, w is 112 and its sigmoid 1, or 0, already; the powers of a large z would be infinite.
 #[inline(always)]
-fn limited<S: Simd>(simd: S, z: f32x16<S>) -> f32x16<S> {
+fn limited<S: Simd>(simd: S, z: S::f32s) -> S::f32s {
     math::limit(simd, z, 11.0)
 }
 
 /// `A + b z^2`.
 #[inline(always)]
-fn slope<S: Simd>(simd: S, z: f32x16<S>, b: f32) -> f32x16<S> {
+fn slope<S: Simd>(simd: S, z: S::f32s, b: f32) -> S::f32s {
     let z = limited(simd, z);
-    (z * z).mul_add_precise(b, f32x16::splat(simd, A))
+    (z * z).mul_add_precise(b, S::f32s::splat(simd, A))
 }
 
 #[inline(always)]
-fn derivative<S: Simd>(simd: S, z: f32x16<S>) -> f32x16<S> {
+fn derivative<S: Simd>(simd: S, z: S::f32s) -> S::f32s {
     let near = limited(simd, z);
     let (s, opposite) = math::sigmoid(simd, near * slope(simd, z, B));
     (near * slope(simd, z, 3.0 * B) * opposite).mul_add_precise(s, s)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fearless_simd::{f32x16, prelude::*};
+use fearless_simd::prelude::*;
 
 use super::{Activation, ErrorBound, ReluGrad};
 use crate::kernels::{SimdLevel, dispatch, math};
@@ -37,7 +37,7 @@ impl Activation for LeakyRelu {
     fn backward(&self, level: SimdLevel, z: &[f32], _: &[f32], dy: &[f32], dz: &mut [f32]) {
         // By hand, as a compiler makes branches of it.
         dispatch!(level, simd => math::map2(simd, z, dy, dz, #[inline(always)] |z, dy| {
-            z.simd_gt(f32x16::splat(simd, 0.0)).select(dy, dy * self.slope)
+            z.simd_gt(0.0).select(dy, dy * self.slope)
         }));
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use fearless_simd::{Simd, f32x16, prelude::*};
+use fearless_simd::{Simd, prelude::*};
 
 use super::{Activation, ErrorBound, ReluGrad, without_parameter};
 use crate::kernels::{SimdLevel, dispatch, math};
@@ -52,7 +52,7 @@ impl Activation for Silu {
 }
 
 #[inline(always)]
-fn derivative<S: Simd>(simd: S, z: f32x16<S>) -> f32x16<S> {
+fn derivative<S: Simd>(simd: S, z: S::f32s) -> S::f32s {
     let (s, opposite) = math::sigmoid(simd, z);
     // At 90, s(-z) is 0 already; an infinite z would make a NaN of it.
     (math::limit(simd, z, 90.0) * opposite).mul_add_precise(s, s)

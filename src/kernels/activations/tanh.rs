@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fearless_simd::{f32x16, prelude::*};
+use fearless_simd::prelude::*;
 
 use super::{Activation, ErrorBound, ReluGrad, without_parameter};
 use crate::kernels::{SimdLevel, dispatch, math};
@@ -26,7 +26,7 @@ impl Activation for Tanh {
 
     fn backward(&self, level: SimdLevel, _: &[f32], y: &[f32], dy: &[f32], dz: &mut [f32]) {
         dispatch!(level, simd => math::map2(simd, y, dy, dz, #[inline(always)] |y, dy| {
-            dy * (-y).mul_add_precise(y, f32x16::splat(simd, 1.0))
+            dy * (-y).mul_add_precise(y, 1.0)
         }));
     }
 
