@@ -1,21 +1,9 @@
-//! The one list of optimizers: from a name and typed-in settings to what trains. A new optimizer is one line here, and is
-//! tested by what stands below.
+//! From a name and typed-in settings to what trains. What stands in the list, [`OPTIMIZERS`], is tested by what stands below.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::optim::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
-
-/// Every optimizer's name and how it is made of the settings it has.
-const OPTIMIZERS: [(&str, Make); 5] = [
-    ("sgd", |lr, settings| Box::new(Sgd::from_settings(lr, settings))),
-    ("adam", |lr, settings| Box::new(Adam::from_settings(lr, settings))),
-    ("adamw", |lr, settings| Box::new(AdamW::from_settings(lr, settings))),
-    ("rmsprop", |lr, settings| Box::new(RmsProp::from_settings(lr, settings))),
-    ("adagrad", |lr, settings| Box::new(Adagrad::from_settings(lr, settings))),
-];
-
-type Make = fn(f32, &Settings) -> Box<dyn Optimizer>;
+use crate::optim::{OPTIMIZERS, Optimizer};
 
 /// Every setting of every optimizer, but for the learning rate that all have. `None` stands for the optimizer's default.
 /// What a setting means is told where the optimizers set it, under the same name.

@@ -36,6 +36,18 @@ pub use schedule::Schedule;
 pub use sgd::Sgd;
 pub use state::OptimizerState;
 
+type Make = fn(f32, &Settings) -> Box<dyn Optimizer>;
+
+/// Every optimizer's name and how it is made of the settings it has: the one list. A new optimizer is a file and its lines
+/// here.
+const OPTIMIZERS: &[(&str, Make)] = &[
+    ("sgd", |lr, settings| Box::new(Sgd::from_settings(lr, settings))),
+    ("adam", |lr, settings| Box::new(Adam::from_settings(lr, settings))),
+    ("adamw", |lr, settings| Box::new(AdamW::from_settings(lr, settings))),
+    ("rmsprop", |lr, settings| Box::new(RmsProp::from_settings(lr, settings))),
+    ("adagrad", |lr, settings| Box::new(Adagrad::from_settings(lr, settings))),
+];
+
 /// A rule that moves parameters against their gradients. It holds settings; what it learns from step to step lies in
 /// buffers that the caller keeps, see [`OptimizerState`].
 pub trait Optimizer: fmt::Debug + Send + Sync {

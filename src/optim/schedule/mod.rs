@@ -27,6 +27,54 @@ pub use spec::{examples, parse, usages};
 pub use step::Step;
 pub use warmup::{Length, Warmup};
 
+type Make = fn(&mut spec::Arguments<'_>) -> Option<Box<dyn Schedule>>;
+
+/// How a schedule is written, one as an example, and how it is made of what stands after its name (`None`: an argument
+/// cannot be read): the one list. A new schedule is a file and its lines here.
+const SCHEDULES: &[(&str, &str, Make)] = &[
+    ("constant", "constant", |arguments| arguments.none_left().then(|| Box::new(Constant) as _)),
+    ("step:EPOCHS:GAMMA", "step:1:0.5", |arguments| {
+        let (epochs, gamma) = (arguments.next()?, arguments.next()?);
+        arguments.none_left().then(|| Box::new(Step { epochs, gamma }) as _)
+    }),
+    ("multi-step:EPOCH+EPOCH+...:GAMMA", "multi-step:1+2:0.3", |arguments| {
+        let milestones = arguments.text()?.split('+').map(|epoch| epoch.parse().ok()).collect::<Option<_>>()?;
+        let gamma = arguments.next()?;
+        arguments.none_left().then(|| Box::new(MultiStep { milestones, gamma }) as _)
+    }),
+    ("exp:GAMMA", "exp:0.9", |arguments| {
+        let gamma = arguments.next()?;
+        arguments.none_left().then(|| Box::new(Exponential { gamma }) as _)
+    }),
+    ("cosine[:MIN]", "cosine", |arguments| {
+        let min = arguments.next_or(0.0)?;
+        arguments.none_left().then(|| Box::new(Cosine { min }) as _)
+    }),
+    ("cosine-step[:MIN]", "cosine-step", |arguments| {
+        let min = arguments.next_or(0.0)?;
+        arguments.none_left().then(|| Box::new(CosineStep { min }) as _)
+    }),
+    ("one-cycle[:RISE[:DIVISOR[:FINAL_DIVISOR]]]", "one-cycle", |arguments| {
+        let default = OneCycle::default();
+        let rise = arguments.next_or(default.rise)?;
+        let divisor = arguments.next_or(default.divisor)?;
+        let final_divisor = arguments.next_or(default.final_divisor)?;
+        arguments.none_left().then(|| Box::new(OneCycle { rise, divisor, final_divisor }) as _)
+    }),
+    ("plateau:PATIENCE:FACTOR", "plateau:0:0.25", |arguments| {
+        let (patience, factor) = (arguments.next()?, arguments.next()?);
+        arguments.none_left().then(|| Box::new(Plateau { patience, factor }) as _)
+    }),
+    ("warmup:STEPS:SCHEDULE", "warmup:7:exp:0.8", |arguments| {
+        let length = Length::Steps(arguments.next()?);
+        Some(Box::new(Warmup { length, inner: arguments.schedule()? }))
+    }),
+    ("warmup-epochs:EPOCHS:SCHEDULE", "warmup-epochs:1:cosine", |arguments| {
+        let length = Length::Epochs(arguments.next()?);
+        Some(Box::new(Warmup { length, inner: arguments.schedule()? }))
+    }),
+];
+
 /// Where training stands when a learning rate is asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Position<'a> {

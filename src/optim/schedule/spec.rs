@@ -1,59 +1,10 @@
-//! The one list of schedules: how each is written, and what it is made of.
+//! How schedules are written and read back.
 
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
 use crate::optim::domain;
-use crate::optim::schedule::{
-    Constant, Cosine, CosineStep, Exponential, Length, MultiStep, OneCycle, Plateau, Schedule, Step, Warmup,
-};
-
-/// How a schedule is written, one as an example, and how it is made of what stands after its name. `None`: an argument cannot be read.
-const SCHEDULES: [(&str, &str, Make); 10] = [
-    ("constant", "constant", |arguments| arguments.none_left().then(|| Box::new(Constant) as _)),
-    ("step:EPOCHS:GAMMA", "step:1:0.5", |arguments| {
-        let (epochs, gamma) = (arguments.next()?, arguments.next()?);
-        arguments.none_left().then(|| Box::new(Step { epochs, gamma }) as _)
-    }),
-    ("multi-step:EPOCH+EPOCH+...:GAMMA", "multi-step:1+2:0.3", |arguments| {
-        let milestones = arguments.text()?.split('+').map(|epoch| epoch.parse().ok()).collect::<Option<_>>()?;
-        let gamma = arguments.next()?;
-        arguments.none_left().then(|| Box::new(MultiStep { milestones, gamma }) as _)
-    }),
-    ("exp:GAMMA", "exp:0.9", |arguments| {
-        let gamma = arguments.next()?;
-        arguments.none_left().then(|| Box::new(Exponential { gamma }) as _)
-    }),
-    ("cosine[:MIN]", "cosine", |arguments| {
-        let min = arguments.next_or(0.0)?;
-        arguments.none_left().then(|| Box::new(Cosine { min }) as _)
-    }),
-    ("cosine-step[:MIN]", "cosine-step", |arguments| {
-        let min = arguments.next_or(0.0)?;
-        arguments.none_left().then(|| Box::new(CosineStep { min }) as _)
-    }),
-    ("one-cycle[:RISE[:DIVISOR[:FINAL_DIVISOR]]]", "one-cycle", |arguments| {
-        let default = OneCycle::default();
-        let rise = arguments.next_or(default.rise)?;
-        let divisor = arguments.next_or(default.divisor)?;
-        let final_divisor = arguments.next_or(default.final_divisor)?;
-        arguments.none_left().then(|| Box::new(OneCycle { rise, divisor, final_divisor }) as _)
-    }),
-    ("plateau:PATIENCE:FACTOR", "plateau:0:0.25", |arguments| {
-        let (patience, factor) = (arguments.next()?, arguments.next()?);
-        arguments.none_left().then(|| Box::new(Plateau { patience, factor }) as _)
-    }),
-    ("warmup:STEPS:SCHEDULE", "warmup:7:exp:0.8", |arguments| {
-        let length = Length::Steps(arguments.next()?);
-        Some(Box::new(Warmup { length, inner: arguments.schedule()? }))
-    }),
-    ("warmup-epochs:EPOCHS:SCHEDULE", "warmup-epochs:1:cosine", |arguments| {
-        let length = Length::Epochs(arguments.next()?);
-        Some(Box::new(Warmup { length, inner: arguments.schedule()? }))
-    }),
-];
-
-type Make = fn(&mut Arguments<'_>) -> Option<Box<dyn Schedule>>;
+use crate::optim::schedule::{SCHEDULES, Schedule};
 
 /// How each schedule is written, for help and errors.
 pub fn usages() -> impl Iterator<Item = &'static str> {
@@ -89,14 +40,14 @@ fn read(spec: &str) -> std::result::Result<Box<dyn Schedule>, String> {
 }
 
 /// What stands between colons, one after the other.
-struct Arguments<'a> {
+pub(super) struct Arguments<'a> {
     rest: Option<&'a str>,
     /// What was expected of the schedule within this one.
     fault: Option<String>,
 }
 
 impl<'a> Arguments<'a> {
-    fn text(&mut self) -> Option<&'a str> {
+    pub(super) fn text(&mut self) -> Option<&'a str> {
         let (first, rest) = match self.rest?.split_once(':') {
             Some((first, rest)) => (first, Some(rest)),
             None => (self.rest?, None),
@@ -105,21 +56,21 @@ impl<'a> Arguments<'a> {
         Some(first)
     }
 
-    fn next<T: FromStr>(&mut self) -> Option<T> {
+    pub(super) fn next<T: FromStr>(&mut self) -> Option<T> {
         self.text()?.parse().ok()
     }
 
     /// `default` if there is no further argument.
-    fn next_or<T: FromStr>(&mut self, default: T) -> Option<T> {
+    pub(super) fn next_or<T: FromStr>(&mut self, default: T) -> Option<T> {
         if self.none_left() { Some(default) } else { self.next() }
     }
 
-    fn none_left(&self) -> bool {
+    pub(super) fn none_left(&self) -> bool {
         self.rest.is_none()
     }
 
     /// All that is left.
-    fn schedule(&mut self) -> Option<Box<dyn Schedule>> {
+    pub(super) fn schedule(&mut self) -> Option<Box<dyn Schedule>> {
         read(self.rest.take()?).map_err(|expected| self.fault = Some(expected)).ok()
     }
 }
