@@ -4,72 +4,16 @@
 
 use fearless_simd::{Simd, prelude::*};
 
-use crate::kernels::math::{exp_nonpositive as exp, ln, load, map2, store, width};
+use crate::kernels::lanes::{Lanes, Native};
+use crate::kernels::math::{exp_nonpositive as exp, ln_1p, load, map2, store, width};
 use crate::kernels::{LANES, SimdLevel, dispatch};
 
 /// A loss of one output that depends on `d = output - target` alone. NaN gives NaN.
 pub trait OfDifference: Copy {
-    /// The loss.
-    fn value<S: Simd>(self, simd: S, d: S::f32s) -> S::f32s;
-    /// Its derivative by `d`.
-    fn slope<S: Simd>(self, simd: S, d: S::f32s) -> S::f32s;
-}
-
-/// `d^2`.
-#[derive(Debug, Clone, Copy)]
-pub struct Squared;
-
-/// `|d|`; its slope at 0 is 0, as in PyTorch.
-#[derive(Debug, Clone, Copy)]
-pub struct Absolute;
-
-/// `d^2 / 2` where `|d| <= delta`, else `delta (|d| - delta / 2)`.
-#[derive(Debug, Clone, Copy)]
-pub struct HuberOf {
-    /// Where the parabola becomes a line; above 0.
-    pub delta: f32,
-}
-
-impl OfDifference for Squared {
-    #[inline(always)]
-    fn value<S: Simd>(self, _: S, d: S::f32s) -> S::f32s {
-        d * d
-    }
-
-    #[inline(always)]
-    fn slope<S: Simd>(self, _: S, d: S::f32s) -> S::f32s {
-        d + d
-    }
-}
-
-impl OfDifference for Absolute {
-    #[inline(always)]
-    fn value<S: Simd>(self, _: S, d: S::f32s) -> S::f32s {
-        d.abs()
-    }
-
-    #[inline(always)]
-    fn slope<S: Simd>(self, simd: S, d: S::f32s) -> S::f32s {
-        let (zero, one) = (S::f32s::splat(simd, 0.0), S::f32s::splat(simd, 1.0));
-        let not_above = d.simd_lt(zero).select(-one, d);
-        d.simd_gt(zero).select(one, not_above)
-    }
-}
-
-impl OfDifference for HuberOf {
-    #[inline(always)]
-    fn value<S: Simd>(self, simd: S, d: S::f32s) -> S::f32s {
-        let (delta, size) = (S::f32s::splat(simd, self.delta), d.abs());
-        let cut = size.simd_gt(delta).select(delta, size);
-        cut * cut.mul_add_precise(-0.5, size)
-    }
-
-    #[inline(always)]
-    fn slope<S: Simd>(self, simd: S, d: S::f32s) -> S::f32s {
-        let delta = S::f32s::splat(simd, self.delta);
-        let cut = d.simd_gt(delta).select(delta, d);
-        cut.simd_lt(-delta).select(-delta, cut)
-    }
+    /// The loss. To be written `#[inline(always)]`.
+    fn value<V: Lanes>(self, d: V) -> V;
+    /// Its derivative with respect to `d`; at a kink, PyTorch's choice. To be written `#[inline(always)]`.
+    fn slope<V: Lanes>(self, d: V) -> V;
 }
 
 /// `losses = value(output - target)`, elementwise. All `[m, outputs]`; `losses` is overwritten.
@@ -81,7 +25,7 @@ pub fn difference_forward(
     losses: &mut [f32],
 ) {
     dispatch!(level, simd => map2(simd, output, targets, losses,
-        #[inline(always)] |output, target| loss.value(simd, output - target)));
+        #[inline(always)] |output, target| loss.value(native(simd, output - target)).0));
 }
 
 /// `grad = factor * slope(output - target)`, elementwise. All `[m, outputs]`; `grad` is overwritten.
@@ -94,7 +38,12 @@ pub fn difference_backward(
     grad: &mut [f32],
 ) {
     dispatch!(level, simd => map2(simd, output, targets, grad,
-        #[inline(always)] |output, target| loss.slope(simd, output - target) * factor));
+        #[inline(always)] |output, target| loss.slope(native(simd, output - target)).0 * factor));
+}
+
+#[inline(always)]
+fn native<S: Simd>(_: S, d: S::f32s) -> Native<S> {
+    Native(d)
 }
 
 /// `losses = max(z, 0) - z t + ln(1 + exp(-|z|))` and `probabilities = 1 / (1 + exp(-z))`, elementwise: the binary cross
@@ -298,18 +247,6 @@ fn binary<S: Simd>(simd: S, z: S::f32s, t: S::f32s) -> (S::f32s, S::f32s) {
     (loss, p)
 }
 
-/// `ln(1 + e)` for `e` in `[0, 1]`, to about 3 units in the last place.
-///
-/// What rounding takes from `1 + e` is given back to first order: `ln(u + c) = ln(u) + c / u`, with `1 - e / 2` for `1 / u`,
-/// which is at most 0.09 off where `c`, at most `2^-24`, is not 0 beside `ln(u)`, and exact where `ln(u)` vanishes.
-#[inline(always)]
-fn ln_1p<S: Simd>(simd: S, e: S::f32s) -> S::f32s {
-    let u = e + 1.0;
-    let lost = e - (u - 1.0);
-    let per_u = e.mul_add_precise(-0.5, S::f32s::splat(simd, 1.0));
-    lost.mul_add_precise(per_u, ln(simd, u))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -345,8 +282,24 @@ mod tests {
         }
     }
 
+    /// A use of what losses are made of; no loss.
+    #[derive(Debug, Clone, Copy)]
+    struct Cut;
+
+    impl OfDifference for Cut {
+        #[inline(always)]
+        fn value<V: Lanes>(self, d: V) -> V {
+            d.abs().limited(0.5) * d.abs()
+        }
+
+        #[inline(always)]
+        fn slope<V: Lanes>(self, d: V) -> V {
+            d.sign() * d.limited(0.5)
+        }
+    }
+
     #[test]
-    fn a_slope_is_what_a_loss_rises_by() {
+    fn formulas_of_a_difference_are_applied_to_every_element() {
         fn check(loss: impl OfDifference + std::fmt::Debug, value: impl Fn(f64) -> f64, slope: impl Fn(f64) -> f64) {
             for len in [0, 1, 15, 16, 17, 100] {
                 let (output, targets) = (random(len, 1), random(len, 2));
@@ -364,10 +317,7 @@ mod tests {
                 }
             }
         }
-        check(Squared, |d| d * d, |d| 2.0 * d);
-        check(Absolute, f64::abs, f64::signum);
-        let huber = |d: f64| if d.abs() <= 0.5 { d * d / 2.0 } else { 0.5 * (d.abs() - 0.25) };
-        check(HuberOf { delta: 0.5 }, huber, |d| d.clamp(-0.5, 0.5));
+        check(Cut, |d| d.abs().min(0.5) * d.abs(), |d| d.signum() * d.clamp(-0.5, 0.5));
     }
 
     #[test]

@@ -134,6 +134,18 @@ pub(crate) fn ln<S: Simd>(simd: S, s: S::f32s) -> S::f32s {
     s.mul_add_precise(0.0, ln)
 }
 
+/// `ln(1 + e)` for `e` in `[0, 1]`, to about 3 units in the last place.
+///
+/// What rounding takes from `1 + e` is given back to first order: `ln(u + c) = ln(u) + c / u`, with `1 - e / 2` for `1 / u`,
+/// which is at most 0.09 off where `c`, at most `2^-24`, is not 0 beside `ln(u)`, and exact where `ln(u)` vanishes.
+#[inline(always)]
+pub(crate) fn ln_1p<S: Simd>(simd: S, e: S::f32s) -> S::f32s {
+    let u = e + 1.0;
+    let lost = e - (u - 1.0);
+    let per_u = e.mul_add_precise(-0.5, S::f32s::splat(simd, 1.0));
+    lost.mul_add_precise(per_u, ln(simd, u))
+}
+
 /// `1 / (1 + e^-x)` and `1 / (1 + e^x)`, which add up to 1, each within 3 ULP; 0 where `|x| > 87` and the exact result is
 /// below 1.7e-38.
 ///

@@ -7,6 +7,7 @@ mod choice;
 pub mod dropout;
 pub(crate) mod erf;
 pub mod gemm;
+pub mod lanes;
 mod level;
 pub mod losses;
 pub(crate) mod math;

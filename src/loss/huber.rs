@@ -3,7 +3,8 @@
 use crate::data::Targets;
 use crate::error::{Error, Result};
 use crate::kernels::SimdLevel;
-use crate::kernels::losses::HuberOf;
+use crate::kernels::lanes::Lanes;
+use crate::kernels::losses::OfDifference;
 use crate::loss::{Loss, LossBuffers, LossSums, difference, setting};
 
 /// With `d = z - t`: `d^2 / 2` where `|d| <= delta`, else `delta (|d| - delta / 2)`; the mean over a sample's outputs, then
@@ -30,10 +31,6 @@ impl Huber {
     fn check(&self) -> Result<()> {
         let valid = self.delta.is_finite() && self.delta > 0.0;
         if valid { Ok(()) } else { Err(refuse(&self.delta.to_string())) }
-    }
-
-    fn kernel(&self) -> HuberOf {
-        HuberOf { delta: self.delta }
     }
 }
 
@@ -67,7 +64,7 @@ impl Loss for Huber {
         weights: Option<&[f32]>,
         buffers: &mut LossBuffers,
     ) -> LossSums {
-        difference::forward(level, self.kernel(), outputs, (output, targets, weights), buffers)
+        difference::forward(level, *self, outputs, (output, targets, weights), buffers)
     }
 
     fn backward(
@@ -80,13 +77,27 @@ impl Loss for Huber {
         buffers: &LossBuffers,
         grad: &mut [f32],
     ) {
-        difference::backward(level, self.kernel(), outputs, (output, targets, weights), buffers, grad);
+        difference::backward(level, *self, outputs, (output, targets, weights), buffers, grad);
     }
 
     fn oracle(&self, output: &[f64], target: Targets<'_>) -> (f64, f64) {
         let delta = f64::from(self.delta);
         let loss = |d: f64| if d.abs() <= delta { d * d / 2.0 } else { delta * (d.abs() - delta / 2.0) };
         difference::oracle(output, target, loss)
+    }
+}
+
+impl OfDifference for Huber {
+    #[inline(always)]
+    fn value<V: Lanes>(self, d: V) -> V {
+        let size = d.abs();
+        let cut = size.limited(self.delta);
+        cut * cut.fma_by(-0.5, size)
+    }
+
+    #[inline(always)]
+    fn slope<V: Lanes>(self, d: V) -> V {
+        d.limited(self.delta)
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::data::Targets;
 use crate::error::Result;
 use crate::kernels::SimdLevel;
-use crate::kernels::losses;
+use crate::kernels::lanes::Lanes;
+use crate::kernels::losses::OfDifference;
 use crate::loss::{Loss, LossBuffers, LossSums, difference};
 
 /// `(z - t)^2`, the mean over a sample's outputs, then over samples: PyTorch's `MSELoss`.
@@ -28,7 +29,7 @@ impl Loss for SquaredError {
         weights: Option<&[f32]>,
         buffers: &mut LossBuffers,
     ) -> LossSums {
-        difference::forward(level, losses::Squared, outputs, (output, targets, weights), buffers)
+        difference::forward(level, *self, outputs, (output, targets, weights), buffers)
     }
 
     fn backward(
@@ -41,10 +42,22 @@ impl Loss for SquaredError {
         buffers: &LossBuffers,
         grad: &mut [f32],
     ) {
-        difference::backward(level, losses::Squared, outputs, (output, targets, weights), buffers, grad);
+        difference::backward(level, *self, outputs, (output, targets, weights), buffers, grad);
     }
 
     fn oracle(&self, output: &[f64], target: Targets<'_>) -> (f64, f64) {
         difference::oracle(output, target, |d| d * d)
+    }
+}
+
+impl OfDifference for SquaredError {
+    #[inline(always)]
+    fn value<V: Lanes>(self, d: V) -> V {
+        d * d
+    }
+
+    #[inline(always)]
+    fn slope<V: Lanes>(self, d: V) -> V {
+        d + d
     }
 }

@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::error::Result;
 use crate::kernels::SimdLevel;
-use crate::kernels::update::{Lanes, Rule, update};
+use crate::kernels::lanes::Lanes;
+use crate::kernels::update::{Rule, update};
 use crate::optim::{Optimizer, Settings, domain, setters};
 
 /// In step `t`:

@@ -5,7 +5,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::error::Result;
-use crate::kernels::update::{Lanes, Rule, update};
+use crate::kernels::lanes::Lanes;
+use crate::kernels::update::{Rule, update};
 use crate::kernels::{SimdLevel, pointwise};
 use crate::optim::{Optimizer, Settings, domain, setters};
 
