@@ -22,6 +22,7 @@ mod criterion;
 mod cross_entropy;
 mod difference;
 mod huber;
+mod smooth_l1;
 mod squared_error;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub use binary_cross_entropy::BinaryCrossEntropy;
 pub use criterion::Criterion;
 pub use cross_entropy::{CrossEntropy, balanced_class_weights};
 pub use huber::Huber;
+pub use smooth_l1::SmoothL1;
 pub use squared_error::SquaredError;
 
 use crate::data::{TargetColumns, Targets};
@@ -211,12 +213,13 @@ const ALL_ALIKE: Option<fn(usize) -> f32> = None;
 type Make = fn(Option<&str>) -> Result<Box<dyn Loss>>;
 
 /// Every loss that a recipe can name: how it is written, an argument that may be left out in brackets, and how it is made.
-pub const LOSSES: [(&str, Make); 5] = [
+pub const LOSSES: &[(&str, Make)] = &[
     ("cross-entropy", |none| plain("cross-entropy", none, CrossEntropy::new())),
     ("binary-cross-entropy", |none| plain("binary-cross-entropy", none, BinaryCrossEntropy)),
     ("squared-error", |none| plain("squared-error", none, SquaredError)),
     ("absolute-error", |none| plain("absolute-error", none, AbsoluteError)),
     ("huber[:DELTA]", |delta| Ok(Box::new(Huber::parse(delta)?))),
+    ("smooth-l1[:BETA]", |beta| Ok(Box::new(SmoothL1::parse(beta)?))),
 ];
 
 /// The loss that a recipe names.

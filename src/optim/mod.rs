@@ -6,6 +6,7 @@
 
 mod adagrad;
 mod adam;
+mod adamax;
 mod adamw;
 pub mod clip;
 mod domain;
@@ -28,6 +29,7 @@ use crate::nn::{Context, Sequential};
 
 pub use adagrad::Adagrad;
 pub use adam::Adam;
+pub use adamax::Adamax;
 pub use adamw::AdamW;
 pub use clip::Clip;
 pub use list::{Settings, build, names};
@@ -44,6 +46,7 @@ const OPTIMIZERS: &[(&str, Make)] = &[
     ("sgd", |lr, settings| Box::new(Sgd::from_settings(lr, settings))),
     ("adam", |lr, settings| Box::new(Adam::from_settings(lr, settings))),
     ("adamw", |lr, settings| Box::new(AdamW::from_settings(lr, settings))),
+    ("adamax", |lr, settings| Box::new(Adamax::from_settings(lr, settings))),
     ("rmsprop", |lr, settings| Box::new(RmsProp::from_settings(lr, settings))),
     ("adagrad", |lr, settings| Box::new(Adagrad::from_settings(lr, settings))),
 ];

@@ -94,7 +94,7 @@ fn a_loss_asks_for_no_memory_after_the_largest_batch() {
     let output: Vec<f32> = (0..40 * 6).map(|i| (i * 37 % 101) as f32 / 25.0 - 2.0).collect();
     let (labels, values, weights) = ([3; 40], [0.5; 40 * 6], [1.5; 40]);
     let smoothed = CrossEntropy::new().label_smoothing(0.1).class_weights(vec![1.0, 2.0, 0.5, 1.0, 1.0, 3.0]);
-    let named = loss::LOSSES.map(|(form, _)| loss::parse(form.split('[').next().unwrap()).unwrap());
+    let named = loss::LOSSES.iter().map(|(form, _)| loss::parse(form.split('[').next().unwrap()).unwrap());
     for loss in named.into_iter().chain([Box::new(smoothed) as Box<dyn loss::Loss>]) {
         let takes_classes = loss.validate(6, Targets::Classes(&labels)).is_ok();
         let name = format!("{loss:?}");

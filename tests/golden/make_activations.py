@@ -29,6 +29,7 @@ ACTIVATIONS = {
     "gelu": functional.gelu,
     "gelu-tanh": lambda z: functional.gelu(z, approximate="tanh"),
     "silu": functional.silu,
+    "softplus": functional.softplus,
 }
 
 

@@ -80,6 +80,7 @@ def results(given):
         "absolute_error": (functional.l1_loss, "targets", {}),
     }
     elementwise |= {f"huber.{delta}": (functional.huber_loss, "targets", {"delta": delta}) for delta in DELTAS}
+    elementwise |= {f"smooth_l1.{beta}": (functional.smooth_l1_loss, "targets", {"beta": beta}) for beta in DELTAS}
     for name, (loss, target, settings) in elementwise.items():
         target = given[target]
         case(

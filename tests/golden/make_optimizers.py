@@ -49,6 +49,9 @@ CASES = {
     "adagrad": ("adagrad", 0.1, {}),
     "adagrad_decay": ("adagrad", 0.1, {"weight_decay": 0.1, "lr_decay": 0.05, "eps": 1e-3}),
     "adagrad_accumulator": ("adagrad", 0.1, {"initial_accumulator_value": 0.5}),
+    "adamax": ("adamax", 0.02, {}),
+    "adamax_quick": ("adamax", 0.05, {"beta1": 0.5, "beta2": 0.8}),
+    "adamax_decay": ("adamax", 0.02, {"weight_decay": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-3}),
 }
 
 CLASSES = {
@@ -57,6 +60,7 @@ CLASSES = {
     "adamw": torch.optim.AdamW,
     "rmsprop": torch.optim.RMSprop,
     "adagrad": torch.optim.Adagrad,
+    "adamax": torch.optim.Adamax,
 }
 
 
@@ -163,6 +167,8 @@ SCHEDULES = {
     ),
     "plateau:1:0.1": (False, lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=1, factor=0.1)),
     "plateau:0:0.5": (False, lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=0, factor=0.5)),
+    "poly:1": (False, lambda o: lr_scheduler.PolynomialLR(o, EPOCHS)),
+    "poly:2": (False, lambda o: lr_scheduler.PolynomialLR(o, EPOCHS, 2.0)),
     "warmup:10:constant": (True, warmed_up(10, constant)),
     "warmup:10:cosine-step": (True, warmed_up(10, lambda o: lr_scheduler.CosineAnnealingLR(o, STEPS - 10))),
     "warmup-epochs:3:constant": (False, warmed_up(3, constant)),

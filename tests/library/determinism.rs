@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
-use flatnet::data::{Dataset, Shuffle, Targets, load_mnist_folder};
+use flatnet::data::{Dataset, Shuffle, TargetColumns, Targets, load_mnist_folder};
 use flatnet::kernels::activations::ACTIVATIONS;
 use flatnet::kernels::{KernelChoice, SimdChoice, SimdLevel};
-use flatnet::loss::{Criterion, CrossEntropy};
+use flatnet::loss::{self, Criterion, CrossEntropy, LOSSES, Loss};
 use flatnet::nn::{Context, Init, ReluGrad, Sequential, Workspace};
 use flatnet::optim::{self, Optimizer, Sgd};
 use flatnet::train::{EpochRecord, History, Sharing, Trainer, evaluate};
@@ -136,57 +136,106 @@ fn another_run_has_other_bits() {
     }
 }
 
-/// Every tenant in every list: an activation, optimizer, schedule or loss that is added there is held to this without
-/// another test. The same bits for any number of threads, and on every SIMD level.
-#[test]
-fn no_tenants_bits_depend_on_threads_or_level() {
-    type Tenant = (String, String, Box<dyn Fn() -> Trainer>);
-    let mut all: Vec<Tenant> = Vec::new();
+/// What is trained, how, and on which of [`SETS`] and [`VALUE_SETS`].
+struct Tenant {
+    name: String,
+    layers: String,
+    init: Init,
+    sets: &'static (Dataset, Dataset),
+    trainer: Box<dyn Fn() -> Trainer>,
+}
+
+impl Tenant {
+    fn new(name: impl Into<String>, layers: impl Into<String>, trainer: impl Fn() -> Trainer + 'static) -> Self {
+        let (name, layers, trainer) = (name.into(), layers.into(), Box::new(trainer));
+        Tenant { name, layers, init: Init::KaimingUniform, sets: &SETS, trainer }
+    }
+
+    fn outcome(&self, trainer: &Trainer) -> Outcome {
+        let builder = Sequential::new(784).layers(&self.layers.parse().unwrap()).init(self.init);
+        let mut model = builder.build(3).unwrap();
+        let history = trainer.fit(&mut model, &self.sets.0, &self.sets.1).unwrap();
+        Outcome::of(&model, &history)
+    }
+}
+
+/// The same images as numbers, with ten values each as targets, 0 but for the label's, which is 0.75, and a weight each.
+static VALUE_SETS: LazyLock<(Dataset, Dataset)> = LazyLock::new(|| {
+    let of = |set: &Dataset| {
+        let x = set.pixels().iter().map(|pixel| f32::from(*pixel) / 255.0).collect();
+        let mut values = vec![0.0; set.len() * 10];
+        for (row, label) in values.chunks_mut(10).zip(set.labels()) {
+            row[usize::from(*label)] = 0.75;
+        }
+        let weights = (0..set.len()).map(|sample| 0.5 + (sample % 3) as f32).collect();
+        let targets = TargetColumns::Values { values, width: 10 };
+        Dataset::from_values(x, 784, targets, "images as numbers".into()).unwrap().with_weights(weights).unwrap()
+    };
+    (of(&SETS.0), of(&SETS.1))
+});
+
+/// Every tenant in every list.
+fn tenants() -> Vec<Tenant> {
     let adam = || optim::build("adam", 1e-3, &optim::Settings::default()).unwrap();
+    let by_adam = move || trainer_by(adam(), Shuffle::Epoch, 1);
+    let mut all = Vec::new();
     for (name, _) in ACTIVATIONS {
-        let layers = format!("linear:64,{name},linear:10");
-        all.push(((*name).into(), layers, Box::new(move || trainer_by(adam(), Shuffle::Epoch, 1))));
+        all.push(Tenant::new(*name, format!("linear:64,{name},linear:10"), by_adam));
     }
     for layers in
         ["linear:64,relu,dropout:0.25,linear:10", "dropout:0.1,linear:128,relu,dropout:0.5,linear:64,relu,linear:10"]
     {
-        all.push(("dropout".into(), layers.into(), Box::new(move || trainer_by(adam(), Shuffle::Epoch, 1))));
+        all.push(Tenant::new("dropout", layers, by_adam));
     }
     for name in optim::names() {
         let optimizer = move || optim::build(name, 1e-2, &optim::Settings::default()).unwrap();
-        all.push((name.into(), HIDDEN.into(), Box::new(move || trainer_by(optimizer(), Shuffle::Epoch, 1))));
+        all.push(Tenant::new(name, HIDDEN, move || trainer_by(optimizer(), Shuffle::Epoch, 1)));
         let clipped = move || trainer_by(optimizer(), Shuffle::Never, 1).clip(optim::Clip::Norm(0.1));
-        all.push((format!("{name}, clipped"), THREE_SHARED_LAYERS.into(), Box::new(clipped)));
+        all.push(Tenant::new(format!("{name}, clipped"), THREE_SHARED_LAYERS, clipped));
     }
     for example in optim::schedule::examples() {
         let schedule = move || optim::schedule::parse(example).unwrap();
         let trainer = move || trainer_by(Sgd::new(0.1).momentum(0.9), Shuffle::Epoch, 1).schedule(schedule());
-        all.push((example.into(), REFERENCE.into(), Box::new(trainer)));
+        all.push(Tenant::new(example, REFERENCE, trainer));
+    }
+    for (form, _) in LOSSES {
+        let loss = || loss::parse(form.split('[').next().unwrap()).unwrap();
+        let tenant = Tenant::new(loss().spec(), "linear:48,relu,linear:10", move || by_adam().loss(loss()));
+        let takes_classes = loss().validate(10, Targets::Classes(&[0, 9])).is_ok();
+        all.push(Tenant { sets: if takes_classes { &SETS } else { &VALUE_SETS }, ..tenant });
     }
     let weights: Vec<f32> = (1..=10).map(|class| class as f32 / 5.0).collect();
     let loss = move || CrossEntropy::new().label_smoothing(0.1).class_weights(weights.clone());
-    let trainer = move || trainer_by(adam(), Shuffle::Epoch, 1).loss(loss());
-    all.push(("smoothed and weighted cross entropy".into(), HIDDEN.into(), Box::new(trainer)));
+    all.push(Tenant::new("smoothed and weighted cross entropy", HIDDEN, move || by_adam().loss(loss())));
+    for init in Init::ALL {
+        let tenant = Tenant::new(init.to_string(), "linear:48,tanh,linear:10", by_adam);
+        all.push(Tenant { init: *init, ..tenant });
+    }
+    all
+}
 
+/// An activation, optimizer, schedule, loss or initialiser that is added to its list is held to this without another test:
+/// the same bits for any number of threads, and on every SIMD level.
+#[test]
+fn no_tenants_bits_depend_on_threads_or_level() {
     let mut outcomes: Vec<Outcome> = Vec::new();
-    for (name, layers, trainer) in &all {
-        let specs = layers.parse().unwrap();
-        let model = Sequential::new(784).layers(&specs).build(3).unwrap();
-        let alone = outcome_of(model.clone(), &trainer());
+    for tenant in tenants() {
+        let name = &tenant.name;
+        let alone = tenant.outcome(&(tenant.trainer)());
         for threads in [2, 3, 5, 8] {
-            let trainer = trainer().threads(threads).sharing(Sharing::Always);
-            outcome_of(model.clone(), &trainer).assert_same(&alone, &format!("{name}, {threads} threads"));
+            let trainer = (tenant.trainer)().threads(threads).sharing(Sharing::Always);
+            tenant.outcome(&trainer).assert_same(&alone, &format!("{name}, {threads} threads"));
         }
         for simd in [SimdChoice::Avx512, SimdChoice::Avx2, SimdChoice::Fallback] {
-            // The scalar code is slow, and what matters is seen in one epoch; the others cost nothing.
             if SimdLevel::resolve(simd).is_ok() {
-                let what = format!("{name}, {simd}");
-                outcome_of(model.clone(), &trainer().simd(simd)).assert_same(&alone, &what);
+                tenant.outcome(&(tenant.trainer)().simd(simd)).assert_same(&alone, &format!("{name}, {simd}"));
             }
         }
-        // A plateau is none while the loss falls: that one is as good as constant here.
+        // A plateau is none while the loss falls: that one is as good as constant here. Huber's and smooth L1's defaults are
+        // one function.
         let different = outcomes.iter().all(|other| other.parameters != alone.parameters);
-        assert!(different || name.starts_with("plateau"), "{name} is like another one");
+        let twin = ["plateau", "smooth-l1"].iter().any(|twin| name.starts_with(twin));
+        assert!(different || twin, "{name} is like another one");
         outcomes.push(alone);
     }
 }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use flatnet::data::{Batch, Loader, Shuffle, Split, Targets, load_split};
 use flatnet::kernels::SimdLevel;
-use flatnet::loss::{Criterion, CrossEntropy};
+use flatnet::loss::{
+    AbsoluteError, BinaryCrossEntropy, Criterion, CrossEntropy, Huber, LOSSES, Loss, SmoothL1, SquaredError,
+};
 use flatnet::nn::{Context, ReluGrad, Sequential, Workspace};
 use flatnet::optim::{Optimizer, OptimizerState, Sgd};
 use safetensors::{Dtype, SafeTensors};
@@ -178,6 +180,74 @@ fn extreme_logits_have_pytorchs_probabilities_and_losses() {
             let bound = 2.0 * UNIT * largest + 16.0 * UNIT;
             assert_close("probabilities", &criterion.probabilities()[row * 10..][..10], &p[row * 10..][..10], bound);
             assert_close("cross entropy", &criterion.losses()[row..=row], &ce[row..=row], bound);
+        }
+    }
+}
+
+/// Every loss with each kind of weights: a sample's own, the mean, and the mean's gradient.
+#[test]
+fn losses_and_their_gradients_are_pytorchs() {
+    let golden = Golden::read("losses");
+    let labels: Vec<u32> = golden.tensor("labels").iter().map(|label| *label as u32).collect();
+    let (targets, shares) = (golden.f32s("targets"), golden.f32s("shares"));
+    let class_weights = || golden.f32s("class_weights");
+    let classes = Targets::Classes(&labels);
+    let cases: [(&str, Box<dyn Loss>, &str, Targets<'_>); 11] = [
+        ("cross_entropy", Box::new(CrossEntropy::new()), "logits", classes),
+        ("cross_entropy.smoothing", Box::new(CrossEntropy::new().label_smoothing(0.1)), "logits", classes),
+        (
+            "cross_entropy.class_weights",
+            Box::new(CrossEntropy::new().class_weights(class_weights())),
+            "logits",
+            classes,
+        ),
+        (
+            "cross_entropy.smoothing.class_weights",
+            Box::new(CrossEntropy::new().label_smoothing(0.1).class_weights(class_weights())),
+            "logits",
+            classes,
+        ),
+        ("binary_cross_entropy", Box::new(BinaryCrossEntropy), "values", Targets::Values(&shares)),
+        ("squared_error", Box::new(SquaredError), "values", Targets::Values(&targets)),
+        ("absolute_error", Box::new(AbsoluteError), "values", Targets::Values(&targets)),
+        ("huber.1.0", Box::new(Huber::new(1.0)), "values", Targets::Values(&targets)),
+        ("huber.0.3", Box::new(Huber::new(0.3)), "values", Targets::Values(&targets)),
+        ("smooth_l1.1.0", Box::new(SmoothL1::new(1.0)), "values", Targets::Values(&targets)),
+        ("smooth_l1.0.3", Box::new(SmoothL1::new(0.3)), "values", Targets::Values(&targets)),
+    ];
+    for (form, _) in LOSSES {
+        let name = form.split('[').next().unwrap();
+        assert!(cases.iter().any(|(_, loss, ..)| loss.spec().split(':').next() == Some(name)), "{name} is in no case");
+    }
+    let sample_weights = golden.f32s("sample_weights");
+    for (name, loss, output, targets) in cases {
+        let output = golden.f32s(output);
+        let mut criterion = Criterion::new(loss, output.len() / labels.len());
+        for level in SimdLevel::all() {
+            for (kind, weights) in [("", None), (".sample_weights", Some(&*sample_weights))] {
+                let name = format!("{name}{kind}");
+                let mean = criterion.forward(level, &output, targets, weights);
+                let expected = golden.tensor(&format!("{name}.mean"));
+                // exp, ln and quotients to 2 units, and as many sums as there are outputs; the largest loss is 200.
+                assert_close(&format!("{name} mean"), &[mean], &expected, 16.0 * UNIT * (expected[0] + 1.0));
+                if weights.is_none() {
+                    let losses = golden.tensor(&format!("{name}.losses"));
+                    assert_close(
+                        &format!("{name} losses"),
+                        criterion.losses(),
+                        &losses,
+                        16.0 * UNIT * max_abs(losses.iter().copied()),
+                    );
+                }
+                let grad = golden.tensor(&format!("{name}.grad"));
+                // A difference of logits is rounded to a unit of 200, which stands in an exponent.
+                assert_close(
+                    &format!("{name} grad"),
+                    criterion.backward(),
+                    &grad,
+                    200.0 * UNIT * max_abs(grad.iter().copied()),
+                );
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ mod leaky_relu;
 mod relu;
 mod sigmoid;
 mod silu;
+mod softplus;
 mod tanh;
 
 pub use relu::{Relu, ReluGrad};
@@ -25,6 +26,7 @@ pub const ACTIVATIONS: &[(&str, Parser)] = &[
     ("gelu", gelu::parse),
     ("gelu-tanh", gelu_tanh::parse),
     ("silu", silu::parse),
+    ("softplus", softplus::parse),
 ];
 
 /// From what stands after the name's colon, if anything does, to the activation; or what is expected in its place.

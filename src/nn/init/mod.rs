@@ -2,6 +2,7 @@
 
 mod kaiming_normal;
 mod kaiming_uniform;
+mod lecun_normal;
 mod orthogonal;
 mod unit_norm;
 mod xavier_normal;
@@ -51,6 +52,8 @@ initialisers! {
     KaimingUniform = kaiming_uniform,
     /// He et al. (2015), for ReLU: weights from N(0, 2 / in_features), bias 0.
     KaimingNormal = kaiming_normal,
+    /// LeCun et al. (1998): weights from N(0, 1 / in_features), bias 0.
+    LecunNormal = lecun_normal,
     /// Glorot and Bengio (2010): weights uniform in ±sqrt(6 / (in_features + out_features)), bias 0.
     XavierUniform = xavier_uniform,
     /// Glorot and Bengio (2010): weights from N(0, 2 / (in_features + out_features)), bias 0.
@@ -119,7 +122,9 @@ mod tests {
 
     #[test]
     fn normal_draws_have_their_mean_and_variance() {
-        for (init, variance) in [(Init::KaimingNormal, 2.0 / 784.0), (Init::XavierNormal, 2.0 / 794.0)] {
+        for (init, variance) in
+            [(Init::KaimingNormal, 2.0 / 784.0), (Init::LecunNormal, 1.0 / 784.0), (Init::XavierNormal, 2.0 / 794.0)]
+        {
             let (weight, bias) = drawn(init, IN, OUT);
             assert_eq!(bias, [0.0; OUT]);
             let count = weight.len() as f64;
@@ -151,6 +156,7 @@ mod tests {
         (Init::UnitNorm, [0x3d10_5da3, 0xbd5a_cac9, 0xbe93_19a8, 0xbe86_d0a5]),
         (Init::KaimingUniform, [0xbe9a_c72d, 0x3cc5_cdf4, 0xbd6e_9e9d, 0xbe07_0ac1]),
         (Init::KaimingNormal, [0x3d8e_fbfe, 0xbdd8_b2d3, 0xbf11_b150, 0]),
+        (Init::LecunNormal, [0x3d4a_35dd, 0xbd99_3aa0, 0xbece_0a5e, 0]),
         (Init::XavierUniform, [0xbf12_d5d9, 0x3d3b_a762, 0xbde2_5fda, 0]),
         (Init::XavierNormal, [0x3d5d_82a9, 0xbda7_da9d, 0xbee1_b4c0, 0]),
         (Init::Orthogonal, [0x3d34_2cce, 0xbd88_8800, 0x3da1_fbea, 0]),

@@ -9,6 +9,7 @@ mod exponential;
 mod multi_step;
 mod one_cycle;
 mod plateau;
+mod polynomial;
 mod spec;
 mod step;
 mod warmup;
@@ -23,6 +24,7 @@ pub use exponential::Exponential;
 pub use multi_step::MultiStep;
 pub use one_cycle::OneCycle;
 pub use plateau::Plateau;
+pub use polynomial::Polynomial;
 pub use spec::{examples, parse, usages};
 pub use step::Step;
 pub use warmup::{Length, Warmup};
@@ -64,6 +66,10 @@ const SCHEDULES: &[(&str, &str, Make)] = &[
     ("plateau:PATIENCE:FACTOR", "plateau:0:0.25", |arguments| {
         let (patience, factor) = (arguments.next()?, arguments.next()?);
         arguments.none_left().then(|| Box::new(Plateau { patience, factor }) as _)
+    }),
+    ("poly[:POWER]", "poly:2", |arguments| {
+        let power = arguments.next_or(1)?;
+        arguments.none_left().then(|| Box::new(Polynomial { power }) as _)
     }),
     ("warmup:STEPS:SCHEDULE", "warmup:7:exp:0.8", |arguments| {
         let length = Length::Steps(arguments.next()?);
