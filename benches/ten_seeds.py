@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The reference recipe over seeds 0 to 9, with both ReLU backwards: prints the table of README.md as Markdown.
+"""The reference recipe over seeds 0 to 9, with both ReLU backwards: prints the first table of SEEDS.md.
 
 Builds and runs `flatnet train --json` in release mode; the runs' own files go to a temporary folder. Twenty runs of 200 epochs
 take some minutes. Needs cargo and nothing but Python's standard library.

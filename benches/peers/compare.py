@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Measures flatnet and every other way to do its job, side by side: same data, same initial weights, same batches.
 
-    python3 benches/peers/compare.py                full run: RESULTS.md and the table in README.md are written again
-    python3 benches/peers/compare.py --quick        one short round, at most 3 minutes once everything is installed; prints only
+    python3 benches/peers/compare.py --quick        one short round, at most 3 minutes: flatnet and the peers that are installed; prints only
+    python3 benches/peers/compare.py --install      full run with everything: RESULTS.md and the table in README.md are written again
     python3 benches/peers/compare.py --only NAME    peers whose name contains NAME, and flatnet; prints only
 
-Makes a virtual environment for each Python peer from requirements/*.txt (PyTorch's is 4 GB on Linux), builds flatnet, the Rust peers
-and the C++ peer, all below benches/peers/build. A peer that cannot be had is a row that says why. Then all run in turn, A B C A B C.
+--install makes a virtual environment for each Python peer from requirements/*.txt (5 GB in all, 4 of them PyTorch's on Linux) and
+builds the Rust peers (burn takes an hour on two cores) and the C++ peer, all below benches/peers/build. Nothing is installed without
+it. A peer that cannot be had is a row that says why. Then all run in turn, A B C A B C.
 Run it on a machine that does nothing else. Needs Python 3.11 and cargo; g++ for the C++ peer. Only pip and cargo use the network.
 """
 
@@ -41,6 +42,10 @@ LOSS_TOLERANCE = 1e-4
 RUN_SECONDS = 120
 
 
+# Whether what is missing may be downloaded and built.
+INSTALL = False
+
+
 def say(text):
     print(text, file=sys.stderr, flush=True)
 
@@ -72,6 +77,8 @@ def environment(name):
     python, stamp = folder / "bin" / "python", folder / "installed.sha256"
     wanted = hashlib.sha256(pins.read_bytes()).hexdigest()
     if not stamp.is_file() or stamp.read_text() != wanted:
+        if not INSTALL:
+            raise Unavailable("not installed: --install does it")
         say(f"installing {pins.relative_to(CRATE)} ...")
         shutil.rmtree(folder, ignore_errors=True)
         execute([sys.executable, "-m", "venv", folder], 300, "venv")
@@ -85,6 +92,8 @@ def cargo_build(folder, target=None):
     say(f"building {folder.relative_to(CRATE) if folder != CRATE else 'flatnet'} ...")
     command = ["cargo", "build", "--release", "--locked", "--bins", "--message-format", "json-render-diagnostics"]
     variables = dict(os.environ)
+    if target and not INSTALL and not (target / "release").is_dir():
+        raise Unavailable("not built: --install does it")
     if target:
         command += ["--target-dir", target]
         variables["RUSTFLAGS"] = "-C target-cpu=native"
@@ -333,7 +342,10 @@ def main():
     parser.add_argument("--only", metavar="NAME", help="peers whose name contains NAME, and flatnet; nothing is written")
     parser.add_argument("--net", choices=NETS, help="measure this network alone; with --keep the table shows the other, too")
     parser.add_argument("--keep", action="store_true", help="add to the rounds that the last run with --keep left in build/rounds.jsonl")
+    parser.add_argument("--install", action="store_true", help="install and build the peers that are missing: 5 GB")
     arguments = parser.parse_args()
+    global INSTALL
+    INSTALL = arguments.install
     rounds = arguments.rounds or (1 if arguments.quick else 3)
     peers = [peer for peer in PEERS if not arguments.only or arguments.only.lower() in peer.name.lower()]
     if rounds < 1 or not peers:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What PyTorch's own approach gives for the reference's network over ten seeds, beside the reference recipe: README.md's table.
+"""What PyTorch's own approach gives for the reference's network over ten seeds, beside the reference recipe: the second table of SEEDS.md.
 
     python3 benches/peers/pytorch_seeds.py --program target/release/flatnet
 
