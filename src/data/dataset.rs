@@ -208,7 +208,13 @@ impl Dataset {
     }
 
     /// A set of the samples `rows`, each below `len`, in that order.
+    ///
+    /// # Panics
+    /// If one is not below `len`.
     pub fn select(&self, rows: &[u32]) -> Dataset {
+        if let Some(row) = rows.iter().find(|row| **row as usize >= self.len()) {
+            panic!("row {row} of a data set of {} samples, which count from 0", self.len());
+        }
         Dataset {
             columns: self.columns.select(rows),
             targets: self.targets.select(rows),

@@ -104,7 +104,11 @@ impl<'a> Loader<'a> {
     }
 
     /// The set's row numbers in `batch`: `[batch_len]`.
+    ///
+    /// # Panics
+    /// If there is no such batch.
     pub fn rows(&self, batch: usize) -> &[u32] {
+        assert!(batch < self.batches(), "batch {batch} of an epoch of {}, which counts from 0", self.batches());
         let start = batch * self.batch_size;
         &self.order[start..self.order.len().min(start.saturating_add(self.batch_size))]
     }

@@ -328,7 +328,7 @@ impl Sequential {
             workspace.outputs.len() == self.layers.len() && workspace.output().len() == len,
             "backward needs the forward pass of the same batch, with the same workspace, before it"
         );
-        assert_eq!(output_grad.len(), len, "values of the gradient with respect to the output");
+        assert!(output_grad.len() == len, "output_grad has {} values, expected {len}", output_grad.len());
         let mut local = std::mem::take(&mut workspace.local);
         self.backward_with(x, output_grad, Update::Keep, context, workspace, &mut local);
         workspace.local = local;

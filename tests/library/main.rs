@@ -1,6 +1,7 @@
 //! The library as its callers use it, and the rules of its sources. One program, because each is linked on its own.
 
 mod architecture;
+mod at_the_door;
 mod by_hand;
 mod determinism;
 mod golden;
