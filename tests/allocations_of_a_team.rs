@@ -41,7 +41,7 @@ fn calls_after_the_first_epoch(kernel: KernelChoice, threads: usize, batches: us
 }
 
 /// An epoch enters the team once to train and once to validate, whatever the number of batches. Each time it makes a list of who
-/// has which state, a barrier and a job of rayon's, and once, for each of the two holders of the network, a list of where its
+/// has which state, a barrier and a job of rayon's, and once, for each of the two ranks, a list of where its
 /// share stands, to hand it out and to bring it back: 10. Now and then rayon's queue takes another block.
 const ENTERING: u64 = 12;
 

@@ -62,7 +62,7 @@ pub fn binary_cross_entropy_forward(
     dispatch!(level, simd => binary_at(simd, logits, targets, losses, probabilities));
 }
 
-/// `grad = factor * (p - t)`, elementwise: the derivative by the logit. All `[m, outputs]`; `grad` is overwritten.
+/// `grad = factor * (p - t)`, elementwise: the derivative with respect to the logit. All `[m, outputs]`; `grad` is overwritten.
 pub fn binary_cross_entropy_backward(
     level: SimdLevel,
     probabilities: &[f32],

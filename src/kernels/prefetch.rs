@@ -1,4 +1,4 @@
-//! Asks for memory before it is needed. It changes no value and waits for nothing; where there is no such instruction, it
+//! Prefetches what is needed next. It changes no value and waits for nothing; where there is no such instruction, it
 //! does nothing.
 
 use fearless_simd::Simd;

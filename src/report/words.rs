@@ -1,4 +1,4 @@
-//! Numbers and findings as words, shared by pages and the program's own table. It knows no markup.
+//! Numbers and observations as words, shared by pages and the program's own table. It knows no markup.
 
 use crate::train::History;
 

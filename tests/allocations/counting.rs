@@ -1,4 +1,4 @@
-//! An allocator that counts the calls which ask for memory, by thread and in all. It knows nothing of what is counted.
+//! An allocator that counts allocations, by thread and in all. It knows nothing of what is counted.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -24,7 +24,7 @@ pub fn calls_of_all_threads() -> u64 {
     ALL.load(Ordering::SeqCst)
 }
 
-/// How often this thread asks for memory in `work`, and what that returns.
+/// How often this thread allocates in `work`, and what that returns.
 pub fn counted<T>(work: impl FnOnce() -> T) -> (u64, T) {
     let before = calls_of_this_thread();
     let value = work();
