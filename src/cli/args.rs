@@ -13,7 +13,7 @@ use flatnet::{Error, parallel};
 use super::completions::{self, CompletionsArguments};
 use super::fetch::{self, FetchArguments};
 use super::report::ReportArguments;
-use super::{inspect, manual, predict};
+use super::{help, inspect, manual, predict};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -121,16 +121,11 @@ pub struct TrainArguments {
     #[arg(value_name = "unit|standard")]
     pub scale: ScaleKind,
 
-    /// Layers in order; the last linear layer has one output per class
     #[arg(long, value_name = "SPEC", default_value = "linear:10,relu", value_parser = layers)]
-    #[arg(help_heading = "Network")]
+    #[arg(help_heading = "Network", help = help::layers())]
     pub layers: LayerSpecs,
-    /// How weights start: unit-norm (the reference's), kaiming-uniform
-    /// (PyTorch's), kaiming-normal, xavier-uniform, xavier-normal, orthogonal,
-    /// zeros; auto is unit-norm for a network that ends in its only ReLU, as the
-    /// reference's does, else kaiming-uniform
     #[arg(long, default_value = "auto", value_parser = auto_or::<Init>, help_heading = "Network")]
-    #[arg(value_name = "INIT")]
+    #[arg(value_name = "INIT", help = help::init())]
     pub init: AutoOr<Init>,
     /// ReLU's backward: straight-through passes every gradient on, as the
     /// reference's code acts; exact is the derivative, with which output units
@@ -160,8 +155,7 @@ pub struct TrainArguments {
     #[arg(value_name = "never|epoch")]
     pub shuffle: Shuffle,
 
-    /// Optimizer: sgd, adam, adamw, rmsprop, adagrad
-    #[arg(long, value_name = "NAME", default_value = "sgd", help_heading = "Optimizer")]
+    #[arg(long, value_name = "NAME", default_value = "sgd", help_heading = "Optimizer", help = help::optimizer())]
     pub optimizer: String,
     /// Share of the last step that is taken again (sgd, rmsprop) [default: 0]
     #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Optimizer")]
@@ -175,7 +169,7 @@ pub struct TrainArguments {
     /// Leave biases out of weight decay
     #[arg(long, help_heading = "Optimizer")]
     pub no_bias_decay: bool,
-    /// How long gradients are remembered (adam, adamw) [default: 0.9]
+    /// How long gradients are remembered (the Adam family) [default: 0.9]
     #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Optimizer")]
     pub beta1: Option<f64>,
     /// How long squared gradients are remembered (adam, adamw) [default: 0.999]
@@ -187,10 +181,8 @@ pub struct TrainArguments {
     /// Scale gradients down to this norm over all parameters [default: none]
     #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Optimizer")]
     pub clip_norm: Option<f32>,
-    /// How the learning rate changes: constant, step:E:G, multi-step:E+E:G,
-    /// exp:G, cosine, one-cycle, plateau:P:G
     #[arg(long, value_name = "SCHEDULE", default_value = "constant", value_parser = lr_schedule)]
-    #[arg(help_heading = "Optimizer")]
+    #[arg(help_heading = "Optimizer", help = help::lr_schedule())]
     pub lr_schedule: String,
     /// Epochs in which the learning rate rises to where its schedule begins
     #[arg(long, value_name = "N", default_value = "0", value_parser = epochs, help_heading = "Optimizer")]

@@ -5,6 +5,7 @@ mod bench;
 mod completions;
 mod evaluate;
 mod fetch;
+mod help;
 mod inspect;
 mod manual;
 mod predict;
