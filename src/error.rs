@@ -183,7 +183,20 @@ pub enum IdxFault {
         limit: u64,
     },
 
-    /// The sizes in the header promise more than a gzip of this length can hold.
+    /// The header promises so many images of a few pixels that keeping count of them would take far more than they do.
+    #[error(
+        "{images} images of {pixels} pixels, expected at most {limit} of so few pixels; are the dimensions in another order?"
+    )]
+    TooManyTinyImages {
+        /// Images that the header promises.
+        images: usize,
+        /// Pixels of each.
+        pixels: usize,
+        /// The most that is taken.
+        limit: usize,
+    },
+
+    /// The sizes in the header promise more than a gzip of this length can hold, or than one of data ever holds.
     #[error(
         "the sizes promise {promised} bytes, but a gzip of {packed} bytes holds at most {limit}; \
          the file is cut short or its header is damaged: copy or download it again"
@@ -227,10 +240,10 @@ pub enum IdxFault {
         packed: u64,
     },
 
-    /// Packed bytes follow the end of the gzip stream: garbage, or a second stream.
+    /// Bytes that are neither gzip nor zeros follow the end of the gzip stream.
     #[error(
-        "more bytes follow the end of the gzip stream, which lies after {packed} packed bytes; \
-         unpack the file and pack it again as one stream"
+        "bytes that are no gzip follow the end of the gzip stream, which lies after {packed} packed bytes; \
+         unpack the file with gzip and pack it again"
     )]
     GzipTrailingBytes {
         /// Bytes of the packed file.

@@ -52,12 +52,36 @@ pub fn save(path: &Path, model: &Sequential, meta: &ModelMeta) -> Result<()> {
 }
 
 /// The complete file beside `path`, to be put in place together with others.
+///
+/// What [`load`] would refuse is not written: a model that cannot be loaded again is lost.
 pub(crate) fn stage(path: &Path, model: &Sequential, meta: &ModelMeta) -> Result<Staged> {
-    Staged::write(path, |out| write(out, model, meta))
+    let refuse = Refuse { path };
+    meta.check(&refuse)?;
+    let said = [
+        ("layers", meta.layers == *model.specs()),
+        ("relu_grad", meta.relu_grad == model.relu_grad()),
+        ("classes", meta.classes == model.out_features()),
+        ("image_size", meta.image_size.0.checked_mul(meta.image_size.1) == Some(model.in_features())),
+    ];
+    if let Some((field, _)) = said.iter().find(|(_, agrees)| !agrees) {
+        return Err(refuse.because(format!("metadata {field}"), "is not that of the network"));
+    }
+    for tensor in model.parameters() {
+        if let Some((at, value)) = tensor.values().iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            return Err(refuse.not_finite(tensor.name(), at, *value));
+        }
+    }
+    let header = header(model, meta).map_err(|source| refuse.io(source))?;
+    if header.len() as u64 > MAX_HEADER_BYTES {
+        let problem =
+            format!("would have {} bytes; expected at most {MAX_HEADER_BYTES}: a shorter recipe", header.len());
+        return Err(refuse.because("header", problem));
+    }
+    Staged::write(path, |out| write(out, &header, model))
 }
 
-/// Header and tensors in one sorted order, so that the same model and metadata always give the same bytes.
-fn write(out: &mut dyn Write, model: &Sequential, meta: &ModelMeta) -> io::Result<()> {
+/// Tensors in one sorted order, so that the same model and metadata always give the same bytes.
+fn header(model: &Sequential, meta: &ModelMeta) -> io::Result<Vec<u8>> {
     let mut header = serde_json::Map::new();
     header.insert(METADATA.into(), serde_json::to_value(meta_strings(meta)?)?);
     let mut offset = 0;
@@ -70,9 +94,12 @@ fn write(out: &mut dyn Write, model: &Sequential, meta: &ModelMeta) -> io::Resul
     let mut header = serde_json::to_vec(&header)?;
     // Spaces up to a multiple of 8, so that the tensors start aligned.
     header.resize(header.len().next_multiple_of(8), b' ');
+    Ok(header)
+}
 
+fn write(out: &mut dyn Write, header: &[u8], model: &Sequential) -> io::Result<()> {
     out.write_all(&(header.len() as u64).to_le_bytes())?;
-    out.write_all(&header)?;
+    out.write_all(header)?;
     for value in model.parameters().flat_map(|tensor| tensor.values()) {
         out.write_all(&value.to_le_bytes())?;
     }
@@ -109,6 +136,7 @@ pub fn load(path: &Path) -> Result<(Sequential, ModelMeta)> {
     let outline = Outline::of(&infos, &refuse)?;
     let (first_index, meta) = if ours { (0, parse_meta(&strings, &refuse)?) } else { infer_meta(&outline, &refuse)? };
     outline.check(first_index, &meta, &refuse)?;
+    meta.check(&refuse)?;
 
     // `check` has seen that the product is the width of the first layer.
     let in_features = meta.image_size.0 * meta.image_size.1;
@@ -161,6 +189,45 @@ impl ModelMeta {
     }
 }
 
+impl ModelMeta {
+    /// What must hold whatever the tensors are. The recipe says again how the model came to be: where it says something
+    /// else, one of the two is of another model.
+    fn check(&self, refuse: &Refuse) -> Result<()> {
+        if let Err(error) = self.layers.check_depth() {
+            return Err(refuse.because("layers", error.to_string()));
+        }
+        if let Err(error) = self.scale.checked() {
+            return Err(refuse.because("metadata scale", error.to_string()));
+        }
+        let Some(recipe) = &self.recipe else { return Ok(()) };
+        let Some(recipe) = recipe.as_object() else {
+            return Err(refuse.because("metadata recipe", "is no JSON object; expected a run's settings"));
+        };
+        let text = |field: &str| recipe.get(field).map(|value| value.as_str().unwrap_or_default());
+        let scale = match self.scale {
+            Scale::Unit => "unit",
+            Scale::Standard { .. } => "standard",
+        };
+        let agrees = [
+            (
+                "layers",
+                text("layers").is_none_or(|layers| layers.parse().is_ok_and(|specs: LayerSpecs| specs == self.layers)),
+            ),
+            ("relu_grad", text("relu_grad").is_none_or(|grad| grad == self.relu_grad.to_string())),
+            ("scale", text("scale").is_none_or(|kind| kind == scale)),
+        ];
+        match agrees.iter().find(|(_, agrees)| !agrees) {
+            None => Ok(()),
+            Some((field, _)) => {
+                let start: String =
+                    recipe.get(*field).map(ToString::to_string).unwrap_or_default().chars().take(60).collect();
+                Err(refuse
+                    .because("metadata recipe", format!("has {field} {start}, but the model is of another {field}")))
+            }
+        }
+    }
+}
+
 /// Rows and columns of an image of so many pixels: a square where it can be one.
 fn square(pixels: usize) -> (usize, usize) {
     let side = pixels.isqrt();
@@ -179,6 +246,10 @@ impl Refuse<'_> {
 
     fn missing(&self, tensor: &str) -> Error {
         self.because(format!("tensor {tensor}"), "is missing; every linear layer needs N.weight and N.bias")
+    }
+
+    fn not_finite(&self, tensor: &str, at: usize, value: f32) -> Error {
+        self.because(format!("tensor {tensor}"), format!("value {at} is {value}; expected finite numbers"))
     }
 
     fn io(&self, source: io::Error) -> Error {
@@ -323,7 +394,13 @@ fn parse_meta(strings: &HashMap<String, String>, refuse: &Refuse) -> Result<Mode
         parse(text)
             .ok_or_else(|| refuse.because(format!("metadata {field}"), format!("is {start:?}; expected {expected}")))
     }
-    let layers = parse(strings, refuse, "layers", "a list such as linear:10,relu", |text| text.parse().ok())?;
+    let layers = parse(
+        strings,
+        refuse,
+        "layers",
+        "a list such as linear:10,relu, of at most 1000 layers and 16 between two linear ones",
+        |text| text.parse().ok(),
+    )?;
     let relu_grad = parse(strings, refuse, "relu_grad", "straight-through or exact", |text| text.parse().ok())?;
     let scale =
         parse(strings, refuse, "scale", "a scale as flatnet writes it", |text| serde_json::from_str(text).ok())?;
@@ -390,10 +467,7 @@ fn read_values(
     file.read_f32_into::<LittleEndian>(&mut values).map_err(|source| refuse.io(source))?;
     match values.iter().position(|value| !value.is_finite()) {
         None => Ok(values),
-        Some(at) => {
-            let problem = format!("value {at} is {}; expected finite numbers", values[at]);
-            Err(refuse.because(format!("tensor {name}"), problem))
-        }
+        Some(at) => Err(refuse.not_finite(name, at, values[at])),
     }
 }
 
@@ -424,9 +498,10 @@ mod tests {
         }
     }
 
+    /// Not checked, as [`save`] checks.
     fn bytes_of(model: &Sequential, meta: &ModelMeta) -> Vec<u8> {
         let mut bytes = Vec::new();
-        write(&mut bytes, model, meta).unwrap();
+        write(&mut bytes, &header(model, meta).unwrap(), model).unwrap();
         bytes
     }
 
@@ -565,6 +640,125 @@ mod tests {
         refused(ModelMeta { classes: 4, ..meta() }, "metadata classes: is 4, but the last linear layer has 3 outputs");
         refused(ModelMeta { image_size: (4, 4), ..meta() }, "has shape [5, 12]; expected [5, 16]");
         refused(ModelMeta { image_size: (usize::MAX, 2), ..meta() }, "metadata image_size: is too large");
+    }
+
+    /// Neither loaded nor written.
+    #[track_caller]
+    fn is_no_model(model: &Sequential, meta: &ModelMeta, expected: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        for error in [load_bytes(&bytes_of(model, meta)).unwrap_err(), save(&path, model, meta).unwrap_err()] {
+            let message = error.to_string();
+            assert!(message.contains("model.safetensors: ") && message.contains(expected), "{message}");
+            assert!(!message.contains('\n'), "{message}");
+        }
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_scale_gives_numbers_that_differ() {
+        for (mean, std) in [
+            (0.0, f32::INFINITY),
+            (f32::INFINITY, 1.0),
+            (0.0, 0.0),
+            (0.0, -1.0),
+            (f32::NAN, 1.0),
+            (0.0, f32::NAN),
+            (0.0, 1e-39),
+            // Black and white are one number.
+            (1e9, 1.0),
+            (3e38, 3e38),
+        ] {
+            let changed = ModelMeta { scale: Scale::Standard { mean, std }, recipe: None, ..meta() };
+            let message = save(Path::new("m"), &model(), &changed).unwrap_err().to_string();
+            assert!(message.contains("metadata scale: standard scale: expected a finite mean"), "{message}");
+        }
+        for scale in [r#"{"kind":"standard","mean":0,"std":1e308}"#, r#"{"kind":"standard","mean":1e9,"std":1}"#] {
+            let fields = [
+                ("layers", "linear:2"),
+                ("relu_grad", "exact"),
+                ("scale", scale),
+                ("classes", "2"),
+                ("image_size", "1x3"),
+            ];
+            refused(&[("0.weight", &[2, 3]), ("0.bias", &[2])], Dtype::F32, &fields, "metadata scale: is ");
+        }
+    }
+
+    #[test]
+    fn a_recipe_is_that_of_the_model() {
+        let with = |recipe: serde_json::Value| ModelMeta { recipe: Some(recipe), ..meta() };
+        let agrees = serde_json::json!({
+            "layers": " linear:5, relu,linear:3", "relu_grad": "straight-through", "scale": "standard", "lr": 1e-3,
+        });
+        let (_, loaded) = load_bytes(&bytes_of(&model(), &with(agrees.clone()))).unwrap();
+        assert_eq!(loaded.recipe, Some(agrees));
+        for (recipe, expected) in [
+            (
+                serde_json::json!({ "layers": "linear:5,tanh,linear:3" }),
+                "recipe: has layers \"linear:5,tanh,linear:3\", but",
+            ),
+            (serde_json::json!({ "layers": "?" }), "recipe: has layers"),
+            (serde_json::json!({ "layers": 7 }), "recipe: has layers 7, but"),
+            (serde_json::json!({ "relu_grad": "exact" }), "recipe: has relu_grad"),
+            (serde_json::json!({ "scale": "unit" }), "recipe: has scale"),
+            (serde_json::json!([1, 2]), "metadata recipe: is no JSON object"),
+            (serde_json::Value::Null, "metadata recipe: is no JSON object"),
+        ] {
+            is_no_model(&model(), &with(recipe), expected);
+        }
+    }
+
+    #[test]
+    fn what_would_not_load_is_not_saved() {
+        let not_saved = |model: &Sequential, meta: &ModelMeta, expected: &str| {
+            let message = save(Path::new("m"), model, meta).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        };
+        not_saved(&model(), &ModelMeta { classes: 4, ..meta() }, "metadata classes: is not that of the network");
+        not_saved(&model(), &ModelMeta { image_size: (4, 4), ..meta() }, "metadata image_size: is not");
+        not_saved(&model(), &ModelMeta { layers: "linear:3".parse().unwrap(), ..meta() }, "metadata layers: is not");
+        not_saved(&model(), &ModelMeta { relu_grad: ReluGrad::Exact, ..meta() }, "metadata relu_grad: is not");
+        let long = serde_json::json!({ "data": "x".repeat(1 << 20) });
+        not_saved(&model(), &ModelMeta { recipe: Some(long), ..meta() }, "header: would have");
+        let mut broken = model();
+        broken.set_parameter("2.bias", &[0.0, f32::NAN, 0.0]).unwrap();
+        not_saved(&broken, &meta(), "tensor 2.bias: value 1 is NaN; expected finite numbers");
+    }
+
+    /// Each layer keeps its output: a megabyte of text would take gigabytes.
+    #[test]
+    fn a_model_of_too_many_layers_is_refused() {
+        for (layers, most) in
+            [("relu,".repeat(200_000), false), ("relu,".repeat(17), false), ("relu,".repeat(16), true)]
+        {
+            let layers = format!("{layers}linear:2");
+            let weight = format!("{}.weight", layers.matches(',').count());
+            let bias = format!("{}.bias", layers.matches(',').count());
+            let tensors: [(&str, &[usize]); 2] = [(&weight, &[2, 3]), (&bias, &[2])];
+            let fields = [
+                ("layers", &*layers),
+                ("relu_grad", "exact"),
+                ("scale", r#"{"kind":"unit"}"#),
+                ("classes", "2"),
+                ("image_size", "1x3"),
+            ];
+            match most {
+                true => drop(foreign(&tensors, Dtype::F32, &fields).unwrap()),
+                false => refused(&tensors, Dtype::F32, &fields, "of at most 1000 layers"),
+            }
+        }
+        let names: Vec<(String, String)> = (0..1001).map(|at| (format!("{at}.weight"), format!("{at}.bias"))).collect();
+        let tensors: Vec<(&str, &[usize])> =
+            names.iter().flat_map(|(weight, bias)| [(&**weight, &[1, 1][..]), (&**bias, &[1][..])]).collect();
+        refused(&tensors, Dtype::F32, &[], "at most 1000 layers");
+        foreign(&tensors[..2000], Dtype::F32, &[]).unwrap();
+        // Nor is it built.
+        let mut builder = Sequential::new(1);
+        for _ in 0..1001 {
+            builder = builder.linear(1);
+        }
+        assert!(builder.build(0).unwrap_err().to_string().contains("at most 1000 layers"));
     }
 
     #[test]

@@ -63,15 +63,27 @@ impl Scale {
     /// A standard scale from known figures.
     ///
     /// # Errors
-    /// [`Error::Shape`] if `std` is not positive, or some pixel would not become a finite number.
+    /// [`Error::Shape`] as [`Scale::checked`].
     pub fn standard(mean: f32, std: f32) -> Result<Scale> {
-        let scale = Scale::Standard { mean, std };
-        if std > 0.0 && scale.table().iter().all(|value| value.is_finite()) {
-            return Ok(scale);
+        Scale::Standard { mean, std }.checked()
+    }
+
+    /// The scale itself, if numbers can come from it.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `mean` or `std` is not finite, `std` is not positive, some pixel would not become a finite
+    /// number, or black and white would become the same.
+    pub fn checked(self) -> Result<Scale> {
+        let Scale::Standard { mean, std } = self else { return Ok(self) };
+        let table = self.table();
+        let known = mean.is_finite() && std.is_finite() && std > 0.0;
+        if known && table.iter().all(|value| value.is_finite()) && table[0] < table[usize::from(u8::MAX)] {
+            return Ok(self);
         }
         Err(Error::Shape {
             place: "standard scale".into(),
-            expected: "a finite mean and a positive std that keep all pixels finite".into(),
+            expected: "a finite mean and a positive, finite std that keep all pixels finite, and black from white"
+                .into(),
             found: format!("mean {mean}, std {std}"),
         })
     }

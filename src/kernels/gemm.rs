@@ -43,7 +43,7 @@ impl<'a> Matrix<'a> {
     /// If the range is empty or ends beyond the matrix.
     pub fn columns(self, range: Range<usize>) -> Self {
         assert!(range.start < range.end && range.end <= self.columns, "columns {range:?} of {}", self.columns);
-        let start = (range.start * self.column_stride).min(self.values.len());
+        let start = range.start.saturating_mul(self.column_stride).min(self.values.len());
         Matrix { values: &self.values[start..], columns: range.len(), ..self }
     }
 
@@ -55,12 +55,14 @@ impl<'a> Matrix<'a> {
         self.transposed().columns(range).transposed()
     }
 
-    /// Index one past the last element; what a kernel may touch.
-    fn end(&self) -> usize {
-        match (self.rows, self.columns) {
-            (0, _) | (_, 0) => 0,
-            (rows, columns) => (rows - 1) * self.row_stride + (columns - 1) * self.column_stride + 1,
+    /// Index one past the last element, what a kernel may touch; `None` if no memory is so large.
+    fn end(&self) -> Option<usize> {
+        if self.rows == 0 || self.columns == 0 {
+            return Some(0);
         }
+        let last_row = (self.rows - 1).checked_mul(self.row_stride)?;
+        let last_column = (self.columns - 1).checked_mul(self.column_stride)?;
+        last_row.checked_add(last_column)?.checked_add(1)
     }
 }
 
@@ -95,10 +97,10 @@ pub fn gemm_into(
         Output::Overwrite => sgemm(a, b, 0.0, c),
         Output::Accumulate => sgemm(a, b, 1.0, c),
         Output::Descend { lr } => {
-            assert_eq!(c.len(), a.rows * b.columns, "a [{}, {}] product", a.rows, b.columns);
-            // Whole tiles of every micro-kernel that matrixmultiply has.
-            let rows = (BAND / b.columns.max(1)).next_multiple_of(64);
-            for (band, c) in c.chunks_mut(rows * b.columns.max(1)).enumerate() {
+            check_product(a, b, c);
+            // Whole tiles of every micro-kernel that matrixmultiply has, one at least.
+            let rows = (BAND / b.columns.max(1)).max(1).next_multiple_of(64);
+            for (band, c) in c.chunks_mut(rows.saturating_mul(b.columns.max(1))).enumerate() {
                 scratch.set_len(c.len());
                 let end = (band * rows + rows).min(a.rows);
                 sgemm(a.rows(band * rows..end), b, 0.0, scratch);
@@ -108,11 +110,18 @@ pub fn gemm_into(
     }
 }
 
+/// Sizes whose product is more than memory has are no sizes of `c`, even where the product wraps to its length.
+fn check_product(a: Matrix<'_>, b: Matrix<'_>, c: &[f32]) {
+    assert_eq!(Some(c.len()), a.rows.checked_mul(b.columns), "a [{}, {}] product", a.rows, b.columns);
+}
+
 /// `c = a b + beta c`, where `beta` is 0 or 1.
 fn sgemm(a: Matrix<'_>, b: Matrix<'_>, beta: f32, c: &mut [f32]) {
     assert_eq!(a.columns, b.rows, "the inner sizes of a product");
-    assert_eq!(c.len(), a.rows * b.columns, "a [{}, {}] product", a.rows, b.columns);
-    assert!(a.end() <= a.values.len() && b.end() <= b.values.len(), "a matrix ends beyond its buffer");
+    check_product(a, b, c);
+    for matrix in [a, b] {
+        assert!(matrix.end().is_some_and(|end| end <= matrix.values.len()), "a matrix ends beyond its buffer");
+    }
     // SAFETY: `end()` is one past the largest index that strides and sizes reach, and is within both inputs; `c` is
     // exclusive, dense and exactly `rows * columns` long; strides fit in isize because every reached index is below a
     // slice length. matrixmultiply does not read `c` when beta is 0.
@@ -207,7 +216,7 @@ mod tests {
     /// Bands, and what is left of one: the product is stored nowhere, and the bits are those of storing it.
     #[test]
     fn descending_has_the_bits_of_a_stored_gradient_and_a_step() {
-        for (m, k, n) in [(1, 1, 1), (784, 32, 128), (1000, 7, 33), (300, 300, 257), (129, 32, 10)] {
+        for (m, k, n) in [(1, 1, 1), (784, 32, 128), (1000, 7, 33), (300, 300, 257), (129, 32, 10), (3, 2, 40_000)] {
             let a: Vec<f32> = (1..=m * k).map(|i| (i as f32 * 0.37).sin()).collect();
             let b: Vec<f32> = (0..k * n).map(|i| (i as f32 * 0.73).cos()).collect();
             let c: Vec<f32> = (0..m * n).map(|i| (i as f32 * 0.11).sin()).collect();
@@ -220,6 +229,25 @@ mod tests {
                 assert!(fused == stepped && fused != c, "[{m}, {k}, {n}], {}", level.name());
             }
         }
+    }
+
+    /// Of no columns, a matrix of any number of rows lies in no memory; their product with two columns wraps to 0.
+    #[test]
+    fn sizes_that_wrap_are_refused() {
+        const HALF: usize = 1 << (usize::BITS - 1);
+        for output in [Output::Overwrite, Output::Accumulate, Output::Descend { lr: 0.1 }] {
+            for (m, n) in [(HALF, 2), (2, HALF), (HALF, HALF), (1 << (usize::BITS / 2), 1 << (usize::BITS / 2))] {
+                let product = || {
+                    let (a, b) = (Matrix::row_major(&[], m, 0), Matrix::row_major(&[], 0, n));
+                    gemm_into(SimdLevel::detect(), a, b, output, &mut AlignedVec::default(), &mut []);
+                };
+                let panic = std::panic::catch_unwind(product).unwrap_err();
+                let message = panic.downcast::<String>().unwrap();
+                assert!(message.contains(&format!("a [{m}, {n}] product")), "{message}");
+            }
+        }
+        // Without a row there is nothing to write, however wide it would be.
+        gemm(Matrix::row_major(&[], 0, 0), Matrix::row_major(&[], 0, HALF), &mut []);
     }
 
     #[test]

@@ -100,6 +100,7 @@ impl Sequential {
         if in_features == 0 {
             return refuse("a network".into(), "at least 1 input".into(), "0".into());
         }
+        specs.check_depth()?;
         let mut shapes = Vec::new();
         let (mut width, mut weights) = (in_features, 0_usize);
         for (index, spec) in specs.0.iter().enumerate() {

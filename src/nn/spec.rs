@@ -67,6 +67,18 @@ impl LayerSpecs {
         })
     }
 
+    /// Whether there are few enough layers, and few enough between two linear ones.
+    pub(crate) fn check_depth(&self) -> Result<()> {
+        let is_linear = |layer: &LayerSpec| matches!(layer, LayerSpec::Linear { .. });
+        let between = self.0.split(is_linear).map(<[LayerSpec]>::len).max().unwrap_or(0);
+        if self.0.len() <= MAX_LAYERS && between <= MAX_BETWEEN_LINEARS {
+            return Ok(());
+        }
+        let found = format!("{} layers, {between} of them in a row not linear", self.0.len());
+        let expected = format!("at most {MAX_LAYERS} layers, and {MAX_BETWEEN_LINEARS} between two linear ones");
+        Err(Error::Setting { name: "layers", found, expected })
+    }
+
     /// Whether it ends in its only ReLU, as the reference's network does. Such a network learns with the reference's
     /// initial weights and its straight-through gradient; with a hidden ReLU, PyTorch's and the exact one are far better.
     pub fn ends_in_its_only_relu(&self) -> bool {
@@ -77,6 +89,12 @@ impl LayerSpecs {
 
 /// Wider layers are refused: at 784 inputs one would hold 3 GB of weights, more likely a slip of the finger than a wish.
 const MAX_OUT_FEATURES: usize = 1 << 20;
+
+/// Deeper networks are refused: none of dense layers alone learns at a tenth of it, and every layer keeps its output.
+const MAX_LAYERS: usize = 1000;
+/// Activations and dropouts between two linear layers: more than anyone has a use for. Without a bound, text would take
+/// memory out of all proportion: each keeps an output as wide as the layer before it.
+const MAX_BETWEEN_LINEARS: usize = 16;
 
 fn refuse(found: &str, expected: String) -> Error {
     // A whole file may have been given in place of a list.
@@ -116,8 +134,12 @@ impl FromStr for LayerSpecs {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        if text.split(',').nth(MAX_LAYERS).is_some() {
+            return Err(refuse(text, format!("at most {MAX_LAYERS} layers")));
+        }
         let layers = text.split(',').map(str::parse).collect::<Result<Vec<LayerSpec>>>()?;
         let specs = LayerSpecs(layers);
+        specs.check_depth()?;
         match specs.out_features() {
             Some(_) => Ok(specs),
             None => Err(refuse(text, "at least one linear:N".into())),

@@ -11,8 +11,8 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::Gray;
 use super::exif::Orientation;
+use super::{Gray, contained, jpeg};
 use crate::error::{Error, Result};
 
 /// The largest picture that is read. A camera of 50 megapixels stays below it; a decoder needs about 7 bytes for a pixel
@@ -25,6 +25,8 @@ const PNG_MAGIC: &[u8] = b"\x89PNG\r\n\x1a\n";
 const JPEG_MAGIC: &[u8] = b"\xff\xd8\xff";
 /// For palettes and a row or two of pixels, which the PNG decoder keeps for itself.
 const PNG_BYTES: usize = 64 << 20;
+/// Deflate's densest code is two bits for 258 bytes.
+const MAX_DEFLATE_RATIO: u64 = 1032;
 const WHITE: u8 = 255;
 const BLACK: u8 = 0;
 
@@ -75,27 +77,37 @@ pub fn read(path_for_errors: &Path, reader: impl Read) -> Result<Gray> {
 pub fn decode(path_for_errors: &Path, bytes: &[u8]) -> Result<Gray> {
     let fail = |problem: String| refuse(path_for_errors, problem);
     let (stored, orientation) = if bytes.starts_with(PNG_MAGIC) {
-        let (on_white, orientation, transparent) = decode_png(bytes, WHITE).map_err(fail)?;
-        if transparent && is_level(&on_white) {
-            (decode_png(bytes, BLACK).map_err(fail)?.0, orientation)
-        } else {
-            (on_white, orientation)
-        }
+        guarded("PNG", || {
+            let (on_white, orientation, transparent) = decode_png(bytes, WHITE)?;
+            if transparent && is_level(&on_white) {
+                Ok((decode_png(bytes, BLACK)?.0, orientation))
+            } else {
+                Ok((on_white, orientation))
+            }
+        })
     } else if bytes.starts_with(JPEG_MAGIC) {
-        decode_jpeg(bytes).map_err(fail)?
+        decode_whole_jpeg(bytes)
     } else if bytes.is_empty() {
-        return Err(fail("is empty; expected a PNG or JPEG picture".into()));
+        Err("is empty; expected a PNG or JPEG picture".into())
     } else {
-        return Err(fail("is neither a PNG nor a JPEG picture; convert it to one of them".into()));
-    };
+        Err("is neither a PNG nor a JPEG picture; convert it to one of them".into())
+    }
+    .map_err(fail)?;
     Ok(upright(stored, orientation))
 }
 
-type Decoded<T> = std::result::Result<T, String>;
+/// Else what is wrong with the picture.
+pub(super) type Decoded<T> = std::result::Result<T, String>;
+
+/// What a decoder makes of a picture. A decoder that panics has met bytes that its authors did not think of: that is the
+/// picture's fault, and no reason for others to get no answer.
+fn guarded<T>(format: &str, decode: impl FnOnce() -> Decoded<T>) -> Decoded<T> {
+    contained::run(decode).unwrap_or_else(|panicked| Err(damaged(format, &panicked)))
+}
 
 /// The picture on a background, its orientation, and whether any of it may be transparent.
 fn decode_png(bytes: &[u8], background: u8) -> Decoded<(Gray, Orientation, bool)> {
-    let damaged = |error: png::DecodingError| damaged("PNG", &error);
+    let damaged = |error: png::DecodingError| self::damaged("PNG", &error);
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: PNG_BYTES });
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
@@ -103,6 +115,9 @@ fn decode_png(bytes: &[u8], background: u8) -> Decoded<(Gray, Orientation, bool)
     let header = decoder.read_header_info().map_err(damaged)?;
     let (width, height) = (header.width as usize, header.height as usize);
     check_size(width, height)?;
+    if header.raw_bytes() as u64 > (bytes.len() as u64).saturating_mul(MAX_DEFLATE_RATIO) {
+        return Err(self::damaged("PNG", &"it is too short for its pixels"));
+    }
 
     let mut reader = decoder.read_info().map_err(damaged)?;
     let orientation = reader.info().exif_metadata.as_ref().map_or(Orientation::AS_STORED, |exif| Orientation::of(exif));
@@ -125,9 +140,16 @@ fn decode_png(bytes: &[u8], background: u8) -> Decoded<(Gray, Orientation, bool)
     Ok((picture, orientation, samples.is_multiple_of(2)))
 }
 
-fn decode_jpeg(bytes: &[u8]) -> Decoded<(Gray, Orientation)> {
-    let damaged = |error: zune_jpeg::errors::DecodeErrors| damaged("JPEG", &error);
-    // Strict, because half a picture would get an answer as sure as a whole one.
+fn decode_whole_jpeg(bytes: &[u8]) -> Decoded<(Gray, Orientation)> {
+    // Half a picture would get an answer as sure as a whole one.
+    let jpeg::Whole { bytes, half_the_rows } = jpeg::complete(bytes)?;
+    // Most JPEGs store luma by itself, so that nothing else need be worked out; with colours of half the rows the decoder
+    // (0.5.15) panics over luma alone, or puts rows where others belong.
+    guarded("JPEG", || decode_jpeg(&bytes, !half_the_rows))
+}
+
+fn decode_jpeg(bytes: &[u8], luma_alone: bool) -> Decoded<(Gray, Orientation)> {
+    let damaged = |error: zune_jpeg::errors::DecodeErrors| self::damaged("JPEG", &error);
     let longest = usize::from(u16::MAX);
     let options = DecoderOptions::default().set_max_width(longest).set_max_height(longest).set_strict_mode(true);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
@@ -137,8 +159,7 @@ fn decode_jpeg(bytes: &[u8]) -> Decoded<(Gray, Orientation)> {
     check_size(width, height)?;
 
     let orientation = decoder.exif().map_or(Orientation::AS_STORED, |exif| Orientation::of(exif));
-    // Most JPEGs store luma by itself, so that nothing else need be worked out.
-    let luma = matches!(decoder.input_colorspace(), Some(ColorSpace::YCbCr | ColorSpace::Luma));
+    let luma = luma_alone && matches!(decoder.input_colorspace(), Some(ColorSpace::YCbCr | ColorSpace::Luma));
     decoder.set_options(options.jpeg_set_out_colorspace(if luma { ColorSpace::Luma } else { ColorSpace::RGB }));
     let values = decoder.decode().map_err(damaged)?;
     let pixels = if luma {
@@ -151,7 +172,7 @@ fn decode_jpeg(bytes: &[u8]) -> Decoded<(Gray, Orientation)> {
     Ok((Gray::new(width, height, pixels).map_err(|error| error.to_string())?, orientation))
 }
 
-fn check_size(width: usize, height: usize) -> Decoded<()> {
+pub(super) fn check_size(width: usize, height: usize) -> Decoded<()> {
     let pixels = width as u64 * height as u64;
     if pixels > MAX_PIXELS {
         return Err(format!(
@@ -201,7 +222,7 @@ fn upright(stored: Gray, orientation: Orientation) -> Gray {
     Gray { width, height, pixels }
 }
 
-fn damaged(format: &str, detail: &dyn std::fmt::Display) -> String {
+pub(super) fn damaged(format: &str, detail: &dyn std::fmt::Display) -> String {
     // A decoder may tell its trouble in several lines.
     let detail = detail.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     format!("is a damaged {format} picture ({detail}); copy or save it again")
@@ -213,4 +234,56 @@ fn too_many_bytes(path: &Path) -> Error {
 
 fn refuse(path: &Path, problem: impl Into<String>) -> Error {
     Error::Picture { path: path.to_path_buf(), problem: problem.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A palette of one byte, where the decoder takes three for a colour: found by mutating files, and a panic in png 0.18.1.
+    const SHORT_PALETTE: &[u8] = include_bytes!("../../tests/pictures/palette.png");
+
+    #[test]
+    fn a_decoder_that_panics_has_met_a_damaged_picture() {
+        let problem = decode(Path::new("palette.png"), SHORT_PALETTE).unwrap_err().to_string();
+        assert!(problem.starts_with("palette.png: is a damaged PNG picture"), "{problem}");
+        assert!(!problem.contains('\n'));
+    }
+
+    /// Of the last size a side is no multiple of a block's.
+    #[test]
+    fn colours_of_every_sampling_are_read() {
+        use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+        for (horizontal, vertical) in [(1, 1), (2, 1), (1, 2), (2, 2), (4, 1), (4, 2), (1, 4), (2, 4)] {
+            let rare = vertical > 2 || horizontal * vertical > 4;
+            for (progressive, width, height) in [(false, 64, 64), (true, 64, 64), (false, 51, 45), (true, 51, 45)] {
+                let gray = |x: usize, y: usize| if (x / 16 + y / 16).is_multiple_of(2) { 200_u8 } else { 50 };
+                let place = |i: usize| (i % width, i / width);
+                let bright: Vec<u8> = (0..width * height).map(place).map(|(x, y)| gray(x, y)).collect();
+                let rgb: Vec<u8> = bright.iter().flat_map(|gray| [*gray; 3]).collect();
+                let mut bytes = Vec::new();
+                let mut encoder = Encoder::new(&mut bytes, 95);
+                encoder.set_progressive(progressive);
+                encoder.set_sampling_factor(SamplingFactor::from_factors(horizontal, vertical).unwrap());
+                encoder.encode(&rgb, width as u16, height as u16, ColorType::Rgb).unwrap();
+                let read = decode(Path::new("sampled.jpg"), &bytes);
+                if rare && !progressive {
+                    assert!(read.unwrap_err().to_string().contains("rare sampling"));
+                    continue;
+                }
+                let read = read.unwrap();
+                assert_eq!((read.width, read.height), (width, height));
+                let worst = read.pixels.iter().zip(&bright).map(|(a, b)| a.abs_diff(*b)).max();
+                assert!(worst < Some(30), "{horizontal} x {vertical}, {width} wide, {progressive}: {worst:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_png_too_short_for_its_pixels_is_refused_before_they_are_allocated() {
+        let mut bytes = Vec::new();
+        drop(png::Encoder::new(&mut bytes, 8000, 8000).write_header().unwrap());
+        let problem = decode(Path::new("short.png"), &bytes).unwrap_err().to_string();
+        assert!(problem.contains("too short for its pixels"), "{problem}");
+    }
 }

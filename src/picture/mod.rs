@@ -10,10 +10,12 @@
 //! # Ok::<(), flatnet::Error>(())
 //! ```
 
+mod contained;
 mod decode;
 mod encode;
 mod exif;
 mod ink;
+mod jpeg;
 mod prepare;
 mod resample;
 

@@ -22,6 +22,8 @@ pub(super) struct Tick {
 
 /// Where the largest value is more than so many times the least, equal ratios get equal lengths.
 const LOG_FROM_RATIO: f64 = 30.0;
+/// Losses beyond it are all the same, and their squares are still numbers; below its inverse they are all 0.
+const MOST: f64 = 1e150;
 /// A logarithmic axis goes down to this share of its largest value; what lies below is drawn at its end.
 const LOG_DEPTH: f64 = 1e-6;
 
@@ -33,6 +35,7 @@ impl Axis {
 
     /// An axis with some room around `least` and `most`, but not beyond `limits`.
     pub fn around(least: f64, most: f64, limits: (f64, f64), pixels: (f64, f64)) -> Axis {
+        let (least, most) = (least.clamp(-MOST, MOST), most.clamp(-MOST, MOST));
         let room = match most - least {
             width if width > 0.0 => width * 0.04,
             _ if most == 0.0 => 1.0,
@@ -40,13 +43,14 @@ impl Axis {
         };
         let (low, high) = ((least - room).max(limits.0), (most + room).min(limits.1));
         // Both may stand at a limit: a loss of 0 throughout.
-        let high = if high > low { high } else { low + 1.0 };
+        let high = if high - low > 1.0 / MOST { high } else { low + low.abs().max(1.0) };
         Axis { least: low, most: high, log: false, pixels }
     }
 
     /// As [`Axis::around`] for values above 0, logarithmic where they are of very different size.
     pub fn around_positive(least: f64, most: f64, pixels: (f64, f64)) -> Axis {
-        if most > 0.0 && most / least.max(0.0) > LOG_FROM_RATIO {
+        let (least, most) = (least.min(MOST), most.min(MOST));
+        if most > 1.0 / MOST && most / least.max(0.0) > LOG_FROM_RATIO {
             Axis { least: least.max(most * LOG_DEPTH) / 1.1, most: most * 1.1, log: true, pixels }
         } else {
             Axis::around(least, most, (0.0, f64::INFINITY), pixels)
@@ -133,15 +137,18 @@ mod tests {
 
     #[test]
     fn values_of_any_size_give_a_usable_axis() {
-        for value in [0.0, 1e-300, 1e-30, 0.5, 1.0, 1e30] {
+        let values = [0.0, 5e-324, 1e-300, 1e-151, 1e-30, 0.5, 1.0, 1e30, 1e149, 1.7e308, f64::MAX];
+        for (value, most) in values.iter().flat_map(|value| values.map(|most| (*value, value.max(most)))) {
             for axis in [
-                Axis::around(value, value, (0.0, f64::INFINITY), PIXELS),
-                Axis::around_positive(value, value * 1000.0, PIXELS),
+                Axis::around(value, most, (0.0, f64::INFINITY), PIXELS),
+                Axis::around(-most, value, (f64::NEG_INFINITY, f64::INFINITY), PIXELS),
+                Axis::around_positive(value, most, PIXELS),
             ] {
-                assert!(axis.least < axis.most, "{axis:?}");
+                assert!(axis.least < axis.most && (axis.most - axis.least).is_finite(), "{axis:?}");
                 let pixel = axis.pixel(value);
                 assert!((0.0..=100.0).contains(&pixel), "{axis:?}: {pixel}");
-                assert!(axis.ticks(5, false).len() <= 12, "{axis:?}");
+                let ticks = axis.ticks(5, false);
+                assert!(ticks.len() <= 12 && ticks.iter().all(|tick| tick.value.is_finite()), "{axis:?}");
             }
         }
     }

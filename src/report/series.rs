@@ -33,6 +33,9 @@ impl Smoothing {
     }
 }
 
+/// Values beyond it would add up to no number, so they stand at it.
+const MOST: f64 = 1e150;
+
 /// Puts values at rising positions `x` into at most `count` columns of equal width over `span`; empty ones are left out.
 /// Each column's `smooth` is the smoothed line at its middle value. `x` and `y` are equally long.
 pub(super) fn columns(x: &[f64], y: &[f64], span: (f64, f64), count: usize, smoothing: Smoothing) -> Vec<Column> {
@@ -70,7 +73,7 @@ impl Smooth {
         let mut sum = 0.0;
         sums.push(sum);
         sums.extend(y.iter().map(|value| {
-            sum += value;
+            sum += value.clamp(-MOST, MOST);
             sum
         }));
         Smooth { sums, smoothing }
@@ -128,6 +131,15 @@ mod tests {
         let kept: Vec<_> = columns.iter().map(|column| (column.from, column.first, column.smooth)).collect();
         assert_eq!(kept, [(1.0, 3.0, 3.0), (2.0, 1.0, 1.0), (3.0, 2.0, 2.0)]);
         assert_eq!(super::columns(&[], &[], (0.0, 1.0), 480, RAW), []);
+    }
+
+    #[test]
+    fn values_of_any_size_have_a_mean() {
+        let y = [f64::MAX, 1.7e308, 0.0, -f64::MAX, 5e-324];
+        for smoothing in [RAW, Smoothing::Centred(3), Smoothing::Blocks(2)] {
+            let columns = columns(&positions(5), &y, (1.0, 5.0), 480, smoothing);
+            assert!(columns.len() == 5 && columns.iter().all(|column| column.smooth.is_finite()), "{columns:?}");
+        }
     }
 
     #[test]

@@ -1,36 +1,132 @@
 //! A run's figures read back from its files, without trust: each row must be the one that flatnet would have written
-//! there. It knows the columns, not what becomes of the figures.
+//! there, and what is derived from others must be what follows from them. It knows the columns, not what becomes of the
+//! figures.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Summary, folder};
+use super::{Seconds, Summary, folder};
 use crate::error::{Error, Result};
-use crate::train::{BatchRecord, EpochRecord, History};
+use crate::nn::{LayerSpec, LayerSpecs};
+use crate::train::{BatchRecord, EpochRecord, History, mean_loss_and_accuracy};
 
 /// Far more than a summary or a row has; a larger one is none of ours, and would cost memory to read.
 const MAX_SUMMARY_BYTES: u64 = 1 << 20;
 const MAX_ROW_BYTES: u64 = 1 << 12;
+/// Three hundred years.
+const MAX_SECONDS: f64 = 1e10;
+/// Batches keep their losses in f32, and sums of seconds may be added up in another order.
+const ROUNDING: f64 = 1e-6;
 
 /// Reads `summary.json`, `epochs.csv` and `batches.csv` of the run in `folder`. Rows and summary must agree on how many
-/// epochs and batches there were, and every figure must be one that a run can have. Columns beyond the known ones are
-/// passed over.
+/// epochs and batches there were, every figure must be one that a run can have, an epoch's figures must follow from its
+/// batches, and the summary's from the epochs. Columns beyond the known ones are passed over.
 ///
 /// # Errors
 /// [`Error::RunFolder`] where the folder holds no complete run, [`Error::RunFile`] at the first line that does not hold
 /// what it should, [`Error::Io`] where a file cannot be read.
 pub fn read(folder: &Path) -> Result<(Summary, History)> {
     let summary = read_summary(folder)?;
-    let shape = Shape::of(&summary).map_err(|problem| Error::RunFile {
-        path: folder.join(folder::SUMMARY),
-        line: 1,
-        problem,
-    })?;
+    let wrong = |problem| Error::RunFile { path: folder.join(folder::SUMMARY), line: 1, problem };
+    check_settings(&summary).map_err(wrong)?;
+    let shape = Shape::of(&summary).map_err(wrong)?;
     let epochs = read_epochs(&folder.join(folder::EPOCHS), shape.epochs)?;
     let mut history = History { epochs, ..History::default() };
     read_batches(&folder.join(folder::BATCHES), &shape, &mut history)?;
+    let weighted = summary.recipe.class_weights.is_some();
+    for (index, epoch) in history.epochs.iter().enumerate() {
+        let follows = [
+            ("train_loss", "train_accuracy", &history.train_batches, (epoch.train_loss, epoch.train_accuracy)),
+            ("val_loss", "val_accuracy", &history.val_batches, (epoch.val_loss, epoch.val_accuracy)),
+        ];
+        for (loss, accuracy, batches, figures) in follows {
+            let per_epoch = batches.len() / shape.epochs;
+            let batches = &batches[index * per_epoch..(index + 1) * per_epoch];
+            check_epoch(batches, figures, weighted).map_err(|is_loss| Error::RunFile {
+                path: folder.join(folder::EPOCHS),
+                line: index as u64 + 2,
+                problem: format!(
+                    "{} is not what follows from the epoch's rows of {}",
+                    if is_loss { loss } else { accuracy },
+                    folder::BATCHES
+                ),
+            })?;
+        }
+    }
+    check_figures(&summary, &history).map_err(wrong)?;
     Ok((summary, history))
+}
+
+fn close(one: f64, other: f64) -> bool {
+    (one - other).abs() <= ROUNDING * one.abs().max(other.abs()) || one == other
+}
+
+/// Whether an epoch's loss and accuracy are those of its batches; else whether it is the loss that is not.
+fn check_epoch(batches: &[BatchRecord], (loss, accuracy): (f64, f64), weighted: bool) -> std::result::Result<(), bool> {
+    let (mean_loss, share) = mean_loss_and_accuracy(batches);
+    let losses = batches.iter().map(|batch| f64::from(batch.loss()));
+    let (least, most) = losses.fold((f64::INFINITY, 0.0_f64), |(least, most), loss| (least.min(loss), most.max(loss)));
+    // The smallest losses are 0 in f32.
+    let small = f64::from(f32::MIN_POSITIVE);
+    let between = loss >= least * (1.0 - ROUNDING) - small && loss <= most * (1.0 + ROUNDING) + small;
+    // Samples' weights are in no file.
+    if !between || !(weighted || close(loss, mean_loss) || (loss - mean_loss).abs() <= small) {
+        return Err(true);
+    }
+    if close(accuracy, share) { Ok(()) } else { Err(false) }
+}
+
+/// What the summary says of settings and model, as far as a page repeats it.
+fn check_settings(summary: &Summary) -> std::result::Result<(), String> {
+    let Summary { recipe, model, data, .. } = summary;
+    let numbers = [Some(recipe.lr), recipe.clip_norm, Some(recipe.label_smoothing)];
+    let weights = recipe.class_weights.iter().flatten();
+    if numbers.iter().flatten().chain(weights).any(|number| !number.is_finite() || *number < 0.0) {
+        return Err("recipe: lr, clip_norm, label_smoothing or class_weights is no number of at least 0".into());
+    }
+    let specs: LayerSpecs = recipe.layers.parse().map_err(|error| format!("recipe: {error}"))?;
+    if !specs.0.iter().map(ToString::to_string).eq(model.layers.iter().cloned()) {
+        return Err(format!("model: its layers are not those of the recipe, {specs}"));
+    }
+    let (mut width, mut parameters) = (data.features, Some(0_usize));
+    for spec in &specs.0 {
+        if let LayerSpec::Linear { out_features } = spec {
+            let more = width.checked_add(1).and_then(|inputs| inputs.checked_mul(*out_features));
+            parameters = parameters.zip(more).and_then(|(sum, more)| sum.checked_add(more));
+            width = *out_features;
+        }
+    }
+    if parameters != Some(model.parameters) {
+        let features = data.features;
+        return Err(format!("model: {} parameters; {specs} has others for {features} features", model.parameters));
+    }
+    let Seconds { load, train, validate, total } = summary.seconds;
+    if [load, train, validate, total].iter().any(|seconds| !(0.0..=MAX_SECONDS).contains(seconds)) {
+        return Err(format!("seconds: expected numbers from 0 to {MAX_SECONDS}"));
+    }
+    Ok(())
+}
+
+/// What the summary derives from the epochs.
+fn check_figures(summary: &Summary, history: &History) -> std::result::Result<(), String> {
+    let (last, best) = Summary::of_epochs(history);
+    if summary.last != last {
+        return Err(format!("final is not what the last row of {} says", folder::EPOCHS));
+    }
+    if summary.best != best {
+        return Err(format!("best is not the row of the lowest val_loss in {}", folder::EPOCHS));
+    }
+    let Seconds { train, validate, .. } = summary.seconds;
+    if !close(train, history.train_seconds()) || !close(validate, history.val_seconds()) {
+        return Err(format!("seconds: train or validate is not the sum of the rows of {}", folder::EPOCHS));
+    }
+    let speed = Summary::speed(summary.train_batches, train);
+    match (summary.batches_per_second, speed) {
+        (None, None) => Ok(()),
+        (Some(found), Some(speed)) if close(found, speed) => Ok(()),
+        _ => Err("batches_per_second is not train_batches in seconds.train".into()),
+    }
 }
 
 /// How many rows the files have, and how many samples each batch.
@@ -55,6 +151,9 @@ impl Shape {
         let phase = |name, samples: usize, total: usize| {
             if samples == 0 || batch_size == 0 {
                 return Err(format!("{name} samples or batch_size are 0; expected at least 1"));
+            }
+            if u32::try_from(samples).is_err() {
+                return Err(format!("{samples} {name} samples; expected at most {}", u32::MAX));
             }
             let batches = samples.div_ceil(batch_size);
             if batches.checked_mul(summary.epochs) != Some(total) {
@@ -101,8 +200,8 @@ fn read_epochs(path: &Path, epochs: usize) -> Result<Vec<EpochRecord>> {
             train_accuracy: row.share(2)?,
             val_loss: row.at_least_0(3)?,
             val_accuracy: row.share(4)?,
-            train_seconds: row.at_least_0(5)?,
-            val_seconds: row.at_least_0(6)?,
+            train_seconds: row.seconds(5)?,
+            val_seconds: row.seconds(6)?,
         });
     }
     rows.end()?;
@@ -225,13 +324,19 @@ impl Row<'_> {
 
     fn at_least_0(&self, column: usize) -> Result<f64> {
         let number = self.number(column)?;
-        self.require(column, number >= 0.0, "a number of at least 0")?;
+        self.require(column, number >= 0.0 && number.is_sign_positive(), "a number of at least 0")?;
+        Ok(number)
+    }
+
+    fn seconds(&self, column: usize) -> Result<f64> {
+        let number = self.at_least_0(column)?;
+        self.require(column, number <= MAX_SECONDS, &format!("seconds, at most {MAX_SECONDS}"))?;
         Ok(number)
     }
 
     fn share(&self, column: usize) -> Result<f64> {
-        let number = self.number(column)?;
-        self.require(column, (0.0..=1.0).contains(&number), "a number from 0 to 1")?;
+        let number = self.at_least_0(column)?;
+        self.require(column, number <= 1.0, "a number from 0 to 1")?;
         Ok(number)
     }
 }

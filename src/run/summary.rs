@@ -128,6 +128,7 @@ impl Summary {
     ) -> Summary {
         let train_seconds = history.train_seconds();
         let train_batches = history.train_batches.len();
+        let (last, best) = Self::of_epochs(history);
         Summary {
             data,
             recipe,
@@ -138,30 +139,41 @@ impl Summary {
             epochs: history.epochs.len(),
             train_batches,
             val_batches: history.val_batches.len(),
-            last: history.last().map(|epoch| Figures {
-                train_loss: epoch.train_loss,
-                train_accuracy: epoch.train_accuracy,
-                val_loss: epoch.val_loss,
-                val_accuracy: epoch.val_accuracy,
-            }),
-            best: history.best().map(|best| BestFigures {
-                epoch: best.epoch,
-                val_loss: best.val_loss,
-                val_accuracy: best.val_accuracy,
-            }),
+            last,
+            best,
             seconds: Seconds {
                 load: environment.load_seconds,
                 train: train_seconds,
                 validate: history.val_seconds(),
                 total: environment.total_seconds,
             },
-            batches_per_second: (train_batches > 0 && train_seconds > 0.0)
-                .then(|| train_batches as f64 / train_seconds),
+            batches_per_second: Self::speed(train_batches, train_seconds),
             threads: environment.threads,
             simd: environment.simd.to_string(),
             kernel: environment.kernel.to_string(),
             weights_sha256: weights_sha256(model),
         }
+    }
+
+    /// Figures of the last and of the best epoch.
+    pub(super) fn of_epochs(history: &History) -> (Option<Figures>, Option<BestFigures>) {
+        let last = history.last().map(|epoch| Figures {
+            train_loss: epoch.train_loss,
+            train_accuracy: epoch.train_accuracy,
+            val_loss: epoch.val_loss,
+            val_accuracy: epoch.val_accuracy,
+        });
+        let best = history.best().map(|best| BestFigures {
+            epoch: best.epoch,
+            val_loss: best.val_loss,
+            val_accuracy: best.val_accuracy,
+        });
+        (last, best)
+    }
+
+    /// Batches per second; `None` when no time or nothing was measured.
+    pub(super) fn speed(train_batches: usize, train_seconds: f64) -> Option<f64> {
+        (train_batches > 0 && train_seconds > 0.0).then(|| train_batches as f64 / train_seconds)
     }
 }
 

@@ -13,6 +13,7 @@ mod trainer;
 pub use crate::parallel::Sharing;
 pub use callback::{BatchEnd, Callback, EpochEnd};
 pub use evaluate::{Evaluation, evaluate, evaluate_by};
+pub(crate) use history::mean_loss_and_accuracy;
 pub use history::{BatchRecord, Best, EpochRecord, History};
 pub use state::TrainState;
 pub use trainer::Trainer;

@@ -176,6 +176,20 @@ fn too_large_for_gzip() {
     assert_eq!(fault(&packed), (4, wanted));
 }
 
+/// 97 KB that would unpack to 100 MB of one number: possible, and no data.
+#[test]
+fn a_gzip_that_grows_a_thousandfold_is_refused() {
+    let file = |values: u32| {
+        let mut file = header(&[values]);
+        file.resize(8 + values as usize, 7);
+        gzip(&file)
+    };
+    let packed = file(100_000_000);
+    let wanted = IdxFault::TooLargeForGzip { promised: 100_000_008, packed: packed.len() as u64, limit: 64 << 20 };
+    assert_eq!(fault(&packed), (4, wanted));
+    assert_eq!(idx::parse(Path::new("file"), &file((64 << 20) - 8)).unwrap().bytes.len(), (64 << 20) - 8);
+}
+
 #[test]
 fn the_densest_gzip_is_not_too_large() {
     let mut file = header(&[1000, 1000, 10]);
@@ -239,9 +253,38 @@ fn gzip_cut_short() {
 fn gzip_trailing_bytes() {
     let one = gzip(&good());
     let wanted = (18, IdxFault::GzipTrailingBytes { packed: one.len() as u64 });
-    for tail in [&[0][..], b"garbage", &one] {
+    for tail in [&b"garbage"[..], &[0, 1], &[&[0; 600][..], &one].concat()] {
         assert_eq!(fault(&[&one, tail].concat()), wanted);
     }
+    // A second member after the last value is one value too many, or broken in its own way.
+    assert_eq!(fault(&[&one[..], &one].concat()), (18, IdxFault::TrailingBytes { expected: 18 }));
+    let half = one.len() as u64 + 5;
+    assert_eq!(fault(&[&one[..], &one[..5]].concat()), (18, IdxFault::GzipCutShort { packed: half }));
+    assert!(matches!(fault(&[&one[..], b"\x1fno gzip"].concat()), (18, IdxFault::CorruptGzip { .. })));
+}
+
+/// As `cat a.gz b.gz`, `bgzip` (which ends with an empty member) and `pigz -i` write it, and as a tape pads it.
+#[test]
+fn members_follow_one_another() {
+    let wanted = read(&good()).unwrap();
+    let file = good();
+    let members = |cuts: &[usize]| -> Vec<u8> { cuts.windows(2).flat_map(|cut| gzip(&file[cut[0]..cut[1]])).collect() };
+    for cuts in [&[0, 18][..], &[0, 1, 18], &[0, 12, 18], &[0, 0, 5, 5, 13, 17, 18, 18]] {
+        for padding in [0, 1, 511, 300_000] {
+            let packed = [members(cuts), vec![0; padding]].concat();
+            assert_eq!(read(&packed).unwrap(), wanted, "{cuts:?}, {padding}");
+        }
+        let packed = members(cuts);
+        for length in 2..packed.len() {
+            // Whole when only empty members are missing.
+            if let Ok(read) = read(&packed[..length]) {
+                assert_eq!(read, wanted);
+            }
+        }
+    }
+    // Cut between two members it is valid gzip of too few bytes.
+    let first = gzip(&file[..12]);
+    assert_eq!(fault(&first), (12, IdxFault::CutShort { expected: 18, found: 12 }));
 }
 
 /// A folder in MNIST's layout: 3 training and 2 test images of 1 x 1 pixels, 10 classes.

@@ -164,6 +164,11 @@ fn find(dir: &Path, split: Split, kind: Kind) -> Result<PathBuf> {
 /// Images, their rows, their columns; and the pixels, a row for each image.
 type Images = ([usize; 3], Rows);
 
+/// A row is kept with 16 bytes beside its pixels. Of images with fewer pixels than that the largest set would take a
+/// multiple of its file.
+const TINY_PIXELS: usize = 16;
+const MAX_TINY_IMAGES: usize = 1 << 22;
+
 /// Packs the images as they come, so that all of their bytes are never in memory at once.
 fn read_images(path: &Path) -> Result<Images> {
     /// Enough for one run to cost little, and little enough to stay in L2.
@@ -174,6 +179,11 @@ fn read_images(path: &Path) -> Result<Images> {
         return Err(Error::Idx { path: path.to_path_buf(), offset: 3, fault });
     };
     let image = height * width;
+    let images = values.left() / image;
+    if image < TINY_PIXELS && images > MAX_TINY_IMAGES {
+        let fault = IdxFault::TooManyTinyImages { images, pixels: image, limit: MAX_TINY_IMAGES };
+        return Err(Error::Idx { path: path.to_path_buf(), offset: 4, fault });
+    }
     let run = (RUN_BYTES / image).max(1) * image;
     let (mut rows, mut bytes) = (Rows::new(image), Vec::new());
     while values.left() > 0 {
@@ -345,6 +355,22 @@ mod tests {
         );
         let error = load_mnist_folder(&folder.path().join("t10k-labels-idx1-ubyte")).unwrap_err().to_string();
         assert!(error.contains("t10k-labels-idx1-ubyte: not a folder"), "{error}");
+    }
+
+    /// 4,194,305 images of one pixel are 4 MB unpacked and would take 100 MB; the last that is taken has 15 pixels.
+    #[test]
+    fn images_of_a_few_pixels_are_counted_before_they_are_kept() {
+        let folder = folder(&[0, 1], &[1]);
+        let path = folder.path().join("train-images-idx3-ubyte");
+        for (images, rows, columns, refused) in
+            [(MAX_TINY_IMAGES + 1, 1, 1, true), (MAX_TINY_IMAGES + 1, 3, 5, true), (MAX_TINY_IMAGES, 1, 1, false)]
+        {
+            fs::remove_file(&path).unwrap();
+            let bytes = vec![0; images * rows * columns];
+            idx::write(&path, &IdxArray { dims: vec![images, rows, columns], bytes }).unwrap();
+            let problem = load_split(folder.path(), Split::Train).unwrap_err().to_string();
+            assert_eq!(problem.contains("byte 4: 4194305 images of "), refused, "{problem}");
+        }
     }
 
     #[test]

@@ -1,4 +1,7 @@
 //! Gives out the bytes of a file, raw or gzip, and never more of them than asked for. It must not know what they mean.
+//!
+//! A gzip file may have several members, as `cat a.gz b.gz`, `bgzip` and `pigz -i` write it, and zeros after the last, as
+//! tapes pad it. Anything else after a member is refused: `gzip` would warn of it, and here no one would read a warning.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
@@ -12,6 +15,10 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Deflate's densest code is two bits for 258 bytes, so a packed byte never gives more than this.
 const MAX_GZIP_RATIO: u64 = 1032;
+/// Beyond [`FREE_BYTES`] a packed byte is taken to give no more than this, so that a small file takes little memory. Images
+/// of ink give 5 to 50.
+const PLAUSIBLE_GZIP_RATIO: u64 = 64;
+const FREE_BYTES: u64 = 64 << 20;
 
 /// Window size (as a power of two) that every gzip stream may use.
 const GZIP_WINDOW_BITS: u8 = 15;
@@ -34,8 +41,21 @@ pub(in crate::data) struct Unpacked<'a, R> {
 }
 
 struct Gzip {
+    /// Of the member that is being read.
     stream: Decompress,
-    ended: bool,
+    /// Packed bytes of the members before it.
+    before: u64,
+    state: State,
+}
+
+enum State {
+    /// Within a member.
+    Member,
+    /// After one.
+    Between,
+    /// After the last one and a zero.
+    Padding,
+    Ended,
 }
 
 /// How many bytes a file can give, before it has been read.
@@ -63,9 +83,7 @@ impl<'a, R: BufRead> Unpacked<'a, R> {
     /// `file_bytes` is the length of all that `reader` gives; the first two bytes decide between raw and gzip.
     pub(in crate::data) fn new(path: &'a Path, mut reader: R, file_bytes: u64) -> Result<Self> {
         let start = reader.fill_buf().map_err(|source| read_failed(path, source))?;
-        let gzip = start
-            .starts_with(&GZIP_MAGIC)
-            .then(|| Gzip { stream: Decompress::new_gzip(GZIP_WINDOW_BITS), ended: false });
+        let gzip = start.starts_with(&GZIP_MAGIC).then(Gzip::new);
         Ok(Self { path, reader, gzip, file_bytes, given: 0 })
     }
 
@@ -73,7 +91,10 @@ impl<'a, R: BufRead> Unpacked<'a, R> {
         match self.gzip {
             None => Extent::Exactly(self.file_bytes),
             Some(_) => {
-                Extent::AtMost { limit: self.file_bytes.saturating_mul(MAX_GZIP_RATIO), packed: self.file_bytes }
+                let packed = self.file_bytes;
+                let possible = packed.saturating_mul(MAX_GZIP_RATIO);
+                let plausible = packed.saturating_mul(PLAUSIBLE_GZIP_RATIO).max(FREE_BYTES);
+                Extent::AtMost { limit: possible.min(plausible), packed }
             }
         }
     }
@@ -122,8 +143,8 @@ impl<'a, R: BufRead> Unpacked<'a, R> {
         Ok(())
     }
 
-    /// Checks that nothing follows what has been given out: no further byte, and for gzip a valid end of the stream
-    /// at the end of the file.
+    /// Checks that nothing follows what has been given out: no further byte, and for gzip a valid end of its
+    /// last member at the end of the file.
     pub(in crate::data) fn finish(mut self) -> Result<()> {
         if self.fill(&mut [0])? > 0 {
             let expected = self.given - 1;
@@ -132,13 +153,6 @@ impl<'a, R: BufRead> Unpacked<'a, R> {
                 offset: expected,
                 fault: IdxFault::TrailingBytes { expected },
             });
-        }
-        if let Some(gzip) = &self.gzip {
-            let packed = gzip.stream.total_in();
-            let rest = self.reader.fill_buf().map_err(|source| read_failed(self.path, source))?;
-            if !rest.is_empty() {
-                return Err(self.fault(IdxFault::GzipTrailingBytes { packed }));
-            }
         }
         Ok(())
     }
@@ -149,28 +163,59 @@ impl<'a, R: BufRead> Unpacked<'a, R> {
 }
 
 impl Gzip {
-    /// Inflates what the reader holds next into `out`; 0 means that the stream has ended, its checksum verified.
+    fn new() -> Gzip {
+        Gzip { stream: Decompress::new_gzip(GZIP_WINDOW_BITS), before: 0, state: State::Member }
+    }
+
+    /// Packed bytes up to here.
+    fn packed(&self) -> u64 {
+        self.before + self.stream.total_in()
+    }
+
+    /// Inflates what the reader holds next into `out`; 0 means that the last member has ended, each checksum verified.
     fn inflate(&mut self, reader: &mut impl BufRead, out: &mut [u8]) -> std::result::Result<usize, Stop> {
-        while !self.ended {
+        loop {
             let packed = reader.fill_buf().map_err(Stop::Read)?;
+            match (&self.state, packed.first()) {
+                (State::Member, _) => {}
+                (State::Ended, _) | (State::Between | State::Padding, None) => {
+                    self.state = State::Ended;
+                    return Ok(0);
+                }
+                (State::Between | State::Padding, Some(0)) => {
+                    let zeros = packed.iter().take_while(|byte| **byte == 0).count();
+                    reader.consume(zeros);
+                    self.state = State::Padding;
+                    continue;
+                }
+                (State::Between, Some(first)) if *first == GZIP_MAGIC[0] => {
+                    *self = Gzip { before: self.packed(), ..Gzip::new() };
+                }
+                (State::Between | State::Padding, Some(_)) => {
+                    return Err(Stop::Fault(IdxFault::GzipTrailingBytes { packed: self.packed() }));
+                }
+            }
             let (in_before, out_before) = (self.stream.total_in(), self.stream.total_out());
             let status = self.stream.decompress(packed, out, FlushDecompress::None).map_err(Stop::corrupt)?;
             let consumed = (self.stream.total_in() - in_before) as usize;
             let produced = (self.stream.total_out() - out_before) as usize;
             let starved = packed.is_empty();
             reader.consume(consumed);
-            self.ended = matches!(status, Status::StreamEnd);
+            if matches!(status, Status::StreamEnd) {
+                self.state = State::Between;
+            }
             if produced > 0 {
                 return Ok(produced);
             }
-            if !self.ended && starved {
-                return Err(Stop::Fault(IdxFault::GzipCutShort { packed: self.stream.total_in() }));
-            }
-            if !self.ended && consumed == 0 {
-                return Err(Stop::Fault(IdxFault::CorruptGzip { detail: "it makes no progress".into() }));
+            if matches!(self.state, State::Member) {
+                if starved {
+                    return Err(Stop::Fault(IdxFault::GzipCutShort { packed: self.packed() }));
+                }
+                if consumed == 0 {
+                    return Err(Stop::Fault(IdxFault::CorruptGzip { detail: "it makes no progress".into() }));
+                }
             }
         }
-        Ok(0)
     }
 }
 
