@@ -53,6 +53,7 @@
 //! |---|---|---|
 //! | `error` | one [`Error`]: what is wrong, where, and what was expected there | who raises it, flags |
 //! | `names` | the names of a setting's choices, the same in text and in JSON | which choices there are |
+//! | `regular_file` | opening what is a file and no pipe | what it holds |
 //! | `whole_file` | files that appear whole or not at all | what is written |
 //! | `rng` | seeded streams: a draw depends on (seed, purpose, epoch, batch, position) alone | data, networks |
 //! | `kernels` | arithmetic on flat slices, shapes as arguments, on every SIMD level | threads, layers |
@@ -95,6 +96,8 @@ pub mod run;
 pub mod train;
 
 mod names;
+#[doc(hidden)]
+pub mod regular_file;
 mod whole_file;
 
 pub use error::{Error, Result};

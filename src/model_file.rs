@@ -5,7 +5,7 @@
 //! so that `torch.nn.Sequential` loads them as they are. The metadata says what the tensors cannot.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -17,6 +17,7 @@ use crate::data::Scale;
 use crate::error::{Error, Result};
 use crate::kernels::KernelChoice;
 use crate::nn::{DataSpec, LayerSpec, LayerSpecs, ReluGrad, Sequential};
+use crate::regular_file;
 use crate::whole_file::Staged;
 
 /// What a model file says beside the weights. In the file each field is a string under its own name.
@@ -258,12 +259,10 @@ impl Refuse<'_> {
 }
 
 fn open(path: &Path, refuse: &Refuse) -> Result<BufReader<File>> {
-    // Asked before opening: opening a named pipe would wait for ever.
-    let about = fs::metadata(path).map_err(|source| refuse.io(source))?;
-    if !about.is_file() {
-        return Err(refuse.because("file", "is not a regular file; give the path of a model.safetensors"));
+    match regular_file::open(path).map_err(|source| refuse.io(source))? {
+        Some((file, _)) => Ok(BufReader::new(file)),
+        None => Err(refuse.because("file", "is not a regular file; give the path of a model.safetensors")),
     }
-    Ok(BufReader::new(File::open(path).map_err(|source| refuse.io(source))?))
 }
 
 struct Header {
@@ -473,6 +472,8 @@ fn read_values(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use proptest::prelude::*;
     use safetensors::SafeTensors;
     use safetensors::tensor::{TensorView, serialize_to_file};

@@ -5,13 +5,12 @@ mod data;
 mod model;
 mod sheet;
 
-use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use flatnet::run::folder;
-use flatnet::{Error, Result};
+use flatnet::{Error, Result, regular_file};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -71,19 +70,17 @@ enum Kind {
 /// What `path` is, by its first bytes or what it holds, and where that is: a run's folder stands for its model.
 fn kind(path: &Path) -> Result<(Kind, PathBuf)> {
     let fail = |action| move |source| Error::Io { path: path.to_path_buf(), action, source };
-    // Asked before opening: to open a named pipe may wait for ever.
-    let about = fs::metadata(path).map_err(fail("open"))?;
-    if about.is_dir() {
+    if path.is_dir() {
         let model = path.join(folder::MODEL);
         return Ok(if model.is_file() { (Kind::Model, model) } else { (Kind::Folder, path.to_path_buf()) });
     }
     let refuse =
         |problem: &str| Err(Error::Model { path: path.to_path_buf(), place: "file".into(), problem: problem.into() });
-    if !about.is_file() {
+    let Some((file, _)) = regular_file::open(path).map_err(fail("open"))? else {
         return refuse("is not a regular file");
-    }
+    };
     let mut start = Vec::new();
-    File::open(path).and_then(|file| file.take(9).read_to_end(&mut start)).map_err(fail("read"))?;
+    file.take(9).read_to_end(&mut start).map_err(fail("read"))?;
     match start[..] {
         // A safetensors file starts with a length below 2^20, whose fourth byte is 0.
         [0, 0, _, 1..=u8::MAX, ..] | [0x1f, 0x8b, ..] => Ok((Kind::Idx, path.to_path_buf())),

@@ -1,7 +1,6 @@
 //! From the bytes of a PNG or JPEG to grey, with limits that are checked before memory is taken for pixels. It knows
 //! formats, not what a picture shows.
 
-use std::fs::{self, File};
 use std::io::{Cursor, Read};
 use std::path::Path;
 
@@ -14,6 +13,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use super::exif::Orientation;
 use super::{Gray, contained, jpeg};
 use crate::error::{Error, Result};
+use crate::regular_file;
 
 /// The largest picture that is read. A camera of 50 megapixels stays below it; a decoder needs about 7 bytes for a pixel
 /// of a progressive JPEG, 5 for an interlaced PNG and 1 otherwise.
@@ -36,18 +36,12 @@ const BLACK: u8 = 0;
 /// [`Error::Io`] from the operating system, [`Error::Picture`] for everything else.
 pub fn open(path: &Path) -> Result<Gray> {
     let fail = |source| Error::Io { path: path.to_path_buf(), action: "open", source };
-    // Asked before opening: to open a named pipe may wait for ever.
-    let about = fs::metadata(path).map_err(fail)?;
-    if about.is_dir() {
-        return Err(refuse(path, "is a folder; name the pictures in it"));
+    match regular_file::open(path).map_err(fail)? {
+        Some((_, bytes)) if bytes > MAX_FILE_BYTES => Err(too_many_bytes(path)),
+        Some((file, _)) => read(path, file),
+        None if path.is_dir() => Err(refuse(path, "is a folder; name the pictures in it")),
+        None => Err(refuse(path, "is not a regular file; give - to read a picture from standard input")),
     }
-    if !about.is_file() {
-        return Err(refuse(path, "is not a regular file; give - to read a picture from standard input"));
-    }
-    if about.len() > MAX_FILE_BYTES {
-        return Err(too_many_bytes(path));
-    }
-    read(path, File::open(path).map_err(fail)?)
 }
 
 /// Reads a PNG or JPEG from `reader` to its end. Errors name `path_for_errors`.

@@ -2,13 +2,14 @@
 //! there, and what is derived from others must be what follows from them. It knows the columns, not what becomes of the
 //! figures.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::{Seconds, Summary, folder};
 use crate::error::{Error, Result};
 use crate::nn::{LayerSpec, LayerSpecs};
+use crate::regular_file;
 use crate::train::{BatchRecord, EpochRecord, History, mean_loss_and_accuracy};
 
 /// Far more than a summary or a row has; a larger one is none of ours, and would cost memory to read.
@@ -342,12 +343,10 @@ impl Row<'_> {
 }
 
 fn open(path: &Path) -> Result<BufReader<File>> {
-    // Asked before opening: opening a named pipe would wait for ever.
-    let about = fs::metadata(path).map_err(|source| cannot_read(path, source))?;
-    if !about.is_file() {
-        return Err(Error::RunFolder { path: path.to_path_buf(), problem: "is not a regular file".into() });
+    match regular_file::open(path).map_err(|source| cannot_read(path, source))? {
+        Some((file, _)) => Ok(BufReader::new(file)),
+        None => Err(Error::RunFolder { path: path.to_path_buf(), problem: "is not a regular file".into() }),
     }
-    File::open(path).map(BufReader::new).map_err(|source| cannot_read(path, source))
 }
 
 /// A missing file is told as what it means for the folder.

@@ -7,9 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room, from the ground up. A room is a folder or a file of `src/`.
-const MAP: [&str; 19] = [
+const MAP: [&str; 20] = [
     "error",
     "names",
+    "regular_file",
     "whole_file",
     "rng",
     "kernels",

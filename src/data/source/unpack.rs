@@ -3,13 +3,14 @@
 //! A gzip file may have several members, as `cat a.gz b.gz`, `bgzip` and `pigz -i` write it, and zeros after the last, as
 //! tapes pad it. Anything else after a member is refused: `gzip` would warn of it, and here no one would read a warning.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use flate2::{Decompress, DecompressError, FlushDecompress, Status};
 
 use crate::error::{Error, IdxFault, Result};
+use crate::regular_file;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -69,12 +70,9 @@ pub(in crate::data) enum Extent {
 impl<'a> Unpacked<'a, BufReader<File>> {
     pub(in crate::data) fn open(path: &'a Path) -> Result<Self> {
         let fail = |source| Error::Io { path: path.to_path_buf(), action: "open", source };
-        // Asked before opening: to open a pipe may wait for ever, and its length would say nothing.
-        if !fs::metadata(path).map_err(fail)?.is_file() {
+        let Some((file, file_bytes)) = regular_file::open(path).map_err(fail)? else {
             return Err(fail(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")));
-        }
-        let file = File::open(path).map_err(fail)?;
-        let file_bytes = file.metadata().map_err(fail)?.len();
+        };
         Self::new(path, BufReader::with_capacity(READ_BUFFER_BYTES, file), file_bytes)
     }
 }
