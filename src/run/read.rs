@@ -86,9 +86,10 @@ fn check_settings(summary: &Summary) -> std::result::Result<(), String> {
     if numbers.iter().flatten().chain(weights).any(|number| !number.is_finite() || *number < 0.0) {
         return Err("recipe: lr, clip_norm, label_smoothing or class_weights is no number of at least 0".into());
     }
-    let specs: LayerSpecs = recipe.layers.parse().map_err(|error| format!("recipe: {error}"))?;
-    if !specs.0.iter().map(ToString::to_string).eq(model.layers.iter().cloned()) {
-        return Err(format!("model: its layers are not those of the recipe, {specs}"));
+    let specs: LayerSpecs = model.layers.join(",").parse().map_err(|error| format!("model: {error}"))?;
+    // The recipe has them as they were typed.
+    if recipe.layers.parse().is_ok_and(|asked: LayerSpecs| asked != specs) || specs.0.len() != model.layers.len() {
+        return Err(format!("model: its layers, {specs}, are not those of the recipe"));
     }
     let (mut width, mut parameters) = (data.features, Some(0_usize));
     for spec in &specs.0 {
