@@ -82,7 +82,11 @@ pub fn told(error: &Error) -> String {
         Error::RunFolder { problem, .. } if problem.contains("holds a run already") => {
             format!("{error} (--out DIR, --overwrite)")
         }
-        Error::RunFolder { problem, .. } if problem.contains("; choose another") => format!("{error} (--out DIR)"),
+        Error::RunFolder { problem, .. }
+            if problem.contains("; choose another") && !problem.contains("--tensorboard") =>
+        {
+            format!("{error} (--out DIR)")
+        }
         Error::NonFinite { .. } => format!("{error} (--lr)"),
         other => other.to_string(),
     }

@@ -49,7 +49,7 @@ fn no_progress(history: &History, classes: usize) -> Option<String> {
     if last > WELL_ABOVE * first && last > 0.1 {
         Some(format!("Diverged: training loss rose from {began} to {now}; lower the learning rate."))
     } else if classes > 1 && last > FAR_ABOVE * guessing {
-        Some(format!("Diverged: training loss {now}, guessing has {guess}; try a smaller learning rate."))
+        Some(format!("Diverged: training loss {now} (guessing: {guess}); lower the learning rate."))
     } else if classes > 1 && stays && last > (1.0 - CLOSE) * guessing {
         Some(format!("No better than guessing: training loss {now}, that of guessing is {guess}."))
     } else {
@@ -125,13 +125,13 @@ mod tests {
         for (losses, expected) in [
             (&[(0.5, 0.5), (2.0, 0.4), (3084.0, 2900.0)][..], "Diverged: training loss rose from 0.5000 to 3084.0000"),
             (&[(0.5, 0.5), (1e30, 1e30)], "rose from 0.5000 to 1.0000e30; lower the learning rate."),
-            (&[(90.0, 80.0), (70.0, 60.0)], "Diverged: training loss 70.0000, guessing has 2.3026"),
-            (&[(1e38, 1e38)], "Diverged: training loss 1.0000e38, guessing has 2.3026"),
-            (&[(2.302_585, 2.302_585); 5], "No better than guessing: training loss 2.3026"),
+            (&[(90.0, 80.0), (70.0, 60.0)], "Diverged: training loss 70.0000 (guessing: 2.3026)"),
+            (&[(1e38, 1e38)], "Diverged: training loss 1.0000e38 (guessing: 2.3026)"),
+            (&[(std::f64::consts::LN_10, std::f64::consts::LN_10); 5], "No better than guessing: training loss 2.3026"),
             // One that learns, one that has learned all of it, and one whose loss rises a little.
             (&[(2.2, 2.1), (1.9, 1.8)], "Overfitting: not seen"),
             (&[(0.001, 0.1), (0.002, 0.11)], "Overfitting: unclear"),
-            (&[(2.302_585, 2.302_585); 4], "Overfitting: not seen"),
+            (&[(std::f64::consts::LN_10, std::f64::consts::LN_10); 4], "Overfitting: not seen"),
             // One that begins badly and gets better.
             (&[(2.5, 2.4)], "one epoch cannot show it"),
             (&[(3.5, 3.4), (2.4, 2.4)], "Overfitting: not seen"),

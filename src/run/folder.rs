@@ -285,7 +285,11 @@ fn finish(folder: &Path) -> io::Result<()> {
         remove_page(folder)?;
         remove_if_there(fs::remove_file(folder.join(UNFINISHED)))?;
         for name in FILES.iter().rev() {
-            remove_if_there(fs::rename(whole.join(name), folder.join(name)))?;
+            if whole.join(name).exists() {
+                // First out of the way: some file systems wait for the disk when a rename replaces a file.
+                remove_if_there(fs::remove_file(folder.join(name)))?;
+                fs::rename(whole.join(name), folder.join(name))?;
+            }
         }
     }
     fs::remove_dir_all(whole)
@@ -418,7 +422,6 @@ mod tests {
         // An empty folder is free, one with anything in it is not, and no more is a file.
         fs::create_dir(root.path().join("runs/1")).unwrap();
         assert!(next.claim().unwrap().folder().ends_with("runs/1"));
-        fs::create_dir(root.path().join("runs/1")).unwrap();
         fs::write(root.path().join("runs/1/notes.txt"), "mine").unwrap();
         fs::write(root.path().join("runs/3"), "mine").unwrap();
         assert!(next.claim().unwrap().folder().ends_with("runs/4"));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::cli::{RUN_ENTRIES, folder, json, refused, small_set, train_small};
+use crate::cli::{RUN_ENTRIES, folder, json, refused, small_set, train_small, write_set};
 use crate::common::{entries, flatnet, stderr, stdout};
 
 const SMALL: [&str; 7] = ["train", "--train-samples", "50", "--val-samples", "20", "--layers", "linear:3"];
@@ -213,11 +213,13 @@ fn a_folder_is_refused_before_the_training() {
 #[test]
 fn weights_that_run_away_are_told() {
     let (cwd, set) = (folder(), small_set());
-    // One step that no training loss sees.
+    // One step that no training loss sees, and pixels enough for logits without end.
+    let larger = folder();
+    write_set(larger.path(), 60, 8, 8, 3);
     let words = ["--epochs", "1", "--batch-size", "1000", "--lr", "3e38", "--json"];
     let mut command = flatnet(cwd.path());
     refused(
-        command.args(SMALL).args(words).args(["--quiet", "--data"]).arg(set.path()),
+        command.args(SMALL).args(words).args(["--quiet", "--data"]).arg(larger.path()),
         1,
         &["epoch 1", "validation", "finite", "--lr"],
     );
