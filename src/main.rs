@@ -5,14 +5,14 @@ mod cli;
 
 use std::process::ExitCode;
 
-/// 0 done, 1 failed, 2 wrong usage.
+/// 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 fn main() -> ExitCode {
     let arguments = match cli::parse(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(outcome) => return outcome,
     };
     match cli::run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             cli::complain(&cli::told(&error));
             ExitCode::FAILURE

@@ -19,6 +19,7 @@ pub(crate) struct Staged {
 impl Staged {
     /// Writes what `fill` gives beside `place`, in the same folder, so that the later rename cannot cross file systems.
     pub fn write(place: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Staged> {
+        check_replaceable(place)?;
         let failed = |source| Error::Io { path: place.to_path_buf(), action: "write", source };
         let (file, temporary) = create_beside(place).map_err(failed)?;
         // Made before the first byte, so that a failure below removes the file.
@@ -30,6 +31,8 @@ impl Staged {
 
     /// Puts the file in its place; what stood there before is replaced.
     pub fn publish(mut self) -> Result<()> {
+        // Once more: filling may have taken long.
+        check_replaceable(&self.place)?;
         fs::rename(&self.temporary, &self.place).map_err(|source| Error::Io {
             path: self.place.clone(),
             action: "replace",
@@ -48,8 +51,45 @@ impl Drop for Staged {
     }
 }
 
+/// An error unless nothing stands at `place`, or a plain file: a rename would put a file in place of a device or a link, and
+/// so take away what others reach by that name.
+pub(crate) fn check_replaceable(place: &Path) -> Result<()> {
+    match place.symlink_metadata() {
+        Ok(about) if !about.is_file() => {
+            let kind = if about.is_dir() {
+                "a folder"
+            } else if about.is_symlink() {
+                "a link"
+            } else {
+                "a device or a pipe"
+            };
+            let problem = format!("{kind} stands there, no plain file, so it is not replaced; name another place");
+            Err(Error::Io { path: place.to_path_buf(), action: "write", source: io::Error::other(problem) })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes what a killed program left beside `place`: files of the names that [`create_beside`] gives.
+pub(crate) fn remove_abandoned(place: &Path) -> io::Result<()> {
+    let (Some(folder), Some(name)) = (place.parent(), place.file_name().and_then(|name| name.to_str())) else {
+        return Ok(());
+    };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries {
+        let found = entry?.file_name();
+        let numbers = found.to_str().and_then(|found| found.strip_prefix('.')?.strip_prefix(name)?.strip_prefix('.'));
+        let numbers = numbers.and_then(|numbers| numbers.strip_suffix(".partial")?.split_once('-'));
+        if numbers.is_some_and(|(process, count)| is_number(process) && is_number(count)) {
+            fs::remove_file(folder.join(found))?;
+        }
+    }
+    Ok(())
+}
+
 /// Opens a new file with a hidden name of its own in the folder of `place`.
-pub(crate) fn create_beside(place: &Path) -> io::Result<(File, PathBuf)> {
+fn create_beside(place: &Path) -> io::Result<(File, PathBuf)> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let name = place.file_name().ok_or_else(|| io::Error::from(ErrorKind::InvalidInput))?;
     loop {
@@ -104,5 +144,42 @@ mod tests {
         drop(Staged::write(&place, |out| out.write_all(b"unwanted")).unwrap());
         assert_eq!(fs::read(&place).unwrap(), b"old");
         assert_eq!(names(folder.path()), ["figures.csv"]);
+    }
+
+    #[test]
+    fn only_plain_files_are_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let aim = folder.path().join("aim");
+        fs::write(&aim, "mine").unwrap();
+        fs::create_dir(folder.path().join("folder")).unwrap();
+        let mut places = vec![folder.path().join("folder")];
+        #[cfg(unix)]
+        for (name, to) in [("link", &*aim), ("null", Path::new("/dev/null")), ("nowhere", Path::new("absent"))] {
+            std::os::unix::fs::symlink(to, folder.path().join(name)).unwrap();
+            places.push(folder.path().join(name));
+        }
+        let before = names(folder.path());
+        for place in places {
+            let error = Staged::write(&place, |out| out.write_all(b"new")).unwrap_err().to_string();
+            assert!(error.contains("no plain file") && error.contains(place.to_str().unwrap()), "{error}");
+        }
+        assert_eq!((names(folder.path()), fs::read(&aim).unwrap()), (before, b"mine".to_vec()));
+        // One that comes to stand there in the meantime.
+        let staged = Staged::write(&folder.path().join("new"), |out| out.write_all(b"new")).unwrap();
+        fs::create_dir(folder.path().join("new")).unwrap();
+        assert!(staged.publish().unwrap_err().to_string().contains("no plain file"));
+    }
+
+    #[test]
+    fn what_a_killed_program_left_is_known_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("figures.csv");
+        let (_, partial) = create_beside(&place).unwrap();
+        let kept =
+            [".figures.csv.x-1.partial", ".figures.csv.partial", ".other.csv.1-1.partial", "figures.csv.1-1.partial"];
+        kept.iter().for_each(|name| fs::write(folder.path().join(name), "mine").unwrap());
+        remove_abandoned(&place).unwrap();
+        assert!(!partial.exists());
+        assert_eq!(names(folder.path()).len(), kept.len());
     }
 }

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use flatnet::Error;
 use flatnet::data::{SampleSize, ScaleKind, Shuffle};
 use flatnet::kernels::{KernelChoice, SimdChoice};
 use flatnet::nn::{Init, LayerSpecs, ReluGrad};
 use flatnet::optim::schedule;
-use flatnet::{Error, parallel};
 
 use super::completions::{self, CompletionsArguments};
 use super::fetch::{self, FetchArguments};
 use super::report::ReportArguments;
+use super::threads::MAX_THREADS;
 use super::{help, inspect, manual, predict};
 
 const EXAMPLES: &str = "\
@@ -28,7 +29,8 @@ Examples:
   flatnet fetch fashion-mnist && flatnet --data data/fashion-mnist
   flatnet report runs/1 runs/2            two runs in one page
 
-Exit codes: 0 done, 1 failed (one line on stderr), 2 wrong usage.";
+Exit codes: 0 done, 1 failed (one line on stderr), 2 wrong usage, 130
+interrupted: after Ctrl-C a run keeps the epochs that it has completed.";
 
 const TRAIN_EXAMPLES: &str = "\
 Examples:
@@ -149,6 +151,7 @@ pub struct TrainArguments {
     pub lr: f32,
     /// Decides samples, initial weights and shuffling
     #[arg(long, value_name = "N", default_value = "0", help_heading = "Training", allow_negative_numbers = true)]
+    #[arg(value_parser = seed)]
     pub seed: u64,
     /// Keep the drawn order of images, or draw a new one every epoch
     #[arg(long, value_enum, default_value = "never", help_heading = "Training", hide_possible_values = true)]
@@ -159,27 +162,33 @@ pub struct TrainArguments {
     pub optimizer: String,
     /// Share of the last step that is taken again (sgd, rmsprop) [default: 0]
     #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Optimizer")]
+    #[arg(value_parser = real)]
     pub momentum: Option<f64>,
     /// Look ahead along the momentum before the step (sgd)
     #[arg(long, help_heading = "Optimizer")]
     pub nesterov: bool,
     /// Pull of weights towards 0 [default: 0; of adamw 0.01]
     #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Optimizer")]
+    #[arg(value_parser = real)]
     pub weight_decay: Option<f64>,
     /// Leave biases out of weight decay
     #[arg(long, help_heading = "Optimizer")]
     pub no_bias_decay: bool,
     /// How long gradients are remembered (the Adam family) [default: 0.9]
     #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Optimizer")]
+    #[arg(value_parser = real)]
     pub beta1: Option<f64>,
     /// How long squared gradients are remembered (adam, adamw) [default: 0.999]
     #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Optimizer")]
+    #[arg(value_parser = real)]
     pub beta2: Option<f64>,
     /// What keeps a division from 0 (all but sgd) [default: PyTorch's]
     #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Optimizer")]
+    #[arg(value_parser = real)]
     pub eps: Option<f64>,
     /// Scale gradients down to this norm over all parameters [default: none]
     #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Optimizer")]
+    #[arg(value_parser = real_f32)]
     pub clip_norm: Option<f32>,
     #[arg(long, value_name = "SCHEDULE", default_value = "constant", value_parser = lr_schedule)]
     #[arg(help_heading = "Optimizer", help = help::lr_schedule())]
@@ -191,6 +200,7 @@ pub struct TrainArguments {
 
     /// Share of the target that is spread over all classes, at least 0, below 1
     #[arg(long, value_name = "X", default_value = "0", allow_hyphen_values = true, help_heading = "Loss")]
+    #[arg(value_parser = real_f32)]
     pub label_smoothing: f32,
     /// Weights of classes in the loss: balanced, by how often each stands in
     /// the training sample, or a file with one number for each class, separated
@@ -198,8 +208,8 @@ pub struct TrainArguments {
     #[arg(long, value_name = "balanced|FILE", help_heading = "Loss")]
     pub class_weights: Option<PathBuf>,
 
-    /// Threads; results are the same for any number
-    /// [default: RAYON_NUM_THREADS, else the cores this process may use]
+    /// Threads, and no more than the cores this process may use; results are the
+    /// same for any number [default: RAYON_NUM_THREADS, else those cores]
     #[arg(long, value_name = "N", value_parser = threads, help_heading = "Machine", allow_negative_numbers = true)]
     pub threads: Option<usize>,
     /// Vector instructions: auto, avx512, avx2, fallback
@@ -223,7 +233,7 @@ pub struct TrainArguments {
     /// Print the summary as one JSON object instead of a table
     #[arg(long, help_heading = "Output")]
     pub json: bool,
-    /// No progress on stderr
+    /// No progress on stderr, but for the objects of --log-format jsonl
     #[arg(long, help_heading = "Output")]
     pub quiet: bool,
     /// Progress on stderr: plain, or jsonl for one JSON object per epoch
@@ -238,7 +248,7 @@ pub struct TrainArguments {
 
 #[derive(Debug, Args)]
 pub struct EvaluateArguments {
-    /// A model.safetensors
+    /// A model.safetensors, or the folder of a run
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
     /// Folder with the set's four IDX files, raw or gzip [default: that of the
@@ -294,16 +304,11 @@ impl TrainArguments {
     pub fn data(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(default_data)
     }
-
-    pub fn threads(&self) -> usize {
-        self.threads.unwrap_or_else(parallel::default_threads)
-    }
 }
 
 /// Bounds that keep a slip of the finger from asking for more memory than there is.
 const MAX_EPOCHS: usize = 1_000_000;
 const MAX_BATCH_SIZE: usize = 1_000_000;
-const MAX_THREADS: usize = 1024;
 
 fn number(text: &str, least: usize, most: usize) -> Result<usize, String> {
     text.parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| format!("expected {least} to {most}"))
@@ -319,6 +324,19 @@ fn batch_size(text: &str) -> Result<usize, String> {
 
 fn threads(text: &str) -> Result<usize, String> {
     number(text, 1, MAX_THREADS)
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("expected a whole number from 0 to {}", u64::MAX))
+}
+
+/// Whether it is within its domain, the library says.
+fn real(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| "expected a number, such as 0.9".into())
+}
+
+fn real_f32(text: &str) -> Result<f32, String> {
+    text.parse().map_err(|_| "expected a number, such as 0.9".into())
 }
 
 fn learning_rate(text: &str) -> Result<f32, String> {

@@ -1,17 +1,19 @@
 //! `flatnet evaluate`: a saved model's loss and accuracy on a data set, or on the very rows its run drew.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use flatnet::data::{self, Dataset, Split};
 use flatnet::model_file::{self, ModelMeta};
 use flatnet::nn::Sequential;
-use flatnet::run::Recipe;
-use flatnet::{Error, Result, parallel, train};
+use flatnet::run::{self, Recipe};
+use flatnet::{Error, Result, train};
 use serde::Serialize;
 
-use super::args::{DEFAULT_DATA, EvaluateArguments, Sample, SplitChoice, default_data};
-use super::{print, print_json, table};
+use super::args::{EvaluateArguments, Sample, SplitChoice, default_data};
+use super::own_data::OwnData;
+use super::threads::threads;
+use super::{model_path, print, print_json, table};
 
 /// For a model that does not say how its own run was evaluated.
 const BATCH_SIZE: usize = 32;
@@ -33,30 +35,39 @@ struct Report {
 
 pub fn run(arguments: &EvaluateArguments) -> Result<()> {
     let started = Instant::now();
-    let (mut model, meta) = model_file::load(&arguments.model)?;
-    let recipe = recipe(&arguments.model, &meta, arguments.sample)?;
+    let threads = threads(None)?;
+    let path = model_path(&arguments.model);
+    let (mut model, meta) = model_file::load(&path)?;
+    let recipe = recipe(&path, &meta, arguments.sample)?;
     if let Some(recipe) = &recipe {
         // As the run did, so that the figures of its own rows are its last ones to the bit.
         model = model.with_kernel(recipe.kernel)?;
     }
-    let folder = folder(arguments, recipe.as_ref());
-
-    let all = data::load_split(&folder, arguments.split.into())?;
-    check_fit(&arguments.model, &model, &meta, &folder, &all)?;
     let data = match (arguments.sample, &recipe) {
-        (Sample::Run, Some(recipe)) => all.select(&recipe.rows(arguments.split.into(), all.len())?),
-        _ => all,
+        (Sample::Run, Some(recipe)) => own_rows(arguments, &path, &meta, recipe)?,
+        _ => {
+            let folder = arguments.data.clone().unwrap_or_else(default_data);
+            data::load_split(&folder, arguments.split.into())?
+        }
     };
+    check_fit(&path, &model, &meta, &data)?;
     let batch_size = recipe.as_ref().map_or(BATCH_SIZE, |recipe| recipe.batch_size);
     let data = data.with_scale(meta.scale)?;
-    let evaluation = train::evaluate(&model, &data, batch_size, parallel::default_threads())?;
+    let evaluation = train::evaluate(&model, &data, batch_size, threads.used)?;
+    if !evaluation.loss.is_finite() {
+        return Err(Error::Model {
+            path,
+            place: format!("its loss on {}", data.source()),
+            problem: "is not a finite number; its weights are too large to be of use".into(),
+        });
+    }
 
     let (split, what) = match arguments.split {
         SplitChoice::Test => ("test", "test images"),
         SplitChoice::Train => ("train", "training images"),
     };
     let report = Report {
-        model: arguments.model.display().to_string(),
+        model: path.display().to_string(),
         data: data.source().to_string(),
         split,
         samples: evaluation.samples,
@@ -89,19 +100,28 @@ fn recipe(path: &Path, meta: &ModelMeta, sample: Sample) -> Result<Option<Recipe
     Ok(Some(recipe))
 }
 
-fn folder(arguments: &EvaluateArguments, recipe: Option<&Recipe>) -> PathBuf {
-    match (&arguments.data, recipe) {
-        (Some(folder), _) => folder.clone(),
-        (None, Some(recipe)) if arguments.sample == Sample::Run && recipe.data != DEFAULT_DATA => {
-            PathBuf::from(&recipe.data)
-        }
-        (None, _) => default_data(),
-    }
+/// The rows of the model's run. Where its data lie, the summary beside the model says, and no other file.
+fn own_rows(arguments: &EvaluateArguments, path: &Path, meta: &ModelMeta, recipe: &Recipe) -> Result<Dataset> {
+    let run_folder = path.parent().map(|folder| if folder == Path::new("") { Path::new(".") } else { folder });
+    // A summary that cannot be read, or of another run, is as good as none.
+    let summary = run_folder.and_then(|folder| run::read_summary(folder).ok());
+    let digest = |name: &str| meta.recipe.as_ref().and_then(|recipe| recipe.get(name)?.as_str());
+    let own = OwnData {
+        recipe: &Recipe {
+            data: summary.as_ref().map_or(recipe.data.clone(), |s| s.recipe.data.clone()),
+            ..recipe.clone()
+        },
+        run_folder,
+        way: summary.as_ref().and_then(|summary| summary.data.folder.as_deref()),
+        train_sha256: digest("train_sha256"),
+        val_sha256: digest("val_sha256"),
+    };
+    own.load(arguments.split.into(), arguments.data.as_deref())
 }
 
-fn check_fit(path: &Path, model: &Sequential, meta: &ModelMeta, folder: &Path, data: &Dataset) -> Result<()> {
+fn check_fit(path: &Path, model: &Sequential, meta: &ModelMeta, data: &Dataset) -> Result<()> {
     let refuse = |expected: String, found: String| {
-        Err(Error::Shape { place: format!("{} on {}", path.display(), folder.display()), expected, found })
+        Err(Error::Shape { place: format!("{} on {}", path.display(), data.source()), expected, found })
     };
     if data.features() != model.in_features() {
         let ((rows, columns), (data_rows, data_columns)) = (meta.image_size, data.image_size());

@@ -7,44 +7,59 @@ mod evaluate;
 mod fetch;
 mod help;
 mod inspect;
+mod interrupt;
 mod manual;
+mod own_data;
 mod predict;
 mod progress;
 mod report;
 mod table;
 mod tensorboard;
+mod threads;
 mod tiles;
 mod train;
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ContextValue;
+use clap::{CommandFactory, Parser};
+use flatnet::run::folder;
 use flatnet::{Error, Result};
 
 pub use args::Arguments;
 use args::Command;
 
+/// A value that is longer is shown by its beginning: it may be as long as a file.
+const MAX_VALUE: usize = 60;
+/// So is a whole message, whatever it holds.
+const MAX_MESSAGE: usize = 2000;
+
 /// Reads the command line. `Err` when there is nothing to run: help was printed (0), or the usage is wrong (2).
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> std::result::Result<Arguments, ExitCode> {
-    Arguments::try_parse_from(words).map_err(|stop| {
+    let words: Vec<OsString> = words.into_iter().collect();
+    Arguments::try_parse_from(&words).map_err(|stop| {
         if stop.use_stderr() {
-            complain(&in_one_line(&stop.to_string()));
+            complain(&in_one_line(&stop, &words));
             return ExitCode::from(2);
         }
         match print(&stop.to_string()) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
+            Err(error) => {
+                complain(&told(&error));
+                ExitCode::FAILURE
+            }
         }
     })
 }
 
-/// Does what the arguments ask for.
-pub fn run(arguments: &Arguments) -> Result<()> {
-    match &arguments.command {
-        None => train::run(&arguments.train),
-        Some(Command::Train(arguments)) => train::run(arguments),
+/// Does what the arguments ask for, and says how the program ends.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let done = match &arguments.command {
+        None => return train::run(&arguments.train),
+        Some(Command::Train(arguments)) => return train::run(arguments),
         Some(Command::Evaluate(arguments)) => evaluate::run(arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments),
         Some(Command::Predict(arguments)) => predict::run(arguments),
@@ -53,26 +68,26 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(Command::Completions(arguments)) => completions::run(arguments),
         Some(Command::Man) => manual::run(),
         Some(Command::Report(arguments)) => report::run(arguments),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// An error in the words of the program: the library names settings, people type flags.
 pub fn told(error: &Error) -> String {
     match error {
         Error::Setting { name, found, expected } => {
-            // A flag's value may be as long as a file.
-            let found: String = if found.chars().count() > 60 {
-                found.chars().take(57).chain("...".chars()).collect()
-            } else {
-                found.clone()
-            };
+            let found = shortened(found, MAX_VALUE);
             format!("--{}: {found} is not valid: expected {expected}", name.replace('_', "-"))
         }
         Error::DataFolder { .. } => format!("{error} (--data DIR)"),
         Error::RunFolder { problem, .. } if problem.contains("holds a run already") => {
             format!("{error} (--out DIR, --overwrite)")
         }
-        Error::RunFolder { problem, .. } if problem.contains("choose another") => format!("{error} (--out DIR)"),
+        Error::RunFolder { problem, .. }
+            if problem.contains("; choose another") && !problem.contains("--tensorboard") =>
+        {
+            format!("{error} (--out DIR)")
+        }
         Error::NonFinite { .. } => format!("{error} (--lr)"),
         other => other.to_string(),
     }
@@ -84,6 +99,7 @@ pub fn complain(message: &str) {
 }
 
 fn tell(kind: &str, message: &str) {
+    let message = shortened(message, MAX_MESSAGE);
     let line: String = message.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     // Nobody is left to tell when stderr is closed.
     let _ = writeln!(io::stderr(), "{kind}: {line}");
@@ -108,8 +124,38 @@ fn print_json(value: &impl serde::Serialize) -> Result<()> {
     print(&(text + "\n"))
 }
 
-/// clap's message without its headline and its usage lines.
-fn in_one_line(message: &str) -> String {
+/// The beginning of a text that has more than `most` characters.
+fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_string();
+    }
+    text.chars().take(most - 3).chain("...".chars()).collect()
+}
+
+/// A model's file: of a run's folder, the model in it.
+fn model_path(path: &Path) -> PathBuf {
+    let within = path.join(folder::MODEL);
+    if within.is_file() { within } else { path.to_path_buf() }
+}
+
+/// clap's message without its headline and its usage lines, and with long values cut.
+fn in_one_line(stop: &clap::Error, words: &[OsString]) -> String {
+    let mut message = stop.to_string();
+    let mut values: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    // `--flag=value` is one word.
+    values.extend(values.clone().iter().filter_map(|word| Some(word.split_once('=')?.1.to_string())));
+    for (_, value) in stop.context() {
+        match value {
+            ContextValue::String(value) => values.push(value.clone()),
+            ContextValue::Strings(several) => values.extend(several.iter().cloned()),
+            _ => {}
+        }
+    }
+    // The longest first, since one may be part of another.
+    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    for value in values.iter().filter(|value| value.chars().count() > MAX_VALUE) {
+        message = message.replace(value.as_str(), &shortened(value, MAX_VALUE));
+    }
     let told: Vec<&str> = message
         .trim_start_matches("error: ")
         .lines()
@@ -117,7 +163,14 @@ fn in_one_line(message: &str) -> String {
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
         .filter(|line| !line.is_empty())
         .collect();
-    format!("{}; see flatnet --help", told.join(" "))
+    // A command stands first or nowhere.
+    let command = words.get(1).and_then(|word| word.to_str()).filter(|word| is_command(word));
+    let command = command.map_or(String::new(), |command| format!("{command} "));
+    format!("{}; see flatnet {command}--help", told.join(" "))
+}
+
+fn is_command(word: &str) -> bool {
+    Arguments::command().get_subcommands().any(|command| command.get_name() == word)
 }
 
 #[cfg(test)]
@@ -129,15 +182,53 @@ mod tests {
         for (words, expected) in [
             (
                 &["evaluate"][..],
-                "the following required arguments were not provided: --model <FILE>; see flatnet --help",
+                "the following required arguments were not provided: --model <FILE>; see flatnet evaluate --help",
             ),
             (&["--batch-size", "0"], "'0' for '--batch-size <N>'"),
             (&["train", "--init", "ones"], "expected auto, unit-norm, kaiming-uniform, kaiming-normal, xavier-uniform"),
             (&["--epoch", "5"], "unexpected argument '--epoch' found tip: a similar argument exists: '--epochs'"),
+            (&["--epochs", "x"], "; see flatnet --help"),
+            (&["train", "--epochs", "x"], "; see flatnet train --help"),
+            (&["predict"], "; see flatnet predict --help"),
+            (&["trein"], "; see flatnet --help"),
+            (&["--seed", "-1"], "'-1' for '--seed <N>': expected a whole number from 0 to 18446744073709551615"),
+            (&["--momentum", "x"], "expected a number"),
+            (&["--clip-norm", "1,5"], "expected a number"),
+            (&["--label-smoothing", "x"], "expected a number"),
         ] {
-            let words = std::iter::once("flatnet").chain(words.iter().copied());
-            let line = in_one_line(&Arguments::try_parse_from(words).unwrap_err().to_string());
+            let line = line(words);
             assert!(line.contains(expected) && !line.contains('\n'), "{line}");
+        }
+    }
+
+    fn line(words: &[&str]) -> String {
+        let words: Vec<OsString> =
+            std::iter::once("flatnet").chain(words.iter().copied()).map(OsString::from).collect();
+        in_one_line(&Arguments::try_parse_from(&words).unwrap_err(), &words)
+    }
+
+    #[test]
+    fn a_long_value_is_shown_by_its_beginning() {
+        let long = "ab ".repeat(2000);
+        let (flag, assigned) = (format!("--{long}"), format!("--lr={long}"));
+        for words in [
+            &["--lr", &long][..],
+            &[&assigned],
+            &["--layers", &long],
+            &["--init", &long],
+            &["--simd", &long],
+            &["--lr-schedule", &long],
+            &["--train-samples", &long],
+            &["--seed", &long],
+            &[&flag],
+            &["train", &flag],
+            &[&long],
+            &["evaluate", "--model", "m", "--split", &long],
+            &["evaluate", "--model", "m", &long],
+            &["completions", &long],
+        ] {
+            let line = line(words);
+            assert!(line.contains("ab ab ") && line.len() < 400, "{line}");
         }
     }
 }

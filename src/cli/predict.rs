@@ -14,7 +14,7 @@ use flatnet::{Error, Result};
 use serde::Serialize;
 
 use super::tiles::{self, Style};
-use super::{complain, print, print_json};
+use super::{complain, model_path, print, print_json};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -28,7 +28,7 @@ their answers, and the exit code is 1.";
 
 #[derive(Debug, Args)]
 pub struct PredictArguments {
-    /// A model.safetensors
+    /// A model.safetensors, or the folder of a run
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
     /// PNG or JPEG pictures, each of one character; - reads standard input
@@ -65,9 +65,10 @@ const TOP: usize = 3;
 const STDIN: &str = "-";
 
 pub fn run(arguments: &PredictArguments) -> Result<()> {
-    let (model, meta) = model_file::load(&arguments.model)?;
-    check_input(&arguments.model, meta.image_size)?;
-    let mut network = Network { path: &arguments.model, model, meta, workspace: Workspace::new() };
+    let path = model_path(&arguments.model);
+    let (model, meta) = model_file::load(&path)?;
+    check_input(&path, meta.image_size)?;
+    let mut network = Network { path: &path, model, meta, workspace: Workspace::new() };
     let (style, columns) = (Style::of_stdout(), tiles::columns());
 
     let mut predictions = Vec::with_capacity(arguments.images.len());
@@ -94,7 +95,7 @@ pub fn run(arguments: &PredictArguments) -> Result<()> {
         }
     }
     if arguments.json {
-        print_json(&Report { model: arguments.model.display().to_string(), predictions })?;
+        print_json(&Report { model: path.display().to_string(), predictions })?;
     }
     failure.map_or(Ok(()), Err)
 }

@@ -4,22 +4,43 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use flatnet::train::EpochRecord;
+use flatnet::train::{EpochRecord, shown_loss};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::args::LogFormat;
 
-/// Where stderr is no terminal, about this many lines tell the whole run.
-const LINES: usize = 20;
-/// Fits 80 columns with the figures of [`figures`] and up to 9,999 epochs.
-const BAR: &str = "{bar:14} {pos}/{len} {msg}  {eta} left";
+/// Where stderr is no terminal, a line at most so often.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+/// On a terminal, a drawing at most so often.
+const DRAW_EVERY: Duration = Duration::from_millis(50);
+/// Characters of the bar.
+const BAR: usize = 14;
 
-pub enum Progress {
+/// What is told of a run while it trains.
+pub struct Progress {
+    kind: Kind,
+    epochs: usize,
+    /// Training batches of an epoch.
+    batches: usize,
+    started: Instant,
+    /// When something was told last.
+    told: Option<Instant>,
+    /// The clock is read every so many batches, which is some hundred times a second,
+    stride: usize,
+    /// next after so many,
+    until: usize,
+    /// and was read last then.
+    looked: Instant,
+    /// Of the last epoch; empty before its end.
+    figures: Option<EpochRecord>,
+}
+
+enum Kind {
     Silent,
     Bar(ProgressBar),
-    Lines { epochs: usize, started: Instant },
-    Objects { epochs: usize, started: Instant },
+    Lines,
+    Objects,
 }
 
 /// An epoch as `--log-format jsonl` tells it, under the names of `epochs.csv`.
@@ -39,59 +60,155 @@ struct EpochObject {
 }
 
 impl Progress {
-    pub fn new(epochs: usize, quiet: bool, format: LogFormat) -> Progress {
-        if quiet || epochs == 0 {
-            Progress::Silent
+    /// For a run of `epochs` epochs of `batches` training batches. Objects are written for other programs, so that `quiet` does
+    /// not silence them.
+    pub fn new(epochs: usize, batches: usize, quiet: bool, format: LogFormat) -> Progress {
+        let kind = if epochs == 0 {
+            Kind::Silent
         } else if format == LogFormat::Jsonl {
-            Progress::Objects { epochs, started: Instant::now() }
+            Kind::Objects
+        } else if quiet {
+            Kind::Silent
         } else if io::stderr().is_terminal() {
             // The template is a constant that the tests draw; the default style is the way out if it were wrong.
-            let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::new(epochs as u64).with_style(style).with_message("first epoch");
-            bar.tick();
-            Progress::Bar(bar)
+            let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+            Kind::Bar(ProgressBar::new_spinner().with_style(style))
         } else {
-            Progress::Lines { epochs, started: Instant::now() }
+            Kind::Lines
+        };
+        let now = Instant::now();
+        let mut progress = Progress {
+            kind,
+            epochs,
+            batches: batches.max(1),
+            started: now,
+            told: None,
+            stride: 1,
+            until: 1,
+            looked: now,
+            figures: None,
+        };
+        progress.draw(now, 1, 0);
+        progress
+    }
+
+    /// Tells of a training batch that has ended; epochs and batches count from 1.
+    pub fn batch(&mut self, epoch: usize, batch: usize) {
+        /// Between two looks at the clock.
+        const LOOK: Duration = Duration::from_millis(5);
+        self.until -= 1;
+        if self.until > 0 {
+            return;
+        }
+        let now = Instant::now();
+        let since = now - self.looked;
+        self.stride = if since < LOOK { (self.stride * 2).min(1 << 12) } else { (self.stride / 2).max(1) };
+        (self.until, self.looked) = (self.stride, now);
+        match self.kind {
+            Kind::Bar(_) if self.is_due(now, DRAW_EVERY) => self.draw(now, epoch, batch),
+            Kind::Lines if now - self.told.unwrap_or(self.started) >= LINE_EVERY => {
+                let left = left(now - self.started, self.share(epoch, batch));
+                let percent = 100 * batch / self.batches;
+                self.line(now, &format!("epoch {}  {percent} % of its batches{left}", self.of_all(epoch)));
+            }
+            _ => {}
         }
     }
 
     /// Tells of an epoch that has ended; epochs count from 1.
-    pub fn epoch(&self, epoch: usize, record: &EpochRecord) {
-        match self {
-            Progress::Silent => {}
-            Progress::Bar(bar) => {
-                bar.set_message(figures(record));
-                bar.set_position(epoch as u64);
-            }
-            Progress::Lines { epochs, started } => {
-                if is_told(epoch, *epochs) {
-                    // A closed stderr is no reason to lose the run.
-                    let _ = writeln!(io::stderr(), "{}", line(epoch, *epochs, record, started.elapsed()));
+    pub fn epoch(&mut self, epoch: usize, record: &EpochRecord) {
+        let now = Instant::now();
+        self.figures = Some(*record);
+        match self.kind {
+            Kind::Silent => {}
+            Kind::Bar(_) => {
+                if self.is_due(now, DRAW_EVERY) || epoch == self.epochs {
+                    self.draw(now, epoch + 1, 0);
                 }
             }
-            Progress::Objects { epochs, started } => {
-                let _ = writeln!(io::stderr(), "{}", object(epoch, *epochs, record, started.elapsed()));
+            Kind::Lines => {
+                if epoch == 1 || epoch == self.epochs || self.is_due(now, LINE_EVERY) {
+                    let left = left(now - self.started, self.share(epoch + 1, 0));
+                    self.line(now, &format!("epoch {}  {}{left}", self.of_all(epoch), figures(record)));
+                }
+            }
+            Kind::Objects => {
+                // A closed stderr is no reason to lose the run.
+                let _ = writeln!(io::stderr(), "{}", object(epoch, self.epochs, record, now - self.started));
             }
         }
     }
 
     /// Makes room for the results.
     pub fn finish(&self) {
-        if let Progress::Bar(bar) = self {
+        if let Kind::Bar(bar) = &self.kind {
             bar.finish_and_clear();
         }
     }
+
+    fn is_due(&self, now: Instant, every: Duration) -> bool {
+        self.told.is_none_or(|told| now - told >= every)
+    }
+
+    fn line(&mut self, now: Instant, text: &str) {
+        self.told = Some(now);
+        // A closed stderr is no reason to lose the run.
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+
+    fn draw(&mut self, now: Instant, epoch: usize, batch: usize) {
+        if let Kind::Bar(bar) = &self.kind {
+            let columns = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| usize::from(width.0));
+            bar.set_message(self.drawn(now - self.started, epoch, batch, columns));
+            self.told = Some(now);
+        }
+    }
+
+    /// As much as fits into so many columns. `batch` batches of `epoch` are done.
+    fn drawn(&self, elapsed: Duration, epoch: usize, batch: usize, columns: usize) -> String {
+        let share = self.share(epoch, batch);
+        let filled = (share * BAR as f64) as usize;
+        let bar = format!("{}{}", "\u{2588}".repeat(filled), "\u{2591}".repeat(BAR.saturating_sub(filled)));
+        let position = format!("{}/{}", epoch - 1, self.epochs);
+        let left = left(elapsed, share);
+        let variants = match &self.figures {
+            None => {
+                let percent = 100 * batch / self.batches;
+                let first = format!("{position} first epoch {percent} %");
+                [format!("{bar} {first}{left}"), format!("{first}{left}"), first, position]
+            }
+            Some(record) => [
+                format!("{bar} {position} {}{left}", figures(record)),
+                format!("{position} {}{left}", figures(record)),
+                format!("{position} {}{left}", val_figures(record)),
+                format!("{position}{left}"),
+            ],
+        };
+        // The last column stays free: some terminals break a line that fills it.
+        let fits = |text: &&String| text.chars().count() < columns;
+        let [.., shortest] = &variants;
+        variants.iter().find(fits).unwrap_or(shortest).chars().take(columns.saturating_sub(1)).collect()
+    }
+
+    /// What part of the run is done when `batch` batches of `epoch` are.
+    fn share(&self, epoch: usize, batch: usize) -> f64 {
+        ((epoch - 1) as f64 + batch as f64 / self.batches as f64) / self.epochs as f64
+    }
+
+    fn of_all(&self, epoch: usize) -> String {
+        let width = self.epochs.to_string().len();
+        format!("{epoch:>width$}/{}", self.epochs)
+    }
 }
 
-fn is_told(epoch: usize, epochs: usize) -> bool {
-    epoch.is_multiple_of(epochs.div_ceil(LINES)) || epoch == epochs
-}
-
-fn line(epoch: usize, epochs: usize, record: &EpochRecord, elapsed: Duration) -> String {
-    let width = epochs.to_string().len();
-    let left = elapsed.mul_f64((epochs - epoch) as f64 / epoch as f64);
-    let left = if epoch == epochs { String::new() } else { format!("  {} left", HumanDuration(left)) };
-    format!("epoch {epoch:>width$}/{epochs}  {}{left}", figures(record))
+/// How long the rest will take, if it goes on like this; nothing where there is no rest, or nothing to judge by.
+fn left(elapsed: Duration, share: f64) -> String {
+    if share <= 0.0 || share >= 1.0 {
+        return String::new();
+    }
+    let seconds = elapsed.as_secs_f64() * (1.0 - share) / share;
+    // More than fits has no end that matters.
+    Duration::try_from_secs_f64(seconds).map_or(String::new(), |left| format!("  {:#} left", HumanDuration(left)))
 }
 
 fn object(epoch: usize, epochs: usize, record: &EpochRecord, elapsed: Duration) -> String {
@@ -113,57 +230,17 @@ fn object(epoch: usize, epochs: usize, record: &EpochRecord, elapsed: Duration) 
 }
 
 fn figures(record: &EpochRecord) -> String {
-    format!(
-        "train {:.4} {:.2} %  val {:.4} {:.2} %",
-        record.train_loss,
-        100.0 * record.train_accuracy,
-        record.val_loss,
-        100.0 * record.val_accuracy
-    )
+    let train = shown_loss(record.train_loss);
+    format!("train {train} {:.2} %  {}", 100.0 * record.train_accuracy, val_figures(record))
+}
+
+fn val_figures(record: &EpochRecord) -> String {
+    format!("val {} {:.2} %", shown_loss(record.val_loss), 100.0 * record.val_accuracy)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use indicatif::{ProgressDrawTarget, TermLike};
-
     use super::*;
-
-    /// A terminal that keeps every line drawn on it.
-    #[derive(Debug, Clone, Default)]
-    struct Screen(Arc<Mutex<Vec<String>>>);
-
-    impl TermLike for Screen {
-        fn width(&self) -> u16 {
-            120
-        }
-        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
-            Ok(())
-        }
-        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
-            Ok(())
-        }
-        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
-            Ok(())
-        }
-        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
-            Ok(())
-        }
-        fn write_line(&self, text: &str) -> io::Result<()> {
-            self.write_str(text)
-        }
-        fn write_str(&self, text: &str) -> io::Result<()> {
-            self.0.lock().unwrap().push(text.to_string());
-            Ok(())
-        }
-        fn clear_line(&self) -> io::Result<()> {
-            Ok(())
-        }
-        fn flush(&self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     fn record() -> EpochRecord {
         EpochRecord {
@@ -176,16 +253,19 @@ mod tests {
         }
     }
 
+    fn progress(epochs: usize, figures: Option<EpochRecord>) -> Progress {
+        let progress = Progress::new(epochs, 1000, true, LogFormat::Plain);
+        Progress { figures, ..progress }
+    }
+
     #[test]
-    fn a_line_gives_the_figures_and_the_time_left() {
-        assert_eq!(
-            line(50, 200, &record(), Duration::from_secs(4)),
-            "epoch  50/200  train 0.2384 93.35 %  val 0.2774 92.46 %  12 seconds left"
-        );
-        assert_eq!(
-            line(200, 200, &record(), Duration::from_secs(4)),
-            "epoch 200/200  train 0.2384 93.35 %  val 0.2774 92.46 %"
-        );
+    fn the_time_left_follows_from_the_batches_done() {
+        let progress = progress(2, None);
+        // A tenth of the first of two epochs took 3 s, so the other nineteen take 57 s.
+        assert_eq!(left(Duration::from_secs(3), progress.share(1, 100)), "  57s left");
+        assert_eq!(left(Duration::from_secs(3), progress.share(1, 0)), "");
+        assert_eq!(left(Duration::from_secs(3), progress.share(3, 0)), "");
+        assert!(!left(Duration::from_secs(1 << 40), 1e-300).contains("0s"));
     }
 
     #[test]
@@ -198,24 +278,35 @@ mod tests {
     }
 
     #[test]
-    fn about_twenty_lines_tell_a_run_of_any_length() {
-        for epochs in [1, 2, 19, 20, 21, 39, 41, 200, 201, 1_000_000] {
-            let told = (1..=epochs).filter(|epoch| is_told(*epoch, epochs)).count();
-            assert!(told <= LINES + 1 && told >= epochs.min(LINES / 2), "{epochs} epochs, {told} lines");
-            assert!(is_told(epochs, epochs));
+    fn a_drawing_fits_terminals_of_any_width() {
+        let large = EpochRecord { train_loss: 1e300, val_loss: 1e300, ..record() };
+        for columns in 0..200 {
+            for figures in [None, Some(record()), Some(large)] {
+                for epochs in [1, 200, 1_000_000] {
+                    let text = progress(epochs, figures).drawn(Duration::from_secs(9_999), epochs, 500, columns);
+                    assert!(text.chars().count() < columns.max(1), "{columns}: {text}");
+                }
+            }
         }
+        let drawn = |columns| progress(200, Some(record())).drawn(Duration::from_secs(40), 101, 0, columns);
+        assert_eq!(drawn(80), "███████░░░░░░░ 100/200 train 0.2384 93.35 %  val 0.2774 92.46 %  40s left");
+        assert_eq!(drawn(70), "100/200 train 0.2384 93.35 %  val 0.2774 92.46 %  40s left");
+        assert_eq!(drawn(40), "100/200 val 0.2774 92.46 %  40s left");
+        let first = progress(3, None).drawn(Duration::from_secs(30), 1, 500, 40);
+        assert_eq!(first, "0/3 first epoch 50 %  3m left");
     }
 
+    /// The clock is read often enough whatever a batch takes, and rarely where batches are short.
     #[test]
-    fn the_bar_fits_80_columns() {
-        let screen = Screen::default();
-        let bar = ProgressBar::with_draw_target(Some(9_999), ProgressDrawTarget::term_like(Box::new(screen.clone())))
-            .with_style(ProgressStyle::with_template(BAR).unwrap());
-        Progress::Bar(bar.clone()).epoch(9_998, &record());
-        bar.tick();
-        let drawn = screen.0.lock().unwrap().clone();
-        let whole = |line: &&String| line.contains(" 9998/9999 train 0.2384 93.35 %  val 0.2774 92.46 %");
-        let line = drawn.iter().rfind(whole).unwrap();
-        assert!(line.ends_with(" left") && line.chars().count() <= 80, "{line}");
+    fn the_clock_is_read_by_time() {
+        let mut progress = progress(1, None);
+        for batch in 0..100_000 {
+            progress.batch(1, batch);
+        }
+        assert!(progress.stride >= 1 << 8, "{}", progress.stride);
+        while progress.stride > 1 {
+            progress.looked -= Duration::from_secs(1);
+            progress.batch(1, 1);
+        }
     }
 }

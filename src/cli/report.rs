@@ -4,15 +4,15 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use flatnet::data::{self, Dataset, Split, sample};
+use flatnet::data::Split;
 use flatnet::model_file;
 use flatnet::nn::Sequential;
 use flatnet::report::{self, ClassificationReport};
-use flatnet::run::{self, Recipe, Summary, folder, weights_sha256};
+use flatnet::run::{self, Claim, Summary, folder, weights_sha256};
 use flatnet::train::History;
 use flatnet::{Error, Result};
 
-use super::args::{DEFAULT_DATA, default_data};
+use super::own_data::OwnData;
 use super::{complain, print, tell};
 
 const EXAMPLES: &str = "\
@@ -23,7 +23,8 @@ Examples:
 
 report.html and graphs/*.svg are made from a run's other files. They are
 replaced; nothing else in the folder is touched. Several runs get a page each,
-and one in which they share the graphs.";
+and one in which they share the graphs. A page that shows the validation images
+is not replaced by one without: if they are not found, name them with --data.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -34,9 +35,9 @@ pub struct ReportArguments {
     /// Folder with the set's four IDX files [default: that of each run]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// The page in which several runs are compared
-    #[arg(long, value_name = "FILE", default_value = "comparison.html")]
-    pub out: PathBuf,
+    /// The page in which several runs are compared [default: comparison.html]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
     /// Replace the file at --out
     #[arg(long)]
     pub overwrite: bool,
@@ -54,10 +55,7 @@ struct Kept {
 
 /// Every run that can be read gets its page. Each failure is one line: the last is returned, those before it told here.
 pub fn run(arguments: &ReportArguments) -> Result<()> {
-    let several = arguments.runs.len() > 1;
-    if several {
-        check_out(arguments)?;
-    }
+    let out = comparison(arguments)?;
     let (mut kept, mut failures) = (Vec::new(), Vec::new());
     for folder in &arguments.runs {
         match remake(folder, arguments.data.as_deref()) {
@@ -65,9 +63,9 @@ pub fn run(arguments: &ReportArguments) -> Result<()> {
             Err(error) => failures.push(error),
         }
     }
-    if several && kept.len() > 1 {
+    if let (Some(out), 2..) = (out, kept.len()) {
         let runs: Vec<_> = kept.iter().map(Kept::view).collect();
-        failures.extend(compare(&arguments.out, &runs).err());
+        failures.extend(compare(out, &runs).err());
     }
     let last = failures.pop();
     failures.iter().for_each(|error| complain(&super::told(error)));
@@ -79,27 +77,58 @@ fn compare(out: &Path, runs: &[report::Run<'_>]) -> Result<()> {
     print(&format!("{}\n", out.display()))
 }
 
-/// A comparison is nobody's derived file: it replaces another file only if asked to.
-fn check_out(arguments: &ReportArguments) -> Result<()> {
-    let (out, count) = (&arguments.out, arguments.runs.len());
+/// Where the page goes in which several runs are compared; `None` for a single run, which has only its own.
+///
+/// It is nobody's derived file: it replaces another file only if asked to, and never one of a run.
+fn comparison(arguments: &ReportArguments) -> Result<Option<&Path>> {
+    let count = arguments.runs.len();
+    let refuse = |name, found: String, expected: String| Err(Error::Setting { name, found, expected });
+    if count == 1 {
+        let only = "only with several runs; a single one's page is report.html in its folder";
+        return match &arguments.out {
+            Some(out) => refuse("out", format!("'{}'", out.display()), only.into()),
+            None if arguments.overwrite => refuse("overwrite", "this flag".into(), only.into()),
+            None => Ok(None),
+        };
+    }
     if count > report::MAX_COMPARED {
-        return Err(Error::Setting {
-            name: "out",
-            found: format!("a comparison of {count} runs"),
-            expected: format!("at most {}, so that lines can be told apart", report::MAX_COMPARED),
-        });
+        return refuse(
+            "out",
+            format!("a comparison of {count} runs"),
+            format!("at most {}, so that lines can be told apart", report::MAX_COMPARED),
+        );
     }
-    if !arguments.overwrite && out.symlink_metadata().is_ok() {
-        return Err(Error::Setting {
-            name: "out",
-            found: format!("'{}', which exists,", out.display()),
-            expected: "a new file, or --overwrite to replace this one".into(),
-        });
+    let out = arguments.out.as_deref().unwrap_or(Path::new("comparison.html"));
+    let named = |what: &str| format!("'{}', {what},", out.display());
+    if belongs_to_a_run(out) {
+        let expected = "a page of its own, outside the folder of a run or of another name".into();
+        return refuse("out", named("which is a file of a run"), expected);
     }
-    Ok(())
+    match out.symlink_metadata() {
+        Err(_) => Ok(Some(out)),
+        Ok(_) if !arguments.overwrite => {
+            refuse("out", named("which exists"), "a new file, or --overwrite to replace this one".into())
+        }
+        Ok(about) if !about.is_file() => {
+            refuse("out", named("which is no plain file"), "a new file, or a plain one to replace".into())
+        }
+        Ok(_) => Ok(Some(out)),
+    }
+}
+
+/// Whether the folder of a run, or that of its graphs, keeps a file of this name, which would be lost.
+fn belongs_to_a_run(path: &Path) -> bool {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
+    let here = if folder == Path::new("") { Path::new(".") } else { folder };
+    let is_run = |folder: &Path| folder::FILES.iter().any(|name| folder.join(name).exists());
+    let mut files = folder::FILES.into_iter().chain([folder::REPORT, folder::UNFINISHED]);
+    let is_graph = here.file_name().is_some_and(|name| name == folder::GRAPHS) && is_run(&here.join(".."));
+    is_run(here) && files.any(|file| name == file) || is_graph && folder::GRAPH_FILES.iter().any(|file| name == *file)
 }
 
 fn remake(folder: &Path, data: Option<&Path>) -> Result<Kept> {
+    // So that no run is put in place meanwhile, and one that was put in place half-way is completed first.
+    let _claim = if folder.is_dir() { Some(Claim::of_existing(folder)?) } else { None };
     let (summary, history) = run::read(folder)?;
     let path = folder.join(folder::MODEL);
     let (model, meta) = model_file::load(&path)?;
@@ -112,10 +141,24 @@ fn remake(folder: &Path, data: Option<&Path>) -> Result<Kept> {
     }
     // As the run did, so that the figures are its own to the bit.
     let model = model.with_kernel(summary.recipe.kernel)?;
-    let classification = validation_images(&summary.recipe, data)
-        .and_then(|images| images.with_scale(meta.scale))
-        .and_then(|images| ClassificationReport::of(&model, &images, summary.recipe.batch_size))
-        .map_err(|error| error.to_string());
+    let own = OwnData {
+        recipe: &summary.recipe,
+        run_folder: Some(folder),
+        way: summary.data.folder.as_deref(),
+        train_sha256: summary.data.train_sha256.as_deref(),
+        val_sha256: summary.data.val_sha256.as_deref(),
+    };
+    let images = own.load(Split::Test, data).and_then(|images| images.with_scale(meta.scale));
+    let classification = match images {
+        Ok(images) => ClassificationReport::of(&model, &images, summary.recipe.batch_size),
+        // Asked for by name, they are needed.
+        Err(error) if data.is_some() => return Err(error),
+        Err(error) => Err(error),
+    };
+    let classification = classification.map_err(|error| super::told(&error));
+    if let Err(reason) = &classification {
+        keep_a_full_page(folder, reason)?;
+    }
     let kept = Kept {
         name: folder.display().to_string(),
         summary,
@@ -139,14 +182,13 @@ impl Kept {
     }
 }
 
-/// The images that the run was validated on.
-fn validation_images(recipe: &Recipe, data: Option<&Path>) -> Result<Dataset> {
-    let folder = match data {
-        Some(folder) => folder.to_path_buf(),
-        None if recipe.data == DEFAULT_DATA => default_data(),
-        None => PathBuf::from(&recipe.data),
-    };
-    let test = data::load_split(&folder, Split::Test)?;
-    let rows = recipe.rows(Split::Test, test.len())?;
-    Ok(sample::take(test, recipe.val_samples, &rows))
+/// An error if the run has a page that shows its validation images: one without them would show less.
+fn keep_a_full_page(folder: &Path, reason: &str) -> Result<()> {
+    let page = folder.join(folder::REPORT);
+    let shows_images = std::fs::read_to_string(&page).is_ok_and(|page| report::shows_images(&page));
+    if shows_images {
+        let problem = format!("shows the validation images, so it stays as it is: they are not found now ({reason})");
+        return Err(Error::RunFolder { path: page, problem });
+    }
+    Ok(())
 }

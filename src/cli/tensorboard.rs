@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crc::{CRC_32_ISCSI, Crc};
-use flatnet::train::{BatchRecord, EpochRecord, History};
+use flatnet::train::{BatchRecord, EpochRecord, History, Thinning};
 use flatnet::{Error, Result};
 
 /// Of each phase; TensorBoard itself shows 1,000 at once unless told otherwise.
@@ -60,26 +60,27 @@ impl EventFiles {
         }
     }
 
-    /// Adds the batches, thinned to [`MAX_BATCH_POINTS`] of each phase, and tells of the first failure.
-    pub fn finish(mut self, history: &History) -> Result<()> {
+    /// Adds the batches, thinned to [`MAX_BATCH_POINTS`] of each phase, and tells of the first failure. An epoch had so many of
+    /// training and of validation, of which `thinning` merged some.
+    pub fn finish(mut self, history: &History, thinning: &Thinning, batches: [usize; 2]) -> Result<()> {
         match self.failure.take() {
             Some(failure) => Err(failure),
-            None => self.batches(history),
+            None => self.batches(history, thinning.merged(), batches),
         }
     }
 
-    fn batches(&mut self, history: &History) -> Result<()> {
-        let epochs = history.epochs.len().max(1);
-        let (train, val) = (history.train_batches.len() / epochs, history.val_batches.len() / epochs);
+    fn batches(&mut self, history: &History, merged: usize, [train, val]: [usize; 2]) -> Result<()> {
         let both = train + val;
-        for (file, batches, per_epoch, before) in
+        for (file, records, of_epoch, before) in
             [(&mut self.train, &history.train_batches, train, 0), (&mut self.val, &history.val_batches, val, train)]
         {
-            let every = batches.len().div_ceil(MAX_BATCH_POINTS).max(1);
-            for (index, batch) in batches.iter().enumerate().step_by(every) {
-                let (epoch, within) = (index / per_epoch, index % per_epoch);
-                let step = epoch * both + before + within + 1;
-                let share = (within + 1) as f64 / per_epoch as f64;
+            let per_epoch = of_epoch.div_ceil(merged);
+            let every = records.len().div_ceil(MAX_BATCH_POINTS).max(1);
+            for (index, batch) in records.iter().enumerate().step_by(every) {
+                // The last batch of those that the record is of.
+                let (epoch, within) = (index / per_epoch, ((index % per_epoch + 1) * merged).min(of_epoch));
+                let step = epoch * both + before + within;
+                let share = within as f64 / of_epoch as f64;
                 let time = self.ends.get(epoch).zip(history.epochs.get(epoch));
                 let time = time.map_or(0.0, |(end, record)| batch_time(*end, record, before == 0, share));
                 file.add(time, step, "batch", f64::from(batch.loss()), BatchRecord::accuracy(batch))?;
@@ -255,7 +256,7 @@ mod tests {
         for number in 1..=3 {
             files.epoch(number, &epoch);
         }
-        let message = files.finish(&History::default()).unwrap_err().to_string();
+        let message = files.finish(&History::default(), &Thinning::default(), [0, 0]).unwrap_err().to_string();
         assert!(message.starts_with(path.to_str().unwrap()) && message.contains("cannot write"), "{message}");
     }
 

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use flatnet::data::{self, Dataset, Scale, Split, sample};
@@ -11,44 +12,68 @@ use flatnet::loss::balanced_class_weights;
 use flatnet::nn::{Init, LayerSpecs, ReluGrad, Sequential};
 use flatnet::optim::Settings;
 use flatnet::report::{self, ClassificationReport};
-use flatnet::run::{self, DataSummary, Destination, Environment, Existing, Recipe, SampledRows, Summary, folder};
-use flatnet::train::{EpochEnd, History, TrainState};
+use flatnet::run::{
+    self, DataSummary, Destination, Environment, Existing, Recipe, SampledRows, Saved, Summary, Writer, folder,
+};
+use flatnet::train::{BatchEnd, BatchRecord, Callback, EpochEnd, History, Thinning, TrainState};
 use flatnet::{Error, Result};
 
 use super::args::TrainArguments;
 use super::progress::Progress;
 use super::tensorboard::EventFiles;
-use super::{print, print_json, table};
+use super::threads::{Threads, threads};
+use super::{complain, interrupt, print, print_json, table};
 
-pub fn run(arguments: &TrainArguments) -> Result<()> {
+pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     let started = Instant::now();
-    let mut recipe = recipe(arguments);
+    let threads = threads(arguments.threads)?;
+    let mut recipe = recipe(arguments, &threads);
     // What is wrong with a setting is told before the data are read.
     recipe.trainer()?;
 
-    let (train, val, rows) = load(arguments, &recipe)?;
+    let data_folder = arguments.data();
+    let (train, val, rows) = load(&data_folder, &recipe)?;
     check_outputs(&arguments.layers, &train)?;
     recipe.class_weights = arguments.class_weights.as_deref().map(|from| class_weights(from, &train)).transpose()?;
     let scale = Scale::fit(recipe.scale, &train);
     let (train, val) = (train.with_scale(scale)?, val.with_scale(scale)?);
     let mut model = recipe.network(train.features())?;
-    let trainer = recipe.trainer()?;
+    let trainer = recipe.trainer()?.threads(threads.used).sharing(threads.sharing);
     let load_seconds = started.elapsed().as_secs_f64();
-    let destination = destination(arguments);
-    destination.check()?;
+    let batches = [train.len(), val.len()].map(|samples| samples.div_ceil(recipe.batch_size));
 
-    let mut event_files = arguments.tensorboard.as_deref().map(EventFiles::create).transpose()?;
-    let progress = Progress::new(recipe.epochs, recipe.quiet, arguments.log_format);
+    // From here on the folder is this run's alone.
+    let writer = Writer::new(destination(arguments).claim()?)?;
+    let folder = writer.folder().to_path_buf();
+    recipe.out = folder.display().to_string();
+    let event_files = arguments.tensorboard.as_deref().map(EventFiles::create).transpose()?;
+    let progress = Progress::new(recipe.epochs, batches[0], recipe.quiet, arguments.log_format);
+    let mut watch = Watch {
+        progress,
+        event_files,
+        writer,
+        thinning: Thinning::default(),
+        batches,
+        whole: None,
+        is_broken_off: false,
+    };
+    interrupt::listen();
     let mut state = TrainState::new(&model, trainer.optimizer());
-    trainer.fit_from(&mut model, &mut state, &train, &val, &mut |end: &mut EpochEnd<'_>| {
-        progress.epoch(end.epoch, &end.record);
-        if let Some(files) = &mut event_files {
-            files.epoch(end.epoch, &end.record);
-        }
-        ControlFlow::Continue(())
-    })?;
-    progress.finish();
-    let history = state.history;
+    let trained = trainer.fit_from(&mut model, &mut state, &train, &val, &mut watch);
+    watch.progress.finish();
+    trained?;
+    let (mut history, Watch { event_files, writer, thinning, whole, is_broken_off, .. }) = (state.history, watch);
+    let interrupted = history.epochs.len() < recipe.epochs;
+    if is_broken_off {
+        // What an epoch that was broken off did is no part of the run.
+        let Some((last, [train, val])) = whole else {
+            complain("interrupted before the end of the first epoch; nothing is kept");
+            return Ok(ExitCode::from(interrupt::EXIT_CODE));
+        };
+        model = last;
+        history.train_batches.truncate(train);
+        history.val_batches.truncate(val);
+    }
 
     let data = DataSummary {
         source: train.source().to_string(),
@@ -56,29 +81,86 @@ pub fn run(arguments: &TrainArguments) -> Result<()> {
         val_samples: val.len(),
         features: train.features(),
         classes: train.classes(),
+        folder: run::relative(&folder, &data_folder),
+        train_sha256: Some(train.sha256()),
+        val_sha256: Some(val.sha256()),
     };
-    let (folder, summary) = run::save(&destination, recipe, &model, &rows, &history, |recipe| {
-        let environment = Environment {
-            load_seconds,
-            total_seconds: started.elapsed().as_secs_f64(),
-            threads: recipe.threads,
-            simd: SimdLevel::resolve(recipe.simd)?.name(),
-            kernel: model.kernel_name(),
-        };
-        Ok(Summary::new(data, recipe, &model, &history, environment))
-    })?;
-    report_on(arguments, &folder, &summary, &history, &model, &val)?;
-    if arguments.json {
-        print_json(&summary)?
-    } else {
-        print(&table::of_run(&summary, &history, &folder))?
+    let environment = Environment {
+        load_seconds,
+        total_seconds: started.elapsed().as_secs_f64(),
+        threads: trainer.threads_used(),
+        simd: SimdLevel::resolve(recipe.simd)?.name(),
+        kernel: model.kernel_name(),
+    };
+    let summary = Summary::new(data, recipe, &model, &history, environment);
+    // First of all, so that a disk that is full costs no figures; and whoever reads them costs no file.
+    let printed = if arguments.json { print_json(&summary) } else { print(&table::of_run(&summary, &history)) };
+    let claim = writer.save(&Saved { model: &model, history: &history, rows: &rows, summary: &summary })?;
+    let reported = report_on(arguments, &folder, &summary, &history, &model, &val);
+    drop(claim);
+    if !arguments.json {
+        print(&table::of_files(&summary, &history, &folder))?;
     }
+    printed.and(reported)?;
     // Last, since a failure here must not cost the run.
-    event_files.map_or(Ok(()), |files| files.finish(&history))
+    event_files.map_or(Ok(()), |files| files.finish(&history, &thinning, batches))?;
+    if interrupted {
+        let epochs = history.epochs.len();
+        complain(&format!("interrupted after epoch {epochs} of {}, which is kept", summary.recipe.epochs));
+        return Ok(ExitCode::from(interrupt::EXIT_CODE));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-/// The settings with every default filled in, but for the folder of the run (see [`run::save`]) and the weights of classes.
-fn recipe(arguments: &TrainArguments) -> Recipe {
+/// An epoch that is shorter ends before somebody who pressed Ctrl-C grows impatient.
+const LONG_EPOCH_SECONDS: f64 = 0.1;
+
+/// What happens while the run trains.
+struct Watch {
+    progress: Progress,
+    event_files: Option<EventFiles>,
+    writer: Writer,
+    thinning: Thinning,
+    /// Of an epoch: of training, of validation.
+    batches: [usize; 2],
+    /// What the last epoch left, should the next one be broken off: the network, and how many records of each phase. Where
+    /// epochs are short, none is broken off.
+    whole: Option<(Sequential, [usize; 2])>,
+    is_broken_off: bool,
+}
+
+impl Callback for Watch {
+    fn after_batch(&mut self, end: &BatchEnd) -> ControlFlow<()> {
+        self.progress.batch(end.epoch, end.batch + 1);
+        // Without a copy to go back to, the epoch is a short one and may as well end.
+        if interrupt::is_asked() && (self.whole.is_some() || end.epoch == 1) {
+            self.is_broken_off = true;
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn after_epoch(&mut self, end: &mut EpochEnd<'_>) -> ControlFlow<()> {
+        self.progress.epoch(end.epoch, &end.record);
+        if let Some(files) = &mut self.event_files {
+            files.epoch(end.epoch, &end.record);
+        }
+        let [train, val] = self.batches;
+        let history = &mut end.state.history;
+        let last = |records: &[BatchRecord], batches: usize| records.len() - batches..records.len();
+        let (of_train, of_val) = (last(&history.train_batches, train), last(&history.val_batches, val));
+        self.writer.epoch(end.epoch, &history.train_batches[of_train], &history.val_batches[of_val]);
+        // All of them are in the file now, so memory need not grow with the run.
+        self.thinning.after_epoch(history, train, val);
+        let records = [history.train_batches.len(), history.val_batches.len()];
+        let is_long = end.record.train_seconds + end.record.val_seconds > LONG_EPOCH_SECONDS;
+        self.whole = is_long.then(|| (end.model.clone(), records));
+        if interrupt::is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// The settings with every default filled in, but for the folder of the run and the weights of classes.
+fn recipe(arguments: &TrainArguments, threads: &Threads) -> Recipe {
     let reference = arguments.layers.ends_in_its_only_relu();
     let (init, relu_grad) = match reference {
         true => (Init::UnitNorm, ReluGrad::StraightThrough),
@@ -113,7 +195,7 @@ fn recipe(arguments: &TrainArguments) -> Recipe {
         init: arguments.init.0.unwrap_or(init),
         relu_grad: arguments.relu_grad.0.unwrap_or(relu_grad),
         scale: arguments.scale,
-        threads: arguments.threads(),
+        threads: threads.asked,
         simd: arguments.simd,
         kernel: arguments.kernel,
         out: String::new(),
@@ -153,7 +235,7 @@ fn class_weights(from: &Path, train: &Dataset) -> Result<Vec<f32>> {
     Ok(weights)
 }
 
-/// Writes the run's page, or takes away that of the run it replaces. The run itself is complete and stays.
+/// Writes the run's page. That of a run before went with it. The run itself is complete and stays.
 fn report_on(
     arguments: &TrainArguments,
     folder: &Path,
@@ -162,9 +244,10 @@ fn report_on(
     model: &Sequential,
     val: &Dataset,
 ) -> Result<()> {
-    let written = if arguments.no_report {
-        report::remove(folder)
-    } else {
+    if arguments.no_report {
+        return Ok(());
+    }
+    let written = {
         let classification = ClassificationReport::of(model, val, summary.recipe.batch_size);
         let classification = classification.map_err(|error| error.to_string());
         let name = folder.display().to_string();
@@ -188,8 +271,8 @@ fn destination(arguments: &TrainArguments) -> Destination {
 }
 
 /// The training and the validation sample, and their rows in the set. The rest of the set is given back before the training starts.
-fn load(arguments: &TrainArguments, recipe: &Recipe) -> Result<(Dataset, Dataset, SampledRows)> {
-    let (train, test) = data::load_mnist_folder(&arguments.data())?;
+fn load(folder: &Path, recipe: &Recipe) -> Result<(Dataset, Dataset, SampledRows)> {
+    let (train, test) = data::load_mnist_folder(folder)?;
     let rows =
         SampledRows { train: recipe.rows(Split::Train, train.len())?, val: recipe.rows(Split::Test, test.len())? };
     let train = sample::take(train, recipe.train_samples, &rows.train);

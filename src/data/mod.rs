@@ -6,6 +6,7 @@
 mod batch;
 mod columns;
 mod dataset;
+mod digest;
 #[cfg(feature = "inspect")]
 pub mod inspect;
 pub mod known;

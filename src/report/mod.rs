@@ -22,7 +22,7 @@ use std::fs;
 use std::path::Path;
 
 pub use classification::{ClassFigures, ClassificationReport, MAX_MISTAKES, Mistake};
-pub use words::{grouped, overfitting};
+pub use words::{grouped, verdict};
 
 use crate::error::{Error, Result};
 use crate::nn::Sequential;
@@ -94,24 +94,27 @@ pub fn compare(path: &Path, runs: &[Run<'_>]) -> Result<()> {
 /// # Errors
 /// [`Error::Io`] where a file cannot be removed.
 pub fn remove(folder: &Path) -> Result<()> {
-    let graphs = folder.join(folder::GRAPHS);
-    let mut files = vec![folder.join(folder::REPORT), graphs.join(WEIGHTS)];
-    files.extend(curves::six(&[("", &History::default())]).map(|named| graphs.join(&named.file)));
-    for path in files {
-        match fs::remove_file(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::Io { path, action: "remove", source });
-            }
-            _ => {}
-        }
-    }
-    // It stays if it holds anything else.
-    let _ = fs::remove_dir(graphs);
-    Ok(())
+    folder::remove_page(folder).map_err(|source| Error::Io { path: folder.to_path_buf(), action: "clear", source })
+}
+
+/// Whether a page that [`write()`] made shows what became of the validation images.
+pub fn shows_images(page: &str) -> bool {
+    page::shows_images(page)
 }
 
 const WEIGHTS: &str = "weights.svg";
 
 fn stage(path: &Path, text: &str) -> Result<Staged> {
     Staged::write(path, |out| out.write_all(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_room_of_runs_knows_every_graph() {
+        let graphs: Vec<String> = curves::six(&[("", &History::default())]).map(|named| named.file).collect();
+        assert_eq!([&graphs[..], &[WEIGHTS.into()]].concat(), folder::GRAPH_FILES);
+    }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::classification::ClassificationReport;
 use super::graph::{self, Drawing};
 use super::markup::escape;
-use super::words::{grouped, overfitting};
+use super::words::{grouped, verdict};
 use super::{Run, hover, settings, tables, weights};
 
 const STYLE: &str = include_str!("page.css");
@@ -15,6 +15,16 @@ const SCRIPT: &str = include_str!("page.js");
 /// The digest is that of `page.js`; a test holds the two together.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; \
      script-src 'sha256-GUDHOcOoeF/qmL1ZPvuKO1+spUMCy13weos1DURfYXU='";
+
+/// The head of what the validation images show,
+const CLASSES: &str = "<h2>Which class is taken for which</h2>";
+/// and what stands there without them.
+const LEFT_OUT: &str = "The confusion matrix, the figures by class and the mistakes are left out";
+
+/// Whether a page of [`of_run`] shows what became of the validation images.
+pub(super) fn shows_images(page: &str) -> bool {
+    page.contains(CLASSES) && !page.contains(LEFT_OUT)
+}
 
 /// The page of one run. `graphs` are its six, as [`figure`] makes them.
 pub(super) fn of_run(run: &Run<'_>, graphs: &str) -> String {
@@ -32,7 +42,7 @@ pub(super) fn of_run(run: &Run<'_>, graphs: &str) -> String {
         grouped(summary.model.parameters),
     );
     page.push_str(&tables::cards(summary));
-    let _ = write!(page, "<p class=\"panel told\">{}</p>", escape(&overfitting(run.history)));
+    let _ = write!(page, "<p class=\"panel told\">{}</p>", escape(&verdict(run.history, summary.data.classes)));
     page.push_str("<h2>Loss, accuracy and error</h2>");
     let _ = write!(page, "<div class=\"graphs\">{graphs}</div>");
     page.push_str(&tables::epochs(run.history));
@@ -95,7 +105,7 @@ pub(super) fn figure(file: &str, drawing: &Drawing<'_>) -> String {
 fn write_classification(page: &mut String, run: &Run<'_>) {
     match &run.classification {
         Ok(classification) => {
-            page.push_str("<h2>Which class is taken for which</h2>");
+            page.push_str(CLASSES);
             page.push_str(&told_of(classification, run));
             page.push_str(&tables::confusion(classification));
             page.push_str(&tables::mistakes(classification));
@@ -103,8 +113,7 @@ fn write_classification(page: &mut String, run: &Run<'_>) {
         Err(reason) => {
             let _ = write!(
                 page,
-                "<h2>Which class is taken for which</h2><p class=\"panel told\">The confusion matrix, the figures by \
-                 class and the mistakes are left out: {}.</p>",
+                "{CLASSES}<p class=\"panel told\">{LEFT_OUT}: {}.</p>",
                 escape(reason.trim_end_matches('.'))
             );
         }

@@ -11,6 +11,7 @@ use super::graph::COLOURS;
 use super::markup::escape;
 use super::words::{grouped, percent, significant};
 use crate::run::Recipe;
+use crate::train::shown_loss;
 
 /// Settings in the order of `train --help`; others follow by name. Where a run was kept and what it printed says nothing
 /// about it.
@@ -78,9 +79,9 @@ pub(super) fn comparison(runs: &[Run<'_>]) -> String {
         for figure in [
             last.map(|last| percent(last.val_accuracy)),
             last.map(|last| percent(last.train_accuracy)),
-            last.map(|last| format!("{:.4}", last.val_loss)),
-            last.map(|last| format!("{:.4}", last.train_loss)),
-            best.map(|best| format!("{:.4}", best.val_loss)),
+            last.map(|last| shown_loss(last.val_loss)),
+            last.map(|last| shown_loss(last.train_loss)),
+            best.map(|best| shown_loss(best.val_loss)),
             best.map(|best| grouped(best.epoch)),
             summary.batches_per_second.map(|rate| grouped(rate.round() as usize)),
             Some(format!("{:.2}", summary.seconds.total)),

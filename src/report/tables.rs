@@ -8,7 +8,7 @@ use super::markup::escape;
 use super::pictures;
 use super::words::{grouped, percent};
 use crate::run::Summary;
-use crate::train::History;
+use crate::train::{History, shown_loss};
 
 /// A matrix of more classes fits no screen.
 const MAX_MATRIX_CLASSES: usize = 64;
@@ -30,12 +30,12 @@ pub(super) fn cards(summary: &Summary) -> String {
         let images = |count: usize| format!("of {} images, last epoch", grouped(count));
         card("Validation accuracy", &percent(last.val_accuracy), "%", &images(summary.data.val_samples));
         card("Training accuracy", &percent(last.train_accuracy), "%", &images(summary.data.train_samples));
-        card("Validation loss", &format!("{:.4}", last.val_loss), "nats", "mean over samples, last epoch");
-        card("Training loss", &format!("{:.4}", last.train_loss), "nats", "mean over samples, last epoch");
+        card("Validation loss", &shown_loss(last.val_loss), "nats", "mean over samples, last epoch");
+        card("Training loss", &shown_loss(last.train_loss), "nats", "mean over samples, last epoch");
         let note = format!(
-            "of {}, {:.4} nats, {} % accuracy",
+            "of {}, {} nats, {} % accuracy",
             grouped(summary.epochs),
-            best.val_loss,
+            shown_loss(best.val_loss),
             percent(best.val_accuracy)
         );
         card("Lowest validation loss", &format!("epoch {}", grouped(best.epoch)), "", &note);
@@ -75,11 +75,11 @@ pub(super) fn epochs(history: &History) -> String {
         if index % step == 0 || index + 1 == count {
             let _ = write!(
                 html,
-                "<tr><th scope=\"row\">{}</th><td>{:.4}</td><td>{}</td><td>{:.4}</td><td>{}</td><td>{:.3}</td><td>{:.3}</td></tr>",
+                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.3}</td><td>{:.3}</td></tr>",
                 grouped(index + 1),
-                epoch.train_loss,
+                shown_loss(epoch.train_loss),
                 percent(epoch.train_accuracy),
-                epoch.val_loss,
+                shown_loss(epoch.val_loss),
                 percent(epoch.val_accuracy),
                 epoch.train_seconds,
                 epoch.val_seconds,

@@ -1,6 +1,6 @@
 //! Numbers and observations as words, shared by pages and the program's own table. It knows no markup.
 
-use crate::train::History;
+use crate::train::{History, shown_loss};
 
 /// 187600 as 187,600.
 pub fn grouped(number: usize) -> String {
@@ -26,8 +26,39 @@ pub(super) fn significant(value: f64, digits: usize) -> String {
     if rounded == 0.0 || (1e-5..1e15).contains(&rounded.abs()) { format!("{rounded}") } else { format!("{rounded:e}") }
 }
 
-/// One line on when validation loss was lowest, and no more than the figures allow to say.
-pub fn overfitting(history: &History) -> String {
+/// One line on what came of the training of a network that tells `classes` classes apart: whether it diverged, else when
+/// validation loss was lowest, and no more than the figures allow to say.
+pub fn verdict(history: &History, classes: usize) -> String {
+    no_progress(history, classes).unwrap_or_else(|| overfitting(history))
+}
+
+/// Why the network is of no use, if the training loss shows it.
+fn no_progress(history: &History, classes: usize) -> Option<String> {
+    /// Losses of an epoch are means over its steps, so a first epoch that began well may lie a little below a level one.
+    const WELL_ABOVE: f64 = 1.5;
+    /// A loss that far above guessing comes of weights that have run away; one that begins badly is not.
+    const FAR_ABOVE: f64 = 2.0;
+    /// Closer to guessing than this is no better, and a loss that has fallen less stays where it is,
+    const CLOSE: f64 = 0.01;
+    /// which fewer epochs cannot show.
+    const ENOUGH_EPOCHS: usize = 5;
+    let (first, last) = (history.epochs.first()?.train_loss, history.last()?.train_loss);
+    let guessing = (classes.max(1) as f64).ln();
+    let stays = history.epochs.len() >= ENOUGH_EPOCHS && last > (1.0 - CLOSE) * first;
+    let (began, now, guess) = (shown_loss(first), shown_loss(last), shown_loss(guessing));
+    if last > WELL_ABOVE * first && last > 0.1 {
+        Some(format!("Diverged: training loss rose from {began} to {now}; lower the learning rate."))
+    } else if classes > 1 && last > FAR_ABOVE * guessing {
+        Some(format!("Diverged: training loss {now} (guessing: {guess}); lower the learning rate."))
+    } else if classes > 1 && stays && last > (1.0 - CLOSE) * guessing {
+        Some(format!("No better than guessing: training loss {now}, that of guessing is {guess}."))
+    } else {
+        None
+    }
+}
+
+/// One line on when validation loss was lowest.
+fn overfitting(history: &History) -> String {
     let (Some(last), Some(best)) = (history.last(), history.best()) else {
         return "No epoch ran: the model is the initial one.".into();
     };
@@ -38,7 +69,7 @@ pub fn overfitting(history: &History) -> String {
     if best.epoch == epochs {
         return format!("Overfitting: not seen; validation loss was lowest in the last epoch, {epochs}.");
     }
-    let (lowest, now) = (format!("{:.4}", best.val_loss), format!("{:.4}", last.val_loss));
+    let (lowest, now) = (shown_loss(best.val_loss), shown_loss(last.val_loss));
     if lowest == now {
         format!("Overfitting: not seen; validation loss has been level since epoch {} ({now}).", best.epoch)
     } else if last.train_loss < history.epochs[best.epoch - 1].train_loss {
@@ -87,6 +118,30 @@ mod tests {
         ] {
             assert_eq!(significant(value, 4), text);
         }
+    }
+
+    #[test]
+    fn a_network_of_no_use_is_told_as_such() {
+        for (losses, expected) in [
+            (&[(0.5, 0.5), (2.0, 0.4), (3084.0, 2900.0)][..], "Diverged: training loss rose from 0.5000 to 3084.0000"),
+            (&[(0.5, 0.5), (1e30, 1e30)], "rose from 0.5000 to 1.0000e30; lower the learning rate."),
+            (&[(90.0, 80.0), (70.0, 60.0)], "Diverged: training loss 70.0000 (guessing: 2.3026)"),
+            (&[(1e38, 1e38)], "Diverged: training loss 1.0000e38 (guessing: 2.3026)"),
+            (&[(std::f64::consts::LN_10, std::f64::consts::LN_10); 5], "No better than guessing: training loss 2.3026"),
+            // One that learns, one that has learned all of it, and one whose loss rises a little.
+            (&[(2.2, 2.1), (1.9, 1.8)], "Overfitting: not seen"),
+            (&[(0.001, 0.1), (0.002, 0.11)], "Overfitting: unclear"),
+            (&[(std::f64::consts::LN_10, std::f64::consts::LN_10); 4], "Overfitting: not seen"),
+            // One that begins badly and gets better.
+            (&[(2.5, 2.4)], "one epoch cannot show it"),
+            (&[(3.5, 3.4), (2.4, 2.4)], "Overfitting: not seen"),
+            (&[(0.5, 0.4), (0.6, 0.5)], "Overfitting: unclear"),
+        ] {
+            let text = verdict(&history(losses), 10);
+            assert!(text.contains(expected), "{text}");
+            assert!(text.len() <= 80 && !text.contains('\n'), "{text}");
+        }
+        assert!(verdict(&history(&[]), 10).contains("No epoch ran"));
     }
 
     #[test]

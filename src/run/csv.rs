@@ -28,16 +28,36 @@ pub fn write_epochs(out: &mut dyn Write, history: &History) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes `batches.csv`: one row per batch in the order they ran, each epoch's training batches before its validation
-/// batches. Epochs and batches count from 1.
-pub fn write_batches(out: &mut dyn Write, history: &History) -> io::Result<()> {
-    let epochs = history.epochs.len();
-    let mut rows = Rows { out, text: String::from("phase,epoch,batch,loss,accuracy\n") };
-    for epoch in 0..epochs {
-        rows.add("train", epoch, share(&history.train_batches, epoch, epochs))?;
-        rows.add("val", epoch, share(&history.val_batches, epoch, epochs))?;
+/// Writes `batches.csv` epoch by epoch: one row per batch in the order they ran, each epoch's training batches before its
+/// validation batches. Epochs and batches count from 1.
+#[derive(Debug)]
+pub struct Batches<W: Write> {
+    out: W,
+    text: String,
+}
+
+impl<W: Write> Batches<W> {
+    /// Writes the names of the columns.
+    pub fn new(out: W) -> io::Result<Self> {
+        let mut batches = Batches { out, text: String::new() };
+        batches.out.write_all(b"phase,epoch,batch,loss,accuracy\n")?;
+        Ok(batches)
     }
-    rows.hand_on()
+
+    /// Adds the rows of an epoch.
+    pub fn add(&mut self, epoch: usize, train: &[BatchRecord], val: &[BatchRecord]) -> io::Result<()> {
+        let mut rows = Rows { out: &mut self.out, text: std::mem::take(&mut self.text) };
+        let added = rows.add("train", epoch, train).and_then(|()| rows.add("val", epoch, val));
+        let added = added.and_then(|()| rows.hand_on());
+        // Its room serves the next epoch.
+        self.text = rows.text;
+        added
+    }
+
+    /// Hands on all that was added.
+    pub fn finish(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 /// Writes `sample.csv`: one row per sample in the order drawn, the training rows before the validation rows. Positions and rows of
@@ -54,12 +74,6 @@ pub fn write_sample(out: &mut dyn Write, train: &[u32], val: &[u32]) -> io::Resu
     rows.hand_on()
 }
 
-/// The batches of one epoch: every epoch ran the same number of them.
-fn share(batches: &[BatchRecord], epoch: usize, epochs: usize) -> &[BatchRecord] {
-    let per_epoch = batches.len() / epochs;
-    &batches[epoch * per_epoch..(epoch + 1) * per_epoch]
-}
-
 struct Rows<'a> {
     out: &'a mut dyn Write,
     text: String,
@@ -67,7 +81,7 @@ struct Rows<'a> {
 
 impl Rows<'_> {
     fn add(&mut self, phase: &str, epoch: usize, batches: &[BatchRecord]) -> io::Result<()> {
-        let before_batch = format!("{phase},{},", epoch + 1);
+        let before_batch = format!("{phase},{epoch},");
         for (index, batch) in batches.iter().enumerate() {
             self.text.push_str(&before_batch);
             // Writing into a String cannot fail.
@@ -123,12 +137,24 @@ mod tests {
         );
     }
 
+    /// All of a history whose epochs have as many batches each.
+    fn batches(history: &History) -> String {
+        let mut text = Vec::new();
+        let mut batches = Batches::new(&mut text).unwrap();
+        let epochs = history.epochs.len();
+        for epoch in 0..epochs {
+            let share = |batches: &[BatchRecord]| epoch * batches.len() / epochs..(epoch + 1) * batches.len() / epochs;
+            let (train, val) = (&history.train_batches, &history.val_batches);
+            batches.add(epoch + 1, &train[share(train)], &val[share(val)]).unwrap();
+        }
+        batches.finish().unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
     #[test]
     fn batches_stand_in_the_order_they_ran() {
-        let mut text = Vec::new();
-        write_batches(&mut text, &history()).unwrap();
         assert_eq!(
-            String::from_utf8(text).unwrap(),
+            batches(&history()),
             "phase,epoch,batch,loss,accuracy\n\
              train,1,1,2.5,0.09375\n\
              train,1,2,0.1,1\n\
@@ -157,9 +183,7 @@ mod tests {
 
     #[test]
     fn no_epoch_gives_the_header_alone() {
-        let mut text = Vec::new();
-        write_batches(&mut text, &History::default()).unwrap();
-        assert_eq!(text, b"phase,epoch,batch,loss,accuracy\n");
+        assert_eq!(batches(&History::default()), "phase,epoch,batch,loss,accuracy\n");
     }
 
     #[test]
@@ -169,9 +193,7 @@ mod tests {
         // Steps of an odd number of bits: values of all sizes, well beyond one piece of text.
         long.train_batches =
             (1..40_000u32).map(|step| BatchRecord::from_mean(f32::from_bits(step * 53_017), step % 33, 32)).collect();
-        let mut text = Vec::new();
-        write_batches(&mut text, &long).unwrap();
-        let text = String::from_utf8(text).unwrap();
+        let text = batches(&long);
         let losses: Vec<f32> = text
             .lines()
             .filter(|line| line.starts_with("train,"))

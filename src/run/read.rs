@@ -174,7 +174,11 @@ impl Shape {
     }
 }
 
-fn read_summary(folder: &Path) -> Result<Summary> {
+/// Reads `summary.json` alone.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_summary(folder: &Path) -> Result<Summary> {
     let path = folder.join(folder::SUMMARY);
     let mut text = Vec::new();
     let file = open(&path)?;

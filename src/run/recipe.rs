@@ -14,7 +14,7 @@ use crate::train::Trainer;
 /// What `train` was asked to do, defaults included: enough to do it again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
-    /// Folder of the data set.
+    /// Folder of the data set as it was typed; empty in a model file, which names no folders.
     pub data: String,
     /// Rows drawn from the training set.
     pub train_samples: SampleSize,
@@ -65,7 +65,7 @@ pub struct Recipe {
     pub simd: SimdChoice,
     /// Kernels asked for.
     pub kernel: KernelChoice,
-    /// Folder of the run's files.
+    /// Folder of the run's files; empty in a model file.
     pub out: String,
     /// Whether a run in that folder was to be replaced.
     pub overwrite: bool,
@@ -91,6 +91,11 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl Recipe {
+    /// The same without the names of folders, for a file that is given away.
+    pub fn without_places(&self) -> Recipe {
+        Recipe { data: String::new(), out: String::new(), ..self.clone() }
+    }
+
     /// Trains as the recipe says.
     ///
     /// # Errors

@@ -54,6 +54,15 @@ pub struct DataSummary {
     pub features: usize,
     /// Number of classes.
     pub classes: usize,
+    /// The way from the run's folder to that of the data, as [`relative`](super::relative) gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// Of the samples trained on: [`Dataset::sha256`](crate::Dataset::sha256).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_sha256: Option<String>,
+    /// Of the samples validated on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_sha256: Option<String>,
 }
 
 /// What a run trained.
@@ -127,7 +136,9 @@ impl Summary {
         environment: Environment<'_>,
     ) -> Summary {
         let train_seconds = history.train_seconds();
-        let train_batches = history.train_batches.len();
+        // Not what the history holds: of a long run it keeps fewer.
+        let batches = |samples: usize| history.epochs.len() * samples.div_ceil(recipe.batch_size.max(1));
+        let (train_batches, val_batches) = (batches(data.train_samples), batches(data.val_samples));
         let (last, best) = Self::of_epochs(history);
         Summary {
             data,
@@ -138,7 +149,7 @@ impl Summary {
             },
             epochs: history.epochs.len(),
             train_batches,
-            val_batches: history.val_batches.len(),
+            val_batches,
             last,
             best,
             seconds: Seconds {

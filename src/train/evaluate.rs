@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::kernels::SimdLevel;
 use crate::loss::{self, Loss};
 use crate::nn::{Context, Sequential};
-use crate::parallel::Team;
 use crate::parallel::comm::Local;
+use crate::parallel::{Team, available_cores};
 use crate::train::check_fit;
 use crate::train::history::{BatchRecord, mean_loss_and_accuracy};
 use crate::train::step::Step;
@@ -26,7 +26,7 @@ pub struct Evaluation {
 }
 
 /// Evaluates `model` on all rows of `data` by the loss that its targets call for, plain softmax cross entropy or squared
-/// error, in batches of `batch_size` in order, on `threads` threads.
+/// error, in batches of `batch_size` in order, on `threads` threads, or as many as this process has cores if those are fewer.
 ///
 /// # Errors
 /// Where the data does not fit the network, or a number is 0.
@@ -47,7 +47,7 @@ pub fn evaluate_by(
 ) -> Result<Evaluation> {
     check_fit(loss, model, data)?;
     let loader = Loader::new(data, batch_size, Shuffle::Never, 0)?;
-    let team = Team::new(threads)?;
+    let team = Team::new(threads.min(available_cores()))?;
     let mut records = Vec::new();
     Evaluator::new(&team).run(model, loss, SimdLevel::detect(), &loader, &team, &mut records);
     let (loss, accuracy) = mean_loss_and_accuracy(&records);

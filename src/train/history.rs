@@ -77,7 +77,8 @@ pub struct Best {
 impl fmt::Display for Best {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Best { epoch, val_loss, val_accuracy } = self;
-        write!(f, "epoch {epoch}: validation loss {val_loss:.4}, accuracy {:.2} %", 100.0 * val_accuracy)
+        let loss = shown_loss(*val_loss);
+        write!(f, "epoch {epoch}: validation loss {loss}, accuracy {:.2} %", 100.0 * val_accuracy)
     }
 }
 
@@ -131,6 +132,11 @@ impl History {
     }
 }
 
+/// A loss to be read: four decimals, and a power of ten where it is too large for a column.
+pub fn shown_loss(loss: f64) -> String {
+    if loss.abs() < 99_999.5 { format!("{loss:.4}") } else { format!("{loss:.4e}") }
+}
+
 /// Mean loss over the samples (a weighted one where they have weights), whatever the batches; and correct predictions over
 /// samples. In f64.
 pub(crate) fn mean_loss_and_accuracy(batches: &[BatchRecord]) -> (f64, f64) {
@@ -163,6 +169,23 @@ mod tests {
         assert_eq!(history.train_seconds(), 4.0);
         let none = History::default();
         assert_eq!(none.best(), None);
+        assert_eq!(history.best().unwrap().to_string(), "epoch 2: validation loss 0.3000, accuracy 70.00 %");
         assert!(none.train_seconds().is_sign_positive() && none.val_seconds().is_sign_positive());
+    }
+
+    #[test]
+    fn no_loss_is_wider_than_a_column() {
+        for (loss, text) in [
+            (0.0, "0.0000"),
+            (2.345_678, "2.3457"),
+            (3_084.123_45, "3084.1235"),
+            (99_999.4, "99999.4000"),
+            (99_999.5, "1.0000e5"),
+            (1.234_56e30, "1.2346e30"),
+            (f64::MAX, "1.7977e308"),
+        ] {
+            assert_eq!(shown_loss(loss), text);
+            assert!(text.len() <= 10);
+        }
     }
 }

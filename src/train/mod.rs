@@ -8,14 +8,16 @@ mod history;
 mod shards;
 mod state;
 mod step;
+mod thin;
 mod trainer;
 
 pub use crate::parallel::Sharing;
 pub use callback::{BatchEnd, Callback, EpochEnd};
 pub use evaluate::{Evaluation, evaluate, evaluate_by};
 pub(crate) use history::mean_loss_and_accuracy;
-pub use history::{BatchRecord, Best, EpochRecord, History};
+pub use history::{BatchRecord, Best, EpochRecord, History, shown_loss};
 pub use state::TrainState;
+pub use thin::Thinning;
 pub use trainer::Trainer;
 
 use crate::data::{Dataset, TargetColumns, Targets};

@@ -108,7 +108,8 @@ impl Trainer {
         Trainer { seed, ..self }
     }
 
-    /// Results are the same bits for any number.
+    /// The most threads to use; results are the same bits for any number. More than the cores that this process may use are
+    /// not started, unless [`Sharing::Always`] asks for them.
     #[must_use]
     pub fn threads(self, threads: usize) -> Self {
         Trainer { threads, ..self }
@@ -129,6 +130,14 @@ impl Trainer {
     /// The optimizer.
     pub fn optimizer(&self) -> &dyn Optimizer {
         &*self.optimizer
+    }
+
+    /// How many threads it will use.
+    pub fn threads_used(&self) -> usize {
+        match self.sharing {
+            Sharing::Measured => self.threads.min(parallel::available_cores()),
+            Sharing::Always => self.threads,
+        }
     }
 
     /// Checks every setting that can be checked without data.
@@ -178,7 +187,7 @@ impl Trainer {
         let simd = SimdLevel::resolve(self.simd)?;
         let mut train_loader = Loader::new(train, self.batch_size, self.shuffle, self.seed)?;
         let val_loader = Loader::new(val, self.batch_size, Shuffle::Never, self.seed)?;
-        let team = Team::new(self.threads)?;
+        let team = Team::new(self.threads_used())?;
         let largest_batch = self.batch_size.min(train.len());
         let mut runner = EpochRunner::new(model, self.optimizer.slots(), &team, largest_batch, self.sharing);
         let mut evaluator = Evaluator::new(&team);

@@ -8,4 +8,5 @@ mod fetch;
 mod inspect;
 mod predict;
 mod report;
+mod runs;
 mod tensorboard;

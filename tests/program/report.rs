@@ -325,15 +325,28 @@ fn a_run_that_cannot_be_read_costs_the_others_nothing() {
 fn without_its_images_a_run_has_a_page_that_says_so() {
     let cwd = one_run(&[]);
     let whole = read(&cwd.path().join("runs/1/report.html"));
-    let output =
-        flatnet(cwd.path()).args(["report", "runs/1", "--data", "gone"]).assert().success().get_output().clone();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        told.starts_with("note: runs/1: made without") && told.contains("gone") && told.lines().count() == 1,
-        "{told}"
-    );
+    let report = |words: &[&str]| {
+        let output = flatnet(cwd.path()).arg("report").args(words).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.lines().count() <= 1, "{told}");
+        (output.status.code(), told)
+    };
+    // A folder that was named is needed.
+    let (code, told) = report(&["runs/1", "--data", "gone"]);
+    assert!(code == Some(1) && told.starts_with("error: gone: ") && told.contains("--data"), "{told}");
+    // One that the run named and that has other images by now: the page is not replaced by one that shows less.
+    let summary = read(&cwd.path().join("runs/1/summary.json"));
+    let digest = summary.split("\"val_sha256\": \"").nth(1).unwrap().split('"').next().unwrap();
+    fs::write(cwd.path().join("runs/1/summary.json"), summary.replace(digest, "other")).unwrap();
+    let (code, told) = report(&["runs/1"]);
+    assert!(code == Some(1) && told.contains("runs/1/report.html: shows the validation images"), "{told}");
+    assert!(read(&cwd.path().join("runs/1/report.html")) == whole);
+    fs::remove_file(cwd.path().join("runs/1/report.html")).unwrap();
+    let (code, told) = report(&["runs/1"]);
+    assert!(code == Some(0) && told.starts_with("note: runs/1: made without") && told.contains("SHA-256"), "{told}");
+    fs::write(cwd.path().join("runs/1/summary.json"), summary).unwrap();
     let page = read(&cwd.path().join("runs/1/report.html"));
-    assert!(page.contains("are left out: gone: ") && !page.contains("class=\"confusion\""));
+    assert!(page.contains("are left out: ") && !page.contains("class=\"confusion\""));
     assert!(page.contains("id=\"loss-by-batch\"") && page.contains("The weights of each class"));
     flatnet(cwd.path()).args(["report", "runs/1"]).assert().success();
     assert!(read(&cwd.path().join("runs/1/report.html")) == whole);

@@ -100,8 +100,11 @@ fn find(folder: &Path, known: &KnownFile, overwrite: bool) -> Result<Option<File
     match fs::symlink_metadata(&path) {
         Err(_) => Ok(None),
         Ok(_) if !path.is_file() => refuse(&path, "is not a regular file; move it away"),
-        Ok(_) => match check::file(&path, known)? {
+        Ok(about) => match check::file(&path, known)? {
             Verdict::Right { sha256 } => kept(&path, sha256),
+            Verdict::Wrong { .. } if overwrite && about.is_symlink() => {
+                refuse(&path, "is a link to a file that is not the published one; move it away")
+            }
             Verdict::Wrong { .. } if overwrite => Ok(None),
             Verdict::Wrong { .. } => refuse(&path, "is not the published file; replace it with --overwrite"),
         },

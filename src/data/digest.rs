@@ -1,0 +1,61 @@
+//! What a data set holds in 256 bits: equal for two sets exactly when their samples are, whatever files they came from.
+
+use sha2::{Digest, Sha256};
+
+use super::columns::Columns;
+use super::{Dataset, TargetColumns};
+
+impl Dataset {
+    /// SHA-256, in hexadecimal digits, over all samples in order: the size of an image, the number of samples and of classes
+    /// or values; then for each sample its pixels or numbers; then all targets. Numbers are little-endian, counts are u64,
+    /// class numbers u16. Scale, weights and the source's name take no part.
+    pub fn sha256(&self) -> String {
+        let mut digest = Sha256::new();
+        let (rows, columns) = self.image_size();
+        for count in [rows, columns, self.len(), self.outputs()] {
+            digest.update((count as u64).to_le_bytes());
+        }
+        match self.columns() {
+            Columns::Bytes { rows, .. } => {
+                let mut pixels = vec![0; self.features()];
+                for index in 0..self.len() {
+                    rows.copy(index, &mut pixels);
+                    digest.update(&pixels);
+                }
+            }
+            Columns::Values { values, .. } => values.iter().for_each(|value| digest.update(value.to_le_bytes())),
+        }
+        match self.targets() {
+            TargetColumns::Classes { labels, .. } => labels.iter().for_each(|label| digest.update(label.to_le_bytes())),
+            TargetColumns::Values { values, .. } => values.iter().for_each(|value| digest.update(value.to_le_bytes())),
+        }
+        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images(pixels: [u8; 8], labels: [u8; 2], size: (usize, usize), classes: usize) -> String {
+        Dataset::images(pixels.into(), labels.into(), size, classes, "here".into()).unwrap().sha256()
+    }
+
+    #[test]
+    fn the_digest_is_of_the_samples() {
+        let pixels = [0, 0, 0, 0, 1, 2, 3, 255];
+        let one = images(pixels, [1, 0], (2, 2), 2);
+        // By `sha256sum`: 2, 2, 2, 2 as u64, the eight pixels, the labels 1 and 0 as u16.
+        assert_eq!(one, "8cec9fef6bd586f600e2cb483eb60c36c0e99984b2f07cb08e7a0c1c367d57fe");
+        let others = [
+            images([0, 0, 0, 1, 1, 2, 3, 255], [1, 0], (2, 2), 2),
+            images(pixels, [0, 1], (2, 2), 2),
+            images(pixels, [1, 0], (1, 4), 2),
+            images(pixels, [1, 0], (2, 2), 3),
+        ];
+        assert!(others.iter().all(|other| *other != one));
+        let elsewhere = Dataset::images(pixels.into(), vec![1, 0], (2, 2), 2, "elsewhere".into()).unwrap();
+        assert_eq!(elsewhere.select(&[0, 1]).sha256(), one);
+        assert_ne!(elsewhere.select(&[1, 0]).sha256(), one);
+    }
+}
