@@ -29,6 +29,10 @@ pub struct EpochEnd<'a> {
     pub epoch: usize,
     /// What the epoch measured.
     pub record: EpochRecord,
+    /// Of its training batches, those whose step all threads shared: a matter of time alone, see [`Sharing`].
+    ///
+    /// [`Sharing`]: crate::train::Sharing
+    pub shared_batches: usize,
     /// The network after the epoch.
     pub model: &'a mut Sequential,
     /// Steps, optimizer slots and history so far.

@@ -22,6 +22,8 @@ pub(super) struct EpochRunner {
     shards: Option<Shards>,
     sharing: Sharing,
     trial: Trial,
+    /// Batches of the last epoch whose step was shared.
+    shared_batches: usize,
 }
 
 /// What training works on and keeps.
@@ -46,7 +48,13 @@ impl EpochRunner {
             shards: (world_size > 1).then(|| Shards::new(model, slots, world_size, batch_size)),
             sharing,
             trial: Trial::new(),
+            shared_batches: 0,
         }
+    }
+
+    /// Batches of the last epoch whose step all threads shared.
+    pub fn shared_batches(&self) -> usize {
+        self.shared_batches
     }
 
     /// Trains on all batches of `loader` in order and appends their records. Returns whether the callback broke.
@@ -61,6 +69,7 @@ impl EpochRunner {
         working: &mut Working<'_>,
     ) -> Result<bool> {
         let first = working.records.len();
+        self.shared_batches = 0;
         loop {
             let batches = working.records.len() - first..loader.batches();
             if batches.is_empty() {
@@ -75,7 +84,9 @@ impl EpochRunner {
                 (Some(budget), Some(shards)) => {
                     let (started, before) = (Instant::now(), working.records.len());
                     let broken = shards.run(team, plan, loader, batches, budget, working);
-                    self.trial.all_threads_took(started.elapsed(), working.records.len() - before);
+                    let done = working.records.len() - before;
+                    self.trial.all_threads_took(started.elapsed(), done);
+                    self.shared_batches += done;
                     broken
                 }
                 _ => self.one_thread(plan, loader, batches, working),

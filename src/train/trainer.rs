@@ -246,7 +246,13 @@ impl Trainer {
             state.history.epochs.push(record);
             val_losses.push(val_loss);
             state.epoch = epoch;
-            let mut end = EpochEnd { epoch, record, model: &mut *model, state: &mut *state };
+            let mut end = EpochEnd {
+                epoch,
+                record,
+                shared_batches: runner.shared_batches(),
+                model: &mut *model,
+                state: &mut *state,
+            };
             let broken = callback.after_epoch(&mut end).is_break();
             good.update(model, state);
             if broken {

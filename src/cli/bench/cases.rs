@@ -55,8 +55,9 @@ impl Case {
         weights.map(|(layer, weights)| products(layer) * 2.0 * (self.batch_size * weights) as f64).sum()
     }
 
-    /// The mean of what `seconds` reads from each epoch, as a user's run would give it. A first epoch warms up; those after
-    /// it count, until they come to `wanted` seconds or there have been `epochs` of them (at least one).
+    /// The mean of what `seconds` reads from each epoch, as a user's run would give it, and the batches of the epoch that
+    /// threads shared. First epochs warm up, for half of `wanted`: the engine finds out within them whether sharing pays.
+    /// Those after them count, until they come to `wanted` seconds or there have been `epochs` of them (at least one).
     fn time(
         &self,
         train: &Dataset,
@@ -64,21 +65,24 @@ impl Case {
         epochs: usize,
         wanted: f64,
         seconds: fn(&EpochRecord) -> f64,
-    ) -> Result<f64> {
-        let trainer = Trainer::new(Sgd::new(0.01)).epochs(1 + epochs.max(1)).batch_size(self.batch_size);
+    ) -> Result<(f64, f64)> {
+        let trainer = Trainer::new(Sgd::new(0.01)).epochs(2 + 2 * epochs).batch_size(self.batch_size);
         let trainer = trainer.shuffle(Shuffle::Never).threads(self.threads);
-        let (mut sum, mut count) = (0.0, 0);
+        let (mut warm, mut sum, mut shared, mut count) = (0.0, 0.0, 0, 0);
         let mut count_epoch = |end: &mut EpochEnd<'_>| {
-            if end.epoch > 1 {
-                sum += seconds(&end.record);
-                count += 1;
+            if end.epoch == 1 || (warm < wanted / 2.0 && end.epoch <= epochs / 2) {
+                warm += seconds(&end.record);
+                return ControlFlow::Continue(());
             }
-            if count > 0 && sum >= wanted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            sum += seconds(&end.record);
+            shared += end.shared_batches;
+            count += 1;
+            if sum >= wanted || count >= epochs.max(1) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let mut model = self.model.clone();
         let mut state = TrainState::new(&model, trainer.optimizer());
         trainer.fit_from(&mut model, &mut state, train, val, &mut count_epoch)?;
-        Ok(sum / f64::from(count))
+        Ok((sum / count as f64, shared as f64 / count as f64))
     }
 }
 
@@ -87,7 +91,9 @@ pub struct Training {
     pub case: Case,
     /// One for each round.
     pub seconds_per_batch: Vec<f64>,
-    /// A guess at them, which decides how long an epoch may be.
+    /// Share of the steps that threads shared, 0 to 1; one for each round.
+    pub shared: Vec<f64>,
+    /// A guess at the seconds, which decides how long an epoch may be.
     estimate: f64,
 }
 
@@ -101,9 +107,9 @@ impl Training {
                     for &threads in thread_counts {
                         let case = Case::new(net, layers, batch_size, kernel, threads)?;
                         let train = images.at_least(Self::least_images(batch_size));
-                        let seconds = case.time(train, &images.one, 1, 0.0, |epoch| epoch.train_seconds)?;
+                        let (seconds, _) = case.time(train, &images.one, 1, 0.0, |epoch| epoch.train_seconds)?;
                         let estimate = seconds / (train.len() / batch_size) as f64;
-                        all.push(Training { case, seconds_per_batch: Vec::new(), estimate });
+                        all.push(Training { case, seconds_per_batch: Vec::new(), shared: Vec::new(), estimate });
                     }
                 }
             }
@@ -115,15 +121,17 @@ impl Training {
     pub fn measure(&mut self, images: &Images, slice: Duration) -> Result<()> {
         /// Should the guess be far too high, so many epochs are still enough.
         const MOST_EPOCHS: usize = 100;
-        // A third of the time to warm up, the rest to be counted.
-        let epoch_seconds = slice.as_secs_f64() / 3.0;
+        // A third of the time to warm up, the rest to be counted; epochs short enough that several make up each.
+        let epoch_seconds = slice.as_secs_f64() / 12.0;
         let batch_size = self.case.batch_size;
         let affordable = (epoch_seconds / self.estimate) as usize * batch_size;
         let train = images.at_most(affordable.max(Self::least_images(batch_size)));
         debug_assert!(train.len().is_multiple_of(batch_size), "a short batch would count as a whole one");
-        let seconds =
-            self.case.time(train, &images.one, MOST_EPOCHS, 2.0 * epoch_seconds, |epoch| epoch.train_seconds)?;
-        self.seconds_per_batch.push(seconds / (train.len() / batch_size) as f64);
+        let (seconds, shared) =
+            self.case.time(train, &images.one, MOST_EPOCHS, 8.0 * epoch_seconds, |epoch| epoch.train_seconds)?;
+        let batches = (train.len() / batch_size) as f64;
+        self.seconds_per_batch.push(seconds / batches);
+        self.shared.push(shared / batches);
         Ok(())
     }
 
@@ -142,19 +150,20 @@ pub struct Evaluating {
 }
 
 impl Evaluating {
-    /// A case for each number of threads up to `cores`.
-    pub fn all(thread_counts: &[usize], cores: usize) -> Result<Vec<Self>> {
+    /// A case for each number of threads.
+    pub fn all(thread_counts: &[usize]) -> Result<Vec<Self>> {
         let (net, layers, _) = NETS[0];
         let case = |threads| Case::new(net, layers, EVALUATION_BATCH_SIZE, KernelChoice::Auto, threads);
         let evaluating = |threads: &usize| Ok(Evaluating { case: case(*threads)?, seconds: Vec::new() });
-        thread_counts.iter().filter(|threads| **threads <= cores).map(evaluating).collect()
+        thread_counts.iter().map(evaluating).collect()
     }
 
     /// One round's measurement.
     pub fn measure(&mut self, images: &Images) -> Result<()> {
         const EVALUATIONS: usize = 8;
         let train = images.at_least(EVALUATION_BATCH_SIZE);
-        let seconds = self.case.time(train, &images.test, EVALUATIONS, f64::INFINITY, |epoch| epoch.val_seconds)?;
+        let (seconds, _) =
+            self.case.time(train, &images.test, EVALUATIONS, f64::INFINITY, |epoch| epoch.val_seconds)?;
         self.seconds.push(seconds);
         Ok(())
     }
@@ -183,6 +192,6 @@ mod tests {
         assert_eq!(names[..4], ["narrow", "narrow", "gemm", "gemm"]);
         assert!(names.contains(&"narrow+gemm"), "{names:?}");
         assert!(training.iter().all(|training| training.estimate > 0.0 && training.estimate < 1.0));
-        assert_eq!(Evaluating::all(&[1, 2, 4], 2).unwrap().len(), 2);
+        assert_eq!(Evaluating::all(&[1, 2]).unwrap().len(), 2);
     }
 }

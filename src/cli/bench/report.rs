@@ -28,6 +28,8 @@ pub struct Row {
     pub batch_size: usize,
     pub kernel: &'static str,
     pub threads: usize,
+    /// Share of the steps that all threads shared, 0 to 1; the others ran on one.
+    pub shared: f64,
     pub us_per_batch: f64,
     pub batches_per_second: f64,
     /// Nominal operations per second over the FMA peak of as many cores as threads, but no more than there are.
@@ -58,7 +60,7 @@ impl Report {
         writeln!(text, "{}", shortened(&self.cpu, 80))?;
         writeln!(text, "{cores}, {}; FMA peak of one core {:.1} GFLOP/s (f32)\n", self.simd, self.fma_peak_gflops)?;
         writeln!(text, "Training steps, medians of {rounds} rounds in turn")?;
-        writeln!(text, "net             batch  kernel       threads   us per batch   batches/s   share")?;
+        writeln!(text, "net             batch  kernel     threads   shared  us/batch  batches/s   share")?;
         let mut before = None;
         for row in &self.rows {
             let group = (row.net, row.batch_size);
@@ -67,11 +69,12 @@ impl Report {
             }
             writeln!(
                 text,
-                "{:<15}{:>6}  {:<11}{:>9}{:>15}{:>12}{:>6.0} %",
+                "{:<15}{:>6}  {:<11}{:>7}{:>7.0} %{:>10}{:>11}{:>6.0} %",
                 row.net,
                 row.batch_size,
                 row.kernel,
                 row.threads,
+                100.0 * row.shared,
                 with_decimals(row.us_per_batch),
                 grouped(row.batches_per_second.round() as usize),
                 100.0 * row.share_of_peak,
@@ -91,10 +94,10 @@ impl Report {
 
 const LEGEND: &str = "
 kernel: gemm, or what --kernel auto picks (narrow for up to 16 outputs).
-threads: as allowed; a step is shared among them only where that is faster.
-share: of the FMA peak of as many cores as threads, at most all. Operations are
-nominal, 6 x batch x inputs x outputs for a linear layer (4 for the first), so
-blocks of zero pixels count although they are skipped.
+threads: as allowed; shared: the steps that all of them shared, as far as that
+was measured to be faster. share: of the FMA peak of as many cores as threads.
+Operations are nominal, 6 x batch x inputs x outputs for a linear layer (4 for
+the first), so blocks of zero pixels count although they are skipped.
 ";
 
 /// The first `columns` characters, with dots where more follow.
@@ -125,6 +128,7 @@ mod tests {
             batch_size,
             kernel,
             threads,
+            shared: 0.5,
             us_per_batch,
             batches_per_second: 1e6 / us_per_batch,
             share_of_peak: 0.4567,
@@ -153,9 +157,9 @@ mod tests {
         assert!(lines[0].starts_with("Images: a/very/long/path") && lines[0].ends_with("..."), "{text}");
         assert_eq!(lines.iter().filter(|line| line.starts_with("784-")).count(), 3, "{text}");
         for whole in [
-            "784-10              1  narrow             1          0.412   2,425,418    46 %",
-            "784-10           1024  gemm             256         99,999          10    46 %",
-            "784-512-256-10     32  narrow+gemm      256           4.10     243,902    46 %",
+            "784-10              1  narrow           1     50 %     0.412  2,425,418    46 %",
+            "784-10           1024  gemm           256     50 %    99,999         10    46 %",
+            "784-512-256-10     32  narrow+gemm    256     50 %      4.10    243,902    46 %",
             "   1 thread:      2.35 ms",
             " 128 threads:     0.05 ms",
         ] {
