@@ -413,8 +413,9 @@ impl Scan {
                 until_restart -= 1;
             }
             if banded {
-                let Some((_, _, Some(ac))) = parts.first() else { return Err(BAD_SCAN) };
-                let known = &mut nonzero[mcu];
+                let (Some((_, _, Some(ac))), Some(known)) = (parts.first(), nonzero.get_mut(mcu)) else {
+                    return Err(BAD_SCAN);
+                };
                 if self.refines {
                     bits.refine(ac, self.band, &mut end_of_band, known)?;
                 } else {
