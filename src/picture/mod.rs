@@ -10,12 +10,17 @@
 //! # Ok::<(), flatnet::Error>(())
 //! ```
 
+mod closing;
 mod decode;
 mod encode;
 mod exif;
 mod ink;
 mod prepare;
 mod resample;
+mod ruled;
+mod spots;
+mod surface;
+mod windows;
 
 pub use decode::{MAX_FILE_BYTES, MAX_PIXELS, decode, open, read};
 pub use encode::write_png;

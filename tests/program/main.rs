@@ -6,6 +6,8 @@ mod common;
 mod completions;
 mod fetch;
 mod inspect;
+mod kinds;
 mod predict;
+mod predict_kinds;
 mod report;
 mod tensorboard;
