@@ -9,8 +9,8 @@ use flatnet::report::overfitting;
 use flatnet::run::{Summary, folder};
 use flatnet::train::{Evaluation, History};
 
-/// What a run came to: final and best figures, speed, seconds, files, and whether it overfitted.
-pub fn of_run(summary: &Summary, history: &History, folder: &Path) -> String {
+/// What a run came to: final and best figures, speed, seconds, files, whether it overfitted, and `warnings`.
+pub fn of_run(summary: &Summary, history: &History, folder: &Path, warnings: &[String]) -> String {
     let mut text = format!(
         "\n{} ({} parameters), {} training and {} validation samples\n\n",
         summary.recipe.layers,
@@ -25,6 +25,9 @@ pub fn of_run(summary: &Summary, history: &History, folder: &Path) -> String {
         let _ = writeln!(text, "To look at: {}", folder.join(folder::REPORT).display());
     }
     let _ = writeln!(text, "{}", overfitting(history));
+    for warning in warnings {
+        let _ = writeln!(text, "{warning}");
+    }
     if summary.recipe.relu_grad == ReluGrad::StraightThrough && summary.recipe.layers.contains("relu") {
         text.push_str("ReLU passes every gradient on (--relu-grad straight-through); README.md says why.\n");
     }

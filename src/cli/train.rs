@@ -8,11 +8,11 @@ use std::time::Instant;
 use flatnet::data::{self, Dataset, Scale, Split, sample};
 use flatnet::kernels::SimdLevel;
 use flatnet::loss::balanced_class_weights;
-use flatnet::nn::{Init, LayerSpecs, ReluGrad, Sequential};
+use flatnet::nn::{Init, LayerSpecs, ReluGrad};
 use flatnet::optim::Settings;
 use flatnet::report::{self, ClassificationReport};
 use flatnet::run::{self, DataSummary, Destination, Environment, Existing, Recipe, SampledRows, Summary, folder};
-use flatnet::train::{EpochEnd, History, TrainState};
+use flatnet::train::{EpochEnd, TrainState};
 use flatnet::{Error, Result};
 
 use super::args::TrainArguments;
@@ -67,11 +67,18 @@ pub fn run(arguments: &TrainArguments) -> Result<()> {
         };
         Ok(Summary::new(data, recipe, &model, &history, environment))
     })?;
-    report_on(arguments, &folder, &summary, &history, &model, &val)?;
+    let classification = ClassificationReport::of(&model, &val, summary.recipe.batch_size);
+    let warnings = classification.as_ref().map(|found| report::warnings(found, &summary.recipe)).unwrap_or_default();
+    let classification = classification.map_err(|error| error.to_string());
+    let name = folder.display().to_string();
+    let image_size = val.image_size();
+    let shown =
+        report::Run { name: &name, summary: &summary, history: &history, model: &model, image_size, classification };
+    report_on(arguments, &folder, &shown)?;
     if arguments.json {
         print_json(&summary)?
     } else {
-        print(&table::of_run(&summary, &history, &folder))?
+        print(&table::of_run(&summary, &history, &folder, &warnings))?
     }
     // Last, since a failure here must not cost the run.
     event_files.map_or(Ok(()), |files| files.finish(&history))
@@ -154,25 +161,8 @@ fn class_weights(from: &Path, train: &Dataset) -> Result<Vec<f32>> {
 }
 
 /// Writes the run's page, or takes away that of the run it replaces. The run itself is complete and stays.
-fn report_on(
-    arguments: &TrainArguments,
-    folder: &Path,
-    summary: &Summary,
-    history: &History,
-    model: &Sequential,
-    val: &Dataset,
-) -> Result<()> {
-    let written = if arguments.no_report {
-        report::remove(folder)
-    } else {
-        let classification = ClassificationReport::of(model, val, summary.recipe.batch_size);
-        let classification = classification.map_err(|error| error.to_string());
-        let name = folder.display().to_string();
-        report::write(
-            folder,
-            &report::Run { name: &name, summary, history, model, image_size: val.image_size(), classification },
-        )
-    };
+fn report_on(arguments: &TrainArguments, folder: &Path, run: &report::Run<'_>) -> Result<()> {
+    let written = if arguments.no_report { report::remove(folder) } else { report::write(folder, run) };
     written.map_err(|error| Error::RunFolder {
         path: folder.to_path_buf(),
         problem: format!("the run is complete, but its report is not ({error}); flatnet report tries again"),

@@ -297,6 +297,8 @@ mod tests {
     }
 
     const LARGE: usize = 120;
+    /// Whether something lies at x, y.
+    type Place = fn(usize, usize) -> bool;
 
     fn large(level: impl Fn(usize, usize) -> f32) -> Vec<f32> {
         (0..LARGE * LARGE).map(|i| level(i % LARGE, i / LARGE)).collect()
@@ -323,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_shadow_with_a_hard_edge_is_no_ink() {
-        let ways: [(&str, fn(usize, usize) -> bool); 4] = [
+        let ways: [(&str, Place); 4] = [
             ("across the ink", |x, y| 2 * x + y > 170),
             ("beside it", |x, _| x > 90),
             ("over more than half", |x, y| x + y > 80),
@@ -340,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_table_beside_the_paper_is_no_ink() {
-        let ways: [(&str, fn(usize, usize) -> bool); 3] =
+        let ways: [(&str, Place); 3] =
             [("a corner", |x, y| x + y > 180), ("a side", |x, _| x > 104), ("two sides", |x, y| x < 12 || y > 110)];
         for (what, is_table) in ways {
             let paper = |x: usize, y: usize| if in_cross(x, y) { 50.0 } else { 210.0 };

@@ -27,8 +27,8 @@ pub fn fits((rows, columns): (usize, usize)) -> bool {
 /// Makes an image of `image_size` (rows, columns) from `picture`, as MNIST's images were made: light ink on black, its
 /// longer side 20 of 28 pixels, proportions kept, its centre of mass in the middle. Dark ink on light is inverted.
 ///
-/// Returns `[rows, columns]`, 0 for no ink to 255. The picture shows one character, on a background whose light changes
-/// slowly at most. Errors name `path_for_errors`.
+/// Returns `[rows, columns]`, 0 for no ink to 255. The picture shows one character, whole; light may be uneven, shadows may
+/// have hard edges, paper may be ruled. Errors name `path_for_errors`.
 ///
 /// # Errors
 /// [`Error::Picture`] if no ink can be made out, [`Error::Shape`] if `image_size` is not that of a small picture.
