@@ -37,13 +37,16 @@ fn run_in(summary: &Summary, history: &History, columns: usize) -> String {
 }
 
 /// Where the run is kept, and what its losses say.
-pub fn of_files(summary: &Summary, history: &History, folder: &Path) -> String {
+pub fn of_files(summary: &Summary, history: &History, folder: &Path, warnings: &[String]) -> String {
     let mut text = format!("\nFiles in {}:\n  {}\n", folder.display(), folder::FILES.join(", "));
     // Writing into a String cannot fail.
     if !summary.recipe.no_report {
         let _ = writeln!(text, "To look at: {}", folder.join(folder::REPORT).display());
     }
     let _ = writeln!(text, "{}", verdict(history, summary.data.classes));
+    for warning in warnings {
+        let _ = writeln!(text, "{warning}");
+    }
     if summary.recipe.relu_grad == ReluGrad::StraightThrough && summary.recipe.layers.contains("relu") {
         text.push_str("ReLU passes every gradient on (--relu-grad straight-through); README.md says why.\n");
     }

@@ -15,7 +15,7 @@ use flatnet::report::{self, ClassificationReport};
 use flatnet::run::{
     self, DataSummary, Destination, Environment, Existing, Recipe, SampledRows, Saved, Summary, Writer, folder,
 };
-use flatnet::train::{BatchEnd, BatchRecord, Callback, EpochEnd, History, Thinning, TrainState};
+use flatnet::train::{BatchEnd, BatchRecord, Callback, EpochEnd, Thinning, TrainState};
 use flatnet::{Error, Result};
 
 use super::args::TrainArguments;
@@ -96,10 +96,17 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     // First of all, so that a disk that is full costs no figures; and whoever reads them costs no file.
     let printed = if arguments.json { print_json(&summary) } else { print(&table::of_run(&summary, &history)) };
     let claim = writer.save(&Saved { model: &model, history: &history, rows: &rows, summary: &summary })?;
-    let reported = report_on(arguments, &folder, &summary, &history, &model, &val);
+    let classification = ClassificationReport::of(&model, &val, summary.recipe.batch_size);
+    let warnings = classification.as_ref().map(|found| report::warnings(found, &summary.recipe)).unwrap_or_default();
+    let classification = classification.map_err(|error| error.to_string());
+    let name = folder.display().to_string();
+    let image_size = val.image_size();
+    let shown =
+        report::Run { name: &name, summary: &summary, history: &history, model: &model, image_size, classification };
+    let reported = report_on(arguments, &folder, &shown);
     drop(claim);
     if !arguments.json {
-        print(&table::of_files(&summary, &history, &folder))?;
+        print(&table::of_files(&summary, &history, &folder, &warnings))?;
     }
     printed.and(reported)?;
     // Last, since a failure here must not cost the run.
@@ -236,26 +243,11 @@ fn class_weights(from: &Path, train: &Dataset) -> Result<Vec<f32>> {
 }
 
 /// Writes the run's page. That of a run before went with it. The run itself is complete and stays.
-fn report_on(
-    arguments: &TrainArguments,
-    folder: &Path,
-    summary: &Summary,
-    history: &History,
-    model: &Sequential,
-    val: &Dataset,
-) -> Result<()> {
+fn report_on(arguments: &TrainArguments, folder: &Path, run: &report::Run<'_>) -> Result<()> {
     if arguments.no_report {
         return Ok(());
     }
-    let written = {
-        let classification = ClassificationReport::of(model, val, summary.recipe.batch_size);
-        let classification = classification.map_err(|error| error.to_string());
-        let name = folder.display().to_string();
-        report::write(
-            folder,
-            &report::Run { name: &name, summary, history, model, image_size: val.image_size(), classification },
-        )
-    };
+    let written = report::write(folder, run);
     written.map_err(|error| Error::RunFolder {
         path: folder.to_path_buf(),
         problem: format!("the run is complete, but its report is not ({error}); flatnet report tries again"),

@@ -1,14 +1,34 @@
-//! What of a picture is ink: how much each pixel differs from a background whose light changes slowly, without noise and
-//! without what lies about. It knows light and dark, not digits.
+//! What of a picture is ink: how much each pixel differs from the background, without noise, printed lines and what lies
+//! about. Where the light changes slowly the background is a surface; where a shadow has a hard edge it is found window by
+//! window. It knows light and dark, not digits.
+
+use super::resample::Part;
+use super::ruled;
+use super::spots::{Bounds, Spot, are_strokes, spots};
+use super::surface::Surface;
+use super::windows::in_shadow;
 
 /// The ink of a picture: 0 where there is none, up to 1. `[height, width]`, and the least rectangle that holds it all.
 pub(super) struct Ink {
     pub strength: Vec<f32>,
-    pub part: super::resample::Part,
+    pub part: Part,
+}
+
+/// Why a picture shows no ink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// Nothing stands out.
+    Even,
+    /// Nothing stands out of the noise.
+    Noise,
+    /// What stands out is one area, not strokes.
+    Solid,
+    /// What stands out reaches beyond the picture or is mixed with shadow.
+    CutOff,
 }
 
 /// Differences below this are noise even in a picture without any, such as what JPEG leaves around edges. In levels of 255.
-const LEAST_CONTRAST: f32 = 16.0;
+pub(super) const LEAST_CONTRAST: f32 = 16.0;
 /// Noise reaches so many of its standard deviations.
 const NOISE_REACH: f32 = 4.0;
 /// What is weaker than this share of the darkest ink is background: paper and shadow, or the last trace of an edge.
@@ -19,31 +39,64 @@ const STRONG: f32 = 0.5;
 const LEAST_SPOT: f32 = 0.05;
 /// The share of the ink that may be darker than what counts as darkest: glints and dead pixels.
 const BRIGHTEST: f32 = 0.01;
+/// More spots than this are grain: a faint stroke breaks into some.
+const MOST_SPOTS: usize = 24;
+/// Nor is any of grain this long, in pixels ...
+const LEAST_STROKE: f32 = 5.0;
+/// ... and as a share of the picture's shorter side.
+const SHORTEST_STROKE: f32 = 0.04;
+/// A spot is ink if the picture confirms this share of its outline.
+const SUPPORTED: f32 = 0.75;
+/// Printed lines weaker than this share of the darkest ink are told from it by their strength, stronger ones by their form.
+const FAINT_LINE: f32 = 0.55;
 
-/// Finds the ink in `pixels: [height, width]`, dark on light or light on dark; `None` where nothing stands out.
-pub(super) fn find(pixels: &[f32], width: usize, height: usize) -> Option<Ink> {
-    let (mut ink, noise) = differences(pixels, width, height);
-    let floor = LEAST_CONTRAST.max(NOISE_REACH * noise);
-    let darkest = darkest(&ink, floor)?;
-    let weakest = floor.max(WEAKEST * darkest);
-    let spots = spots(&ink, width, weakest);
-    let keep = choose(&spots, darkest);
-    let part = keep.iter().map(|spot| spot.bounds).reduce(Bounds::with)?.part();
-    let mut kept = vec![false; ink.len()];
-    for spot in keep {
-        for &pixel in &spot.pixels {
-            kept[pixel as usize] = true;
+/// Finds the ink in `pixels: [height, width]`, dark on light or light on dark.
+pub(super) fn find(pixels: &[f32], width: usize, height: usize) -> Result<Ink, Missing> {
+    let size = (width, height);
+    let even = in_even_light(pixels, size);
+    if let Ok(Found { is_whole: true, is_even: true, ink, .. }) = even {
+        return Ok(ink);
+    }
+    let in_shadow = in_shadow(pixels, size);
+    match (even, in_shadow) {
+        // A picture so tight that the edge cuts its strokes.
+        (Ok(even), found) if even.is_tight_crop && found.as_ref().is_none_or(|found| !found.lies_beside(&even)) => {
+            Ok(even.ink)
         }
+        (_, Some(found)) => Ok(found.ink),
+        (Ok(even), None) if even.is_whole => Ok(even.ink),
+        (Ok(_), None) => Err(Missing::CutOff),
+        (Err(missing), None) => Err(missing),
     }
-    for (strength, kept) in ink.iter_mut().zip(kept) {
-        *strength = if kept { (*strength / darkest).min(1.0) } else { 0.0 };
-    }
-    Some(Ink { strength: ink, part })
 }
 
-/// How far each pixel lies beyond the background, in the direction of the ink; negative in the other. And the standard
-/// deviation of the background.
-fn differences(pixels: &[f32], width: usize, height: usize) -> (Vec<f32>, f32) {
+/// Ink that was found one way.
+pub(super) struct Found {
+    pub ink: Ink,
+    /// Of the ink's strength.
+    pub mass: f32,
+    /// Whether nothing heavy is cut off by the picture's edge.
+    is_whole: bool,
+    /// Whether nothing else lies along the edge, a shadow fainter than ink.
+    is_even: bool,
+    pub is_dark: bool,
+    /// The share of the outline that the picture confirms, from 0 to 1.
+    pub support: f32,
+    /// Whether it may be a picture so tight that its edge cuts the strokes.
+    is_tight_crop: bool,
+    /// The pixels of what is cut off.
+    cut_off: Vec<u32>,
+}
+
+impl Found {
+    /// Whether it is ink of the same kind as `other`, beside what the edge cuts off there.
+    fn lies_beside(&self, other: &Found) -> bool {
+        let shared: f32 = other.cut_off.iter().map(|pixel| self.ink.strength[*pixel as usize]).sum();
+        self.is_dark == other.is_dark && shared < 0.5 * self.mass
+    }
+}
+
+fn in_even_light(pixels: &[f32], (width, height): (usize, usize)) -> Result<Found, Missing> {
     let (background, noise) = Surface::of_border(pixels, width, height);
     let mut ink = Vec::with_capacity(pixels.len());
     let (mut darker, mut lighter) = (0.0_f64, 0.0_f64);
@@ -55,10 +108,88 @@ fn differences(pixels: &[f32], width: usize, height: usize) -> (Vec<f32>, f32) {
             ink.push(difference);
         }
     }
-    if lighter > darker {
+    let is_dark = darker >= lighter;
+    if !is_dark {
         ink.iter_mut().for_each(|difference| *difference = -*difference);
     }
-    (ink, noise)
+    gather(&ink, &ink, (width, height), noise, WEAKEST, |_, _, _| Some(1.0)).map(|found| Found { is_dark, ..found })
+}
+
+/// The ink where `mask`, the difference from the background, says that there is some; `strength` says how much. `support`
+/// says which share of a spot's outline the picture confirms, and `None` for a spot that is to be passed over.
+pub(super) fn gather(
+    mask: &[f32],
+    strength: &[f32],
+    (width, height): (usize, usize),
+    noise: f32,
+    weakest: f32,
+    support: impl Fn(&Spot, &[bool], f32) -> Option<f32>,
+) -> Result<Found, Missing> {
+    let floor = LEAST_CONTRAST.max(NOISE_REACH * noise);
+    let nothing = if floor > LEAST_CONTRAST { Missing::Noise } else { Missing::Even };
+    let darkest = darkest(mask, floor).ok_or(nothing)?;
+    let mut weakest = floor.max(weakest * darkest);
+    let mut is_ink: Vec<bool> = mask.iter().map(|difference| *difference >= weakest).collect();
+    let lines = ruled::lines(&is_ink, width, height);
+    if !lines.is_empty() {
+        let mut levels: Vec<f32> = lines.iter().map(|pixel| mask[*pixel as usize]).collect();
+        let place = levels.len() * 9 / 10;
+        let level = 1.2 * *levels.select_nth_unstable_by(place, f32::total_cmp).1;
+        if level <= FAINT_LINE * darkest {
+            weakest = weakest.max(level);
+            is_ink = mask.iter().map(|difference| *difference >= weakest).collect();
+        } else {
+            lines.iter().for_each(|pixel| is_ink[*pixel as usize] = false);
+        }
+    }
+    let spots = spots(mask, &is_ink, width);
+    let (mut supported, mut weight) = (0.0, 0.0);
+    let mut strong: Vec<&Spot> = Vec::new();
+    for spot in spots.iter().filter(|spot| spot.darkest >= STRONG * darkest) {
+        let Some(support) = support(spot, &is_ink, darkest) else { continue };
+        supported += support * spot.weight;
+        weight += spot.weight;
+        if support >= SUPPORTED {
+            strong.push(spot);
+        }
+    }
+    let support = supported / weight;
+    let (kept, is_whole) = choose(&strong, width);
+    let longest = kept.iter().map(|spot| spot.bounds.longer_side()).max().unwrap_or(0);
+    let is_noisy = kept.len() > 1 || floor > LEAST_CONTRAST;
+    let is_grain = is_noisy && (longest as f32) < LEAST_STROKE.max(SHORTEST_STROKE * width.min(height) as f32);
+    if is_grain || kept.len() > MOST_SPOTS {
+        return Err(Missing::Noise);
+    }
+    let bounds = kept.iter().map(|spot| spot.bounds).reduce(Bounds::with).ok_or(nothing)?;
+    // A faint shadow still halves the light on a part of the ink.
+    let least = LEAST_SPOT * kept.iter().map(|spot| spot.weight).fold(0.0, f32::max);
+    let is_even = !spots.iter().any(|spot| spot.weight >= least && spot.is_cut_off(width));
+    let cut_off = strong.iter().filter(|spot| spot.is_cut_off(width)).flat_map(|spot| spot.pixels.clone()).collect();
+    let mut ink = vec![0.0; mask.len()];
+    let mut mass = 0.0;
+    for &pixel in kept.iter().flat_map(|spot| &spot.pixels) {
+        let strength = (strength[pixel as usize] / darkest).clamp(0.0, 1.0);
+        ink[pixel as usize] = strength;
+        mass += strength;
+    }
+    let are_strokes = are_strokes(&kept, width);
+    if is_whole && !are_strokes {
+        return Err(Missing::Solid);
+    }
+    let is_tight_crop = are_strokes
+        && bounds.longer_side() * 10 >= width.max(height) * 9
+        && kept.iter().all(|spot| spot.may_be_tight(width));
+    Ok(Found {
+        ink: Ink { strength: ink, part: bounds.part() },
+        mass,
+        is_whole,
+        is_even,
+        is_dark: true,
+        support,
+        is_tight_crop,
+        cut_off,
+    })
 }
 
 /// The darkest ink but for some glints; `None` if all is below `floor`.
@@ -69,192 +200,14 @@ fn darkest(ink: &[f32], floor: f32) -> Option<f32> {
     Some(*above.select_nth_unstable_by(place, f32::total_cmp).1)
 }
 
-/// Brightness as a polynomial of second degree: paper under a lamp is lighter on one side, and a camera's corners are darker.
-struct Surface {
-    /// Of 1, u, v, u^2, uv and v^2, where u and v run from -1 to 1 across the picture.
-    coefficients: [f64; TERMS],
-    width: usize,
-    height: usize,
-}
-
-const TERMS: usize = 6;
-/// The border is this share of the shorter side, at least one pixel.
-const BORDER: f32 = 0.04;
-/// After so many fits the points that count hardly change.
-const FITS: usize = 4;
-
-/// A pixel of the border: where it is, and how bright.
-type Point = (usize, usize, f32);
-
-impl Surface {
-    fn level(level: f32, width: usize, height: usize) -> Surface {
-        Surface { coefficients: [f64::from(level), 0.0, 0.0, 0.0, 0.0, 0.0], width, height }
-    }
-
-    fn at(&self, x: usize, y: usize) -> f32 {
-        let terms = self.terms(x, y);
-        self.coefficients.iter().zip(terms).map(|(coefficient, term)| coefficient * term).sum::<f64>() as f32
-    }
-
-    fn terms(&self, x: usize, y: usize) -> [f64; TERMS] {
-        let (u, v) = (2.0 * x as f64 / self.width as f64 - 1.0, 2.0 * y as f64 / self.height as f64 - 1.0);
-        [1.0, u, v, u * u, u * v, v * v]
-    }
-
-    /// The surface through the border, and the standard deviation of the border around it. Ink that reaches the border does
-    /// not count as long as it takes less than half of it.
-    fn of_border(pixels: &[f32], width: usize, height: usize) -> (Surface, f32) {
-        let depth = ((BORDER * width.min(height) as f32) as usize).max(1);
-        let near = |at: usize, side: usize| at < depth || at + depth >= side;
-        let mut border: Vec<Point> = Vec::new();
-        for (y, row) in pixels.chunks_exact(width).enumerate() {
-            let at_edge = |x: &usize| near(y, height) || near(*x, width);
-            border.extend((0..width).filter(at_edge).map(|x| (x, y, row[x])));
-        }
-        let mut levels: Vec<f32> = border.iter().map(|(.., level)| *level).collect();
-        let mut surface = Surface::level(median(&mut levels), width, height);
-        let mut noise = surface.noise(&border);
-        for _ in 0..FITS {
-            let reach = LEAST_CONTRAST.max(3.0 * noise);
-            let close = border.iter().filter(|(x, y, level)| (surface.at(*x, *y) - level).abs() <= reach);
-            let Some(better) = surface.through(close) else { break };
-            let better_noise = better.noise(&border);
-            // A slope must explain the border; ink at one side of it must not make one.
-            if better_noise.is_nan() || better_noise > noise {
-                break;
-            }
-            (surface, noise) = (better, better_noise);
-        }
-        (surface, noise)
-    }
-
-    /// The standard deviation from it that the median distance tells, which a few points of ink do not change.
-    fn noise(&self, points: &[Point]) -> f32 {
-        let mut distances: Vec<f32> = points.iter().map(|(x, y, level)| (self.at(*x, *y) - level).abs()).collect();
-        1.4826 * median(&mut distances)
-    }
-
-    /// Least squares, by the normal equations; `None` where the points do not decide.
-    fn through<'a>(&self, points: impl Iterator<Item = &'a Point>) -> Option<Surface> {
-        let mut equations = [[0.0; TERMS + 1]; TERMS];
-        let mut count = 0.0;
-        for (x, y, level) in points {
-            let terms = self.terms(*x, *y);
-            for (equation, own) in equations.iter_mut().zip(terms) {
-                let right = terms.into_iter().chain([f64::from(*level)]);
-                equation.iter_mut().zip(right).for_each(|(sum, term)| *sum += own * term);
-            }
-            count += 1.0;
-        }
-        let coefficients = solve(equations, 1e-6 * count)?;
-        Some(Surface { coefficients, ..*self })
-    }
-}
-
-/// Gauss's elimination; `None` if a pivot is `least` at most. The last column is the right side.
-fn solve(mut rows: [[f64; TERMS + 1]; TERMS], least: f64) -> Option<[f64; TERMS]> {
-    for column in 0..TERMS {
-        let pivot = (column..TERMS).max_by(|a, b| rows[*a][column].abs().total_cmp(&rows[*b][column].abs()))?;
-        rows.swap(column, pivot);
-        let lead = rows[column];
-        if lead[column].is_nan() || lead[column].abs() <= least {
-            return None;
-        }
-        for (_, row) in rows.iter_mut().enumerate().filter(|(index, _)| *index != column) {
-            let factor = row[column] / lead[column];
-            row.iter_mut().zip(lead).for_each(|(value, lead)| *value -= factor * lead);
-        }
-    }
-    Some(std::array::from_fn(|at| rows[at][TERMS] / rows[at][at]))
-}
-
-/// 0 for no values.
-fn median(values: &mut [f32]) -> f32 {
-    if values.is_empty() {
-        return 0.0;
-    }
-    let middle = values.len() / 2;
-    *values.select_nth_unstable_by(middle, f32::total_cmp).1
-}
-
-/// Pixels that touch each other, corners included.
-struct Spot {
-    pixels: Vec<u32>,
-    bounds: Bounds,
-    weight: f32,
-    darkest: f32,
-    at_edge: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Bounds {
-    left: usize,
-    top: usize,
-    right: usize,
-    bottom: usize,
-}
-
-impl Bounds {
-    fn with(self, other: Bounds) -> Bounds {
-        Bounds {
-            left: self.left.min(other.left),
-            top: self.top.min(other.top),
-            right: self.right.max(other.right),
-            bottom: self.bottom.max(other.bottom),
-        }
-    }
-
-    fn part(self) -> super::resample::Part {
-        super::resample::Part {
-            left: self.left,
-            top: self.top,
-            width: self.right - self.left + 1,
-            height: self.bottom - self.top + 1,
-        }
-    }
-}
-
-/// All spots of at least `weakest`.
-fn spots(ink: &[f32], width: usize, weakest: f32) -> Vec<Spot> {
-    let height = ink.len() / width;
-    let mut open: Vec<bool> = ink.iter().map(|strength| *strength >= weakest).collect();
-    let mut spots = Vec::new();
-    for start in 0..ink.len() {
-        if !std::mem::replace(&mut open[start], false) {
-            continue;
-        }
-        let (x, y) = (start % width, start / width);
-        let bounds = Bounds { left: x, top: y, right: x, bottom: y };
-        let mut spot = Spot { pixels: vec![start as u32], bounds, weight: 0.0, darkest: 0.0, at_edge: false };
-        let mut next = 0;
-        while let Some(&pixel) = spot.pixels.get(next) {
-            next += 1;
-            let (x, y) = (pixel as usize % width, pixel as usize / width);
-            let strength = ink[pixel as usize];
-            spot.bounds = spot.bounds.with(Bounds { left: x, top: y, right: x, bottom: y });
-            spot.weight += strength;
-            spot.darkest = spot.darkest.max(strength);
-            spot.at_edge |= x == 0 || y == 0 || x + 1 == width || y + 1 == height;
-            for y in y.saturating_sub(1)..=(y + 1).min(height - 1) {
-                for x in x.saturating_sub(1)..=(x + 1).min(width - 1) {
-                    if std::mem::replace(&mut open[y * width + x], false) {
-                        spot.pixels.push((y * width + x) as u32);
-                    }
-                }
-            }
-        }
-        spots.push(spot);
-    }
-    spots
-}
-
-/// The spots that are ink: dark and heavy enough. What the edge cuts off (the table beside the paper, a finger) is not,
-/// unless it is the heaviest: then the picture is a tight one.
-fn choose(spots: &[Spot], darkest: f32) -> Vec<&Spot> {
-    let strong: Vec<&Spot> = spots.iter().filter(|spot| spot.darkest >= STRONG * darkest).collect();
-    let Some(heaviest) = strong.iter().max_by(|a, b| a.weight.total_cmp(&b.weight)) else { return Vec::new() };
-    let (least, edge_too) = (LEAST_SPOT * heaviest.weight, heaviest.at_edge);
-    strong.iter().copied().filter(|spot| spot.weight >= least && (edge_too || !spot.at_edge)).collect()
+/// The spots that are ink: heavy enough, and not cut off by the edge (the table beside the paper, a finger) unless the
+/// heaviest is. And whether nothing heavy is cut off.
+fn choose<'a>(strong: &[&'a Spot], width: usize) -> (Vec<&'a Spot>, bool) {
+    let Some(heaviest) = strong.iter().max_by(|a, b| a.weight.total_cmp(&b.weight)) else { return (Vec::new(), true) };
+    let (least, edge_too) = (LEAST_SPOT * heaviest.weight, heaviest.on_edge > 0);
+    let heavy = strong.iter().copied().filter(|spot| spot.weight >= least);
+    let is_whole = !heavy.clone().any(|spot| spot.is_cut_off(width));
+    (heavy.filter(|spot| edge_too || spot.on_edge == 0).collect(), is_whole)
 }
 
 #[cfg(test)]
@@ -274,7 +227,7 @@ mod tests {
 
     /// The ink is that stroke, at full strength, and nothing else.
     fn assert_stroke(pixels: &[f32]) {
-        let ink = find(pixels, SIDE, SIDE).unwrap();
+        let ink = find(pixels, SIDE, SIDE).ok().unwrap();
         for (i, strength) in ink.strength.iter().enumerate() {
             let (x, y) = (i % SIDE, i / SIDE);
             assert_eq!(*strength > 0.8, in_stroke(x, y), "{strength} at {x}, {y}");
@@ -318,7 +271,7 @@ mod tests {
         // Grain of a dark room, as strong as a fifth of the ink: the rectangle holds the stroke and nothing else.
         let grain = |x: usize, y: usize| ((x * 7919 + y * 104_729 + x * y * 31) % 61) as f32 - 30.0;
         let pixels = picture(|x, y| 190.0 + grain(x, y) - if in_stroke(x, y) { 150.0 } else { 0.0 });
-        let part = find(&pixels, SIDE, SIDE).unwrap().part;
+        let part = find(&pixels, SIDE, SIDE).ok().unwrap().part;
         assert_eq!((part.left, part.top, part.width, part.height), (18, 8, 4, 22));
     }
 
@@ -326,8 +279,8 @@ mod tests {
     fn what_the_edge_cuts_off_is_no_ink_unless_it_is_all() {
         let table = |x: usize, y: usize| if x > 37 && y > 30 { 40.0 } else { 230.0 };
         assert_stroke(&picture(|x, y| if in_stroke(x, y) { 20.0 } else { table(x, y) }));
-        let tight = picture(|x, _| if (10..30).contains(&x) { 0.0 } else { 255.0 });
-        assert_eq!(find(&tight, SIDE, SIDE).unwrap().part.height, SIDE);
+        let tight = picture(|x, _| if (15..25).contains(&x) { 0.0 } else { 255.0 });
+        assert_eq!(find(&tight, SIDE, SIDE).ok().unwrap().part.height, SIDE);
     }
 
     #[test]
@@ -338,8 +291,85 @@ mod tests {
             picture(|x, y| (x + y) as f32),
             picture(|x, _| 100.0 + (x % 2) as f32 * 8.0),
         ] {
-            assert!(find(&pixels, SIDE, SIDE).is_none());
+            assert_eq!(find(&pixels, SIDE, SIDE).err(), Some(Missing::Even));
         }
-        assert!(find(&[7.0], 1, 1).is_none());
+        assert_eq!(find(&[7.0], 1, 1).err(), Some(Missing::Even));
+    }
+
+    const LARGE: usize = 120;
+    /// Whether something lies at x, y.
+    type Place = fn(usize, usize) -> bool;
+
+    fn large(level: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+        (0..LARGE * LARGE).map(|i| level(i % LARGE, i / LARGE)).collect()
+    }
+
+    /// A cross of strokes 6 pixels wide from (40, 30) to (80, 90).
+    fn in_cross(x: usize, y: usize) -> bool {
+        let (upright, flat) = ((57..63).contains(&x), (57..63).contains(&y));
+        (upright && (30..90).contains(&y)) || (flat && (40..80).contains(&x))
+    }
+
+    /// The ink is that cross, but for a pixel around it and some that a shadow's edge touches.
+    fn assert_cross(what: &str, pixels: &[f32]) {
+        let Ok(ink) = find(pixels, LARGE, LARGE) else { panic!("{what}: nothing") };
+        let mut missing = 0;
+        for (i, strength) in ink.strength.iter().enumerate() {
+            let (x, y) = (i % LARGE, i / LARGE);
+            let near = (x.max(1) - 1..=x + 1).any(|x| (y.max(1) - 1..=y + 1).any(|y| in_cross(x, y)));
+            missing += usize::from(in_cross(x, y) && *strength < 0.5);
+            assert!(near || *strength == 0.0, "{what}: {strength} at {x}, {y}");
+        }
+        assert!(missing <= 40, "{what}: {missing} pixels of 564 are missing");
+    }
+
+    #[test]
+    fn a_shadow_with_a_hard_edge_is_no_ink() {
+        let ways: [(&str, Place); 4] = [
+            ("across the ink", |x, y| 2 * x + y > 170),
+            ("beside it", |x, _| x > 90),
+            ("over more than half", |x, y| x + y > 80),
+            ("a corner", |x, y| x + 30 < y),
+        ];
+        for (what, in_shadow) in ways {
+            let light = |x: usize, y: usize| if in_shadow(x, y) { 0.55 } else { 1.0 };
+            assert_cross(what, &large(|x, y| light(x, y) * if in_cross(x, y) { 50.0 } else { 210.0 }));
+            // The same paper without ink.
+            let bare = find(&large(|x, y| 210.0 * light(x, y)), LARGE, LARGE);
+            assert!(bare.is_err(), "{what}: ink on bare paper");
+        }
+    }
+
+    #[test]
+    fn a_table_beside_the_paper_is_no_ink() {
+        let ways: [(&str, Place); 3] =
+            [("a corner", |x, y| x + y > 180), ("a side", |x, _| x > 104), ("two sides", |x, y| x < 12 || y > 110)];
+        for (what, is_table) in ways {
+            let paper = |x: usize, y: usize| if in_cross(x, y) { 50.0 } else { 210.0 };
+            assert_cross(what, &large(|x, y| if is_table(x, y) { 45.0 } else { paper(x, y) }));
+        }
+    }
+
+    #[test]
+    fn printed_lines_are_no_ink() {
+        for line in [170.0, 110.0] {
+            let paper = |y: usize| if y % 20 == 5 { line } else { 220.0 };
+            assert_cross("faint lines", &large(|x, y| if in_cross(x, y) { 40.0 } else { paper(y) }));
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_told() {
+        let square = large(|x, y| if (40..80).contains(&x) && (40..80).contains(&y) { 0.0 } else { 255.0 });
+        assert_eq!(find(&square, LARGE, LARGE).err(), Some(Missing::Solid));
+        let mut state = 1_u32;
+        let mut draw = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as f32
+        };
+        let noise: Vec<f32> = (0..LARGE * LARGE).map(|_| draw()).collect();
+        assert_eq!(find(&noise, LARGE, LARGE).err(), Some(Missing::Noise));
+        let faint: Vec<f32> = noise.iter().map(|level| 120.0 + 0.1 * level).collect();
+        assert!(find(&faint, LARGE, LARGE).is_err());
     }
 }

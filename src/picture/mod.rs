@@ -10,6 +10,7 @@
 //! # Ok::<(), flatnet::Error>(())
 //! ```
 
+mod closing;
 mod contained;
 mod decode;
 mod encode;
@@ -18,6 +19,10 @@ mod ink;
 mod jpeg;
 mod prepare;
 mod resample;
+mod ruled;
+mod spots;
+mod surface;
+mod windows;
 
 pub use decode::{MAX_FILE_BYTES, MAX_PIXELS, decode, open, read};
 pub use encode::write_png;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::ink;
+use super::ink::{self, Missing};
 use super::resample::{Part, area_average, fit};
 use super::{Gray, shrink};
 use crate::error::{Error, Result};
@@ -27,8 +27,8 @@ pub fn fits((rows, columns): (usize, usize)) -> bool {
 /// Makes an image of `image_size` (rows, columns) from `picture`, as MNIST's images were made: light ink on black, its
 /// longer side 20 of 28 pixels, proportions kept, its centre of mass in the middle. Dark ink on light is inverted.
 ///
-/// Returns `[rows, columns]`, 0 for no ink to 255. The picture shows one character, on a background whose light changes
-/// slowly at most. Errors name `path_for_errors`.
+/// Returns `[rows, columns]`, 0 for no ink to 255. The picture shows one character, whole; light may be uneven, shadows may
+/// have hard edges, paper may be ruled. Errors name `path_for_errors`.
 ///
 /// # Errors
 /// [`Error::Picture`] if no ink can be made out, [`Error::Shape`] if `image_size` is not that of a small picture.
@@ -47,11 +47,17 @@ pub fn prepare(picture: &Gray, path_for_errors: &Path, image_size: (usize, usize
     let (width, height) = (picture.width(), picture.height());
     let smaller = shrink(picture, WORKING_SIDE)?;
     let levels: Vec<f32> = smaller.pixels().iter().map(|pixel| f32::from(*pixel)).collect();
-    let Some(ink) = ink::find(&levels, smaller.width(), smaller.height()) else {
-        return Err(refuse(format!(
-            "shows nothing ({width} x {height}, all nearly of one brightness); expected a digit"
-        )));
-    };
+    let ink = ink::find(&levels, smaller.width(), smaller.height()).map_err(|missing| {
+        let why = match missing {
+            Missing::Even => "all nearly of one brightness",
+            Missing::Noise => "nothing stands out of its noise",
+            Missing::Solid => "one solid area, no strokes",
+            Missing::CutOff => "its edge cuts off what is dark in it, or a shadow lies over it",
+        };
+        refuse(format!(
+            "shows nothing ({width} x {height}, {why}); expected a digit, whole and with some paper around it"
+        ))
+    })?;
     if ink.part.width.max(ink.part.height) < LEAST_INK {
         return Err(refuse(format!(
             "shows only {} x {} pixels of ink (of {width} x {height}); expected a digit of at least {LEAST_INK}",

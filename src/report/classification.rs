@@ -23,6 +23,8 @@ pub struct ClassificationReport {
     pub confusion: Vec<u32>,
     /// At most [`MAX_MISTAKES`], by falling probability.
     pub mistakes: Vec<Mistake>,
+    /// How many of the network's outputs are above 0 for no image.
+    pub never_positive: usize,
 }
 
 /// An image of one class that is predicted as another.
@@ -65,9 +67,13 @@ impl ClassificationReport {
         let mut criterion = Criterion::new(loss, classes);
         let mut confusion = vec![0u32; classes * classes];
         let mut mistakes: Vec<(f32, usize, u16)> = Vec::new();
+        let mut was_positive = vec![false; classes];
         for index in 0..loader.batches() {
             loader.load(index, context.simd, &mut batch);
             let logits = model.forward(&batch, &context, &mut workspace);
+            for outputs in logits.chunks_exact(classes) {
+                was_positive.iter_mut().zip(outputs).for_each(|(was, output)| *was |= *output > 0.0);
+            }
             criterion.forward(context.simd, logits, batch.targets(), None);
             let predictions = criterion.predictions().iter().zip(criterion.probabilities().chunks_exact(classes));
             for (offset, (&prediction, probabilities)) in predictions.enumerate() {
@@ -93,6 +99,7 @@ impl ClassificationReport {
             image_size: data.image_size(),
             confusion,
             mistakes: mistakes.into_iter().map(keep).collect(),
+            never_positive: was_positive.iter().filter(|was| !**was).count(),
         })
     }
 
@@ -163,7 +170,7 @@ mod tests {
         for batch_size in [1, 2, 100] {
             let found = report(vec![255, 0, 255, 200, 10, 0], vec![0, 1, 1, 2, 2, 1], batch_size);
             assert_eq!(found.confusion, [1, 0, 0, 1, 2, 0, 1, 1, 0]);
-            assert_eq!((found.samples(), found.correct()), (6, 3));
+            assert_eq!((found.samples(), found.correct(), found.never_positive), (6, 3, 1));
             let mistakes: Vec<_> = found.mistakes.iter().map(|m| (m.label, m.prediction, m.pixels[0])).collect();
             assert_eq!(mistakes, [(1, 0, 255), (2, 0, 200), (2, 1, 10)]);
             assert!(found.mistakes.windows(2).all(|two| two[0].probability >= two[1].probability));

@@ -71,6 +71,7 @@ fn graph(runs: &[(&str, &History)], metric: Metric, steps: Steps) -> Named {
                     name: phase.into(),
                     colour: usize::from(!training),
                     dashed: false,
+                    twin: false,
                     raw: steps == Steps::Batches,
                     smoothing,
                     x,
@@ -80,6 +81,7 @@ fn graph(runs: &[(&str, &History)], metric: Metric, steps: Steps) -> Named {
                     name: format!("{name}, {phase}"),
                     colour: index,
                     dashed: training,
+                    twin: runs[..index].iter().any(|(_, other)| same(other, history)),
                     raw: false,
                     smoothing,
                     x,
@@ -115,6 +117,12 @@ fn graph(runs: &[(&str, &History)], metric: Metric, steps: Steps) -> Named {
             },
         },
     }
+}
+
+/// Whether two runs measured the same, so that their lines lie on one another.
+pub(super) fn same(one: &History, other: &History) -> bool {
+    let measured = |epoch: &EpochRecord| [epoch.train_loss, epoch.train_accuracy, epoch.val_loss, epoch.val_accuracy];
+    !one.epochs.is_empty() && one.epochs.iter().map(measured).eq(other.epochs.iter().map(measured))
 }
 
 /// Positions and values.
@@ -243,6 +251,18 @@ pub(super) mod tests {
         assert_eq!(names, ["a, training", "a, validation", "b, training", "b, validation"]);
         assert_eq!(graphs[0].graph.lines[3].x.len(), 6);
         assert_eq!((&graphs[0].graph.mark, graphs[1].graph.batches_per_epoch), (&None, 0));
+    }
+
+    #[test]
+    fn a_run_that_equals_another_does_not_hide_it() {
+        let (one, mut other) = (history(), history());
+        other.epochs[0].train_seconds = 9.0;
+        let twins = |other: &History| -> Vec<bool> {
+            six(&[("a", &one), ("b", other)]).next().unwrap().graph.lines.iter().map(|line| line.twin).collect()
+        };
+        assert_eq!(twins(&other), [false, false, true, true]);
+        other.epochs[1].val_loss += 1e-9;
+        assert_eq!(twins(&other), [false; 4]);
     }
 
     #[test]

@@ -21,6 +21,14 @@ pub(super) const PLOT: [f64; 4] = [58.0, 544.0, 60.0, 294.0];
 const COLUMNS: usize = 486;
 /// On an axis of up to so many steps each value is a dot as well.
 const MAX_DOTS: f64 = 30.0;
+/// A graph is clipped where the whole range is so many times what its lines need once they have settled ...
+const SQUEEZED: f64 = 2.0;
+/// ... which they have after one part of so many ...
+const START_SHARE: usize = 10;
+/// ... if they move by more than this share of their level ...
+const LEAST_SPREAD: f64 = 0.01;
+/// ... and only where there are enough of them to tell.
+const FEWEST_COLUMNS: usize = 20;
 /// Names of lines stand beside the unit as far as there is room.
 const MAX_NAMES: usize = 2;
 
@@ -46,6 +54,8 @@ pub(super) struct Line {
     /// Below [`COLOURS`].
     pub colour: usize,
     pub dashed: bool,
+    /// Whether it lies on another, which is to show beside it.
+    pub twin: bool,
     /// Whether each value shows faintly behind the line.
     pub raw: bool,
     pub smoothing: Smoothing,
@@ -76,6 +86,8 @@ pub(super) struct Drawing<'a> {
     pub y: Axis,
     /// Of each line.
     pub columns: Vec<Vec<Column>>,
+    /// Whether values lie beyond the vertical axis; they are drawn at its end.
+    pub is_clipped: bool,
 }
 
 impl Graph {
@@ -88,21 +100,59 @@ impl Graph {
         let x = Axis::exact(span.0, span.1, (left, right));
         let columns: Vec<_> =
             (self.lines.iter()).map(|line| series::columns(&line.x, &line.y, span, COLUMNS, line.smoothing)).collect();
-        // Of what is drawn: all values where they show, else the means.
+        let axis = |(least, most): (f64, f64)| match self.unit {
+            _ if least > most => Axis::exact(0.0, 1.0, (bottom, top)),
+            Unit::Nats => Axis::around_positive(least, most, (bottom, top)),
+            Unit::Percent => Axis::around(least, most, (0.0, 100.0), (bottom, top)),
+        };
+        let range = self.range(&columns);
+        let core = self.core(&columns, range);
+        // A logarithmic axis has room for all.
+        let is_clipped = core != range && !axis(core).log;
+        let y = axis(if is_clipped { core } else { range });
+        Drawing { graph: self, x, y, columns, is_clipped }
+    }
+
+    /// The least and the largest of what is drawn: of all values where they show, else of the means.
+    fn range(&self, columns: &[Vec<Column>]) -> (f64, f64) {
         let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
-        for (line, columns) in self.lines.iter().zip(&columns) {
+        for (line, columns) in self.lines.iter().zip(columns) {
             for column in columns {
                 let (low, high) =
                     if line.raw { (column.least, column.largest) } else { (column.smooth, column.smooth) };
                 (least, most) = (least.min(low), most.max(high));
             }
         }
-        let y = match self.unit {
-            _ if least > most => Axis::exact(0.0, 1.0, (bottom, top)),
-            Unit::Nats => Axis::around_positive(least, most, (bottom, top)),
-            Unit::Percent => Axis::around(least, most, (0.0, 100.0), (bottom, top)),
-        };
-        Drawing { graph: self, x, y, columns }
+        (least, most)
+    }
+
+    /// `range`, or the part of it that shows the lines, where their start or some spikes would squeeze all else into a
+    /// strip.
+    fn core(&self, columns: &[Vec<Column>], range: (f64, f64)) -> (f64, f64) {
+        let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
+        for (line, columns) in self.lines.iter().zip(columns) {
+            if columns.len() < FEWEST_COLUMNS {
+                return range;
+            }
+            let settled = &columns[columns.len() / START_SHARE..];
+            let quantile = |mut values: Vec<f64>, share: f64| {
+                values.sort_by(f64::total_cmp);
+                values[((values.len() - 1) as f64 * share) as usize]
+            };
+            let of = |value: fn(&Column) -> f64| settled.iter().map(value).collect::<Vec<f64>>();
+            let (low, high) = match line.raw {
+                true => (quantile(of(|column| column.least), 0.05), quantile(of(|column| column.largest), 0.95)),
+                false => (quantile(of(|column| column.smooth), 0.0), quantile(of(|column| column.smooth), 1.0)),
+            };
+            let means = of(|column| column.smooth);
+            let (low, high) = (low.min(quantile(means.clone(), 0.0)), high.max(quantile(means, 1.0)));
+            (least, most) = (least.min(low), most.max(high));
+        }
+        let room = 0.25 * (most - least);
+        let core = ((least - room).max(range.0), (most + room).min(range.1));
+        // What hardly moves is not worth a closer look.
+        let is_squeezed = most - least > LEAST_SPREAD * most.abs() && range.1 - range.0 > SQUEEZED * (core.1 - core.0);
+        if is_squeezed { core } else { range }
     }
 
     fn y_title(&self, log: bool) -> String {
@@ -186,7 +236,7 @@ impl Drawing<'_> {
             (left + right) / 2.0,
             HEIGHT - 9.0,
             self.graph.x_title(),
-            self.graph.y_title(self.y.log),
+            self.graph.y_title(self.y.log) + if self.is_clipped { " (cut)" } else { "" },
         );
     }
 
@@ -206,8 +256,9 @@ impl Drawing<'_> {
 
     fn write_line(&self, svg: &mut String, line: &Line, columns: &[Column]) {
         let (colour, dashed) = (line.colour % COLOURS, if line.dashed { " dashed" } else { "" });
+        let twin = if line.twin { " twin" } else { "" };
         let smooth = || columns.iter().map(|column| ((column.from + column.to) / 2.0, column.smooth));
-        let _ = write!(svg, "<path class=\"line{dashed} c{colour}\" d=\"{}\"/>", self.path(smooth()));
+        let _ = write!(svg, "<path class=\"line{dashed}{twin} c{colour}\" d=\"{}\"/>", self.path(smooth()));
         if self.x.most - self.x.least <= MAX_DOTS {
             for (x, y) in smooth() {
                 let (x, y) = (pixel(self.x.pixel(x)), pixel(self.y.pixel(y)));
@@ -284,8 +335,13 @@ impl Drawing<'_> {
         words
     }
 
-    /// What the lines are, as a sentence or two.
+    /// What the lines are, as some sentences.
     pub fn caption(&self) -> String {
+        let clipped = " The vertical axis is cut to what the lines need; values beyond it are drawn at its end.";
+        format!("{}{}", self.lines_told(), if self.is_clipped { clipped } else { "" })
+    }
+
+    fn lines_told(&self) -> String {
         let graph = self.graph;
         if graph.steps == Steps::Epochs {
             return "Training is measured before the update of each batch, validation after the epoch.".into();
@@ -320,7 +376,16 @@ mod tests {
             quantity: "loss",
             unit: Unit::Nats,
             steps,
-            lines: vec![Line { name: "a & b".into(), colour: 9, dashed: false, raw: true, smoothing, x, y }],
+            lines: vec![Line {
+                name: "a & b".into(),
+                colour: 9,
+                dashed: false,
+                twin: false,
+                raw: true,
+                smoothing,
+                x,
+                y,
+            }],
             mark: Some((1.0, "<here>".into())),
             batches_per_epoch: 0,
         }
@@ -354,6 +419,23 @@ mod tests {
         let spike = spiked.draw().y.pixel(2.0);
         assert!((top(&svg, "raw c1") - spike).abs() < 0.1);
         assert!(top(&svg, "line c1") > spike + 100.0, "the mean over many batches does not jump");
+    }
+
+    #[test]
+    fn a_start_far_above_all_else_does_not_squeeze_it() {
+        let mut y: Vec<f64> = (0..100).map(|step| 0.3 + 0.1 * (-f64::from(step) / 30.0).exp()).collect();
+        y[0] = 5.0;
+        let started = graph(Steps::Epochs, y.clone());
+        let drawing = started.draw();
+        assert!(drawing.is_clipped && drawing.y.most < 0.6, "{:?}", drawing.y);
+        assert!(drawing.caption().contains("axis is cut") && drawing.file().contains("nats (cut)"));
+        // Values of very different size have a logarithmic axis, which squeezes none.
+        let mut falling: Vec<f64> = (0..100).map(|step| (-f64::from(step) / 10.0).exp()).collect();
+        falling[0] = 50.0;
+        let drawn = graph(Steps::Epochs, falling);
+        assert!(drawn.draw().y.log && !drawn.draw().is_clipped);
+        y[0] = 0.41;
+        assert!(!graph(Steps::Epochs, y).draw().is_clipped);
     }
 
     #[test]

@@ -74,7 +74,7 @@ mod tests {
             quantity: "loss",
             unit: Unit::Nats,
             steps: Steps::Epochs,
-            lines: vec![Line { name: "a".into(), colour: 9, dashed: false, raw: false, smoothing, x, y }],
+            lines: vec![Line { name: "a".into(), colour: 9, dashed: false, twin: false, raw: false, smoothing, x, y }],
             mark: None,
             batches_per_epoch: 0,
         };

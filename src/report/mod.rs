@@ -7,6 +7,7 @@
 mod axis;
 mod classification;
 mod curves;
+mod findings;
 mod graph;
 mod hover;
 mod markup;
@@ -22,6 +23,7 @@ use std::fs;
 use std::path::Path;
 
 pub use classification::{ClassFigures, ClassificationReport, MAX_MISTAKES, Mistake};
+pub use findings::warnings;
 pub use words::{grouped, verdict};
 
 use crate::error::{Error, Result};

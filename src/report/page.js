@@ -50,15 +50,23 @@ for (const figure of document.querySelectorAll("figure.curve")) {
     return `${steps}, ${first === last ? `epoch ${number(first)}` : `epochs ${number(first)} to ${number(last)}`}`;
   };
 
+  // A value holds until the other phase has run, an epoch's until the next.
+  const lasting = data.by_batch ? data.per_epoch || 0.02 * (data.x[1] - data.x[0]) : 0.5;
   let at = null;
   const show = (x) => {
     at = Math.min(data.x[1], Math.max(data.x[0], x));
     const points = lines.map((line) => line.points[nearest(line.points, at)]);
-    const told = points.map(([from, to, mean, least, largest], index) => {
-      const range = least < largest ? `, here ${figures(least)} to ${figures(largest)}` : "";
-      return `${lines[index].name} ${figures(mean)}${range}`;
-    });
     const closest = points.reduce((a, b) => (Math.abs(middle(b) - at) < Math.abs(middle(a) - at) ? b : a));
+    // Before its first value a line has none, and long after its last one it has none any more.
+    const here = middle(closest);
+    const there = points.map((point, index) => {
+      const [first, last] = [lines[index].points[0], lines[index].points.at(-1)];
+      return point === closest || (first[0] <= Math.max(here, closest[1]) && here <= last[1] + lasting);
+    });
+    const told = points.flatMap(([from, to, mean, least, largest], index) => {
+      const range = least < largest ? `, here ${figures(least)} to ${figures(largest)}` : "";
+      return there[index] ? [`${lines[index].name} ${figures(mean)}${range}`] : [];
+    });
     tip.textContent = [where(closest[0], closest[1]), ...told].join("\n");
     const px = xPixel(middle(closest));
     cross.setAttribute("d", `M${px} ${top}V${bottom}`);
@@ -66,7 +74,7 @@ for (const figure of document.querySelectorAll("figure.curve")) {
     points.forEach((point, index) => {
       dots[index].setAttribute("cx", xPixel(middle(point)));
       dots[index].setAttribute("cy", yPixel(point[2]));
-      dots[index].style.display = "";
+      dots[index].style.display = there[index] ? "" : "none";
     });
     tip.hidden = false;
     // Beside the line, on the side that has more room.

@@ -6,15 +6,15 @@ use std::fmt::Write;
 use super::classification::ClassificationReport;
 use super::graph::{self, Drawing};
 use super::markup::escape;
-use super::words::{grouped, verdict};
-use super::{Run, hover, settings, tables, weights};
+use super::words::{grouped, told};
+use super::{Run, findings, hover, settings, tables, weights};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// Nothing is loaded from anywhere, and no script runs but the page's own, whatever the page's texts may hold.
 /// The digest is that of `page.js`; a test holds the two together.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; \
-     script-src 'sha256-GUDHOcOoeF/qmL1ZPvuKO1+spUMCy13weos1DURfYXU='";
+     script-src 'sha256-+bNpjWXOATizLUbzfwykehIu3ONYLIsTfr3PLCag3Rk='";
 
 /// The head of what the validation images show,
 const CLASSES: &str = "<h2>Which class is taken for which</h2>";
@@ -42,7 +42,13 @@ pub(super) fn of_run(run: &Run<'_>, graphs: &str) -> String {
         grouped(summary.model.parameters),
     );
     page.push_str(&tables::cards(summary));
-    let _ = write!(page, "<p class=\"panel told\">{}</p>", escape(&verdict(run.history, summary.data.classes)));
+    let warnings = run.classification.as_ref().map(|found| findings::warnings(found, &summary.recipe));
+    for warning in warnings.unwrap_or_default() {
+        let _ = write!(page, "<p class=\"panel told warned\">{}</p>", escape(&warning));
+    }
+    let (told, is_bad) = told(run.history, summary.data.classes);
+    let class = if is_bad { "panel told warned" } else { "panel told" };
+    let _ = write!(page, "<p class=\"{class}\">{}</p>", escape(&told));
     page.push_str("<h2>Loss, accuracy and error</h2>");
     let _ = write!(page, "<div class=\"graphs\">{graphs}</div>");
     page.push_str(&tables::epochs(run.history));

@@ -7,6 +7,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::Run;
+use super::curves::same;
 use super::graph::COLOURS;
 use super::markup::escape;
 use super::words::{grouped, percent, significant};
@@ -43,6 +44,20 @@ pub(super) fn recipe(recipe: &Recipe) -> String {
     html + "</dl>"
 }
 
+/// What came of a run, in the order of the columns.
+const FIGURES: [&str; 8] = [
+    "validation accuracy, %",
+    "training accuracy, %",
+    "validation loss, nats",
+    "training loss, nats",
+    "lowest validation loss, nats",
+    "at epoch",
+    "batches per second",
+    "total, s",
+];
+/// So many settings stand beside them on a wide screen.
+const MAX_SETTING_COLUMNS: usize = 4;
+
 /// Several runs in a table: what their recipes differ in, and what came of it.
 pub(super) fn comparison(runs: &[Run<'_>]) -> String {
     let recipes: Vec<BTreeMap<String, String>> =
@@ -51,32 +66,31 @@ pub(super) fn comparison(runs: &[Run<'_>]) -> String {
     let (same, different): (Vec<_>, Vec<_>) =
         first.iter().partition(|(name, value)| recipes.iter().all(|recipe| recipe.get(name) == Some(value)));
 
-    let mut html = String::from("<div class=\"panel\"><table class=\"names\"><thead><tr><th scope=\"col\">run</th>");
+    let mut html = String::from("<div class=\"panel\">");
+    // More columns than these fit no screen: then each run is a block of figures with their names, as on a phone.
+    let stacked = if different.len() > MAX_SETTING_COLUMNS { " stacked" } else { "" };
+    let _ = write!(html, "<table class=\"names runs{stacked}\"><thead><tr><th scope=\"col\">run</th>");
     for (name, _) in &different {
         let _ = write!(html, "<th scope=\"col\" class=\"text\"><code>{}</code></th>", flag(name));
     }
-    for name in [
-        "validation accuracy, %",
-        "training accuracy, %",
-        "validation loss, nats",
-        "training loss, nats",
-        "lowest validation loss, nats",
-        "at epoch",
-        "batches per second",
-        "total, s",
-    ] {
+    for name in FIGURES {
         let _ = write!(html, "<th scope=\"col\">{name}</th>");
     }
     html.push_str("</tr></thead><tbody>");
     for (index, (run, recipe)) in runs.iter().zip(&recipes).enumerate() {
         let _ = write!(html, "<tr><th scope=\"row\">{}</th>", named_colour(index, run.name));
         for (name, _) in &different {
-            let _ = write!(html, "<td class=\"wrap\">{}</td>", breakable(recipe.get(name).map_or("", |value| value)));
+            let _ = write!(
+                html,
+                "<td class=\"wrap\" data-name=\"{}\">{}</td>",
+                flag(name),
+                breakable(recipe.get(name).map_or("", |value| value))
+            );
         }
         let summary = run.summary;
         let unknown = || "\u{2013}".to_string();
         let (last, best) = (summary.last, summary.best);
-        for figure in [
+        let figures = [
             last.map(|last| percent(last.val_accuracy)),
             last.map(|last| percent(last.train_accuracy)),
             last.map(|last| shown_loss(last.val_loss)),
@@ -85,8 +99,9 @@ pub(super) fn comparison(runs: &[Run<'_>]) -> String {
             best.map(|best| grouped(best.epoch)),
             summary.batches_per_second.map(|rate| grouped(rate.round() as usize)),
             Some(format!("{:.2}", summary.seconds.total)),
-        ] {
-            let _ = write!(html, "<td>{}</td>", figure.unwrap_or_else(unknown));
+        ];
+        for (name, figure) in FIGURES.iter().zip(figures) {
+            let _ = write!(html, "<td data-name=\"{name}\">{}</td>", figure.unwrap_or_else(unknown));
         }
         html.push_str("</tr>");
     }
@@ -104,7 +119,15 @@ pub(super) fn comparison(runs: &[Run<'_>]) -> String {
 pub(super) fn legend(runs: &[Run<'_>]) -> String {
     let names: String =
         runs.iter().enumerate().map(|(index, run)| format!("<span>{}</span>", named_colour(index, run.name))).collect();
-    format!("<p class=\"legend\">{names}<span class=\"soft\">full: validation, dashed: training</span></p>")
+    let mut twins = String::new();
+    for (index, run) in runs.iter().enumerate() {
+        if let Some(first) = runs[..index].iter().find(|other| same(other.history, run.history)) {
+            let (run, first) = (escape(run.name), escape(first.name));
+            let _ =
+                write!(twins, "<span class=\"soft\">{run} and {first} measured the same: their lines alternate</span>");
+        }
+    }
+    format!("<p class=\"legend\">{names}<span class=\"soft\">full: validation, dashed: training</span>{twins}</p>")
 }
 
 fn named_colour(index: usize, name: &str) -> String {

@@ -212,7 +212,7 @@ mod tests {
         (1..classes).for_each(|class| confusion[class * classes + class] = 1);
         let pixels = vec![9; image_size.0 * image_size.1];
         let mistakes = vec![Mistake { label: 0, prediction: 1, probability: 0.75, pixels }];
-        ClassificationReport { source: "images".into(), classes, image_size, confusion, mistakes }
+        ClassificationReport { source: "images".into(), classes, image_size, confusion, mistakes, never_positive: 0 }
     }
 
     #[test]

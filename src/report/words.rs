@@ -29,7 +29,12 @@ pub(super) fn significant(value: f64, digits: usize) -> String {
 /// One line on what came of the training of a network that tells `classes` classes apart: whether it diverged, else when
 /// validation loss was lowest, and no more than the figures allow to say.
 pub fn verdict(history: &History, classes: usize) -> String {
-    no_progress(history, classes).unwrap_or_else(|| overfitting(history))
+    told(history, classes).0
+}
+
+/// The same, and whether it is bad news.
+pub(super) fn told(history: &History, classes: usize) -> (String, bool) {
+    no_progress(history, classes).map_or_else(|| overfitting(history), |told| (told, true))
 }
 
 /// Why the network is of no use, if the training loss shows it.
@@ -57,26 +62,62 @@ fn no_progress(history: &History, classes: usize) -> Option<String> {
     }
 }
 
-/// One line on when validation loss was lowest.
-fn overfitting(history: &History) -> String {
+/// One line on when validation loss was lowest, and whether it has risen since while training loss fell.
+fn overfitting(history: &History) -> (String, bool) {
     let (Some(last), Some(best)) = (history.last(), history.best()) else {
-        return "No epoch ran: the model is the initial one.".into();
+        return ("No epoch ran: the model is the initial one.".into(), false);
     };
     let epochs = history.epochs.len();
     if epochs == 1 {
-        return "Overfitting: one epoch cannot show it.".into();
+        return ("Overfitting: one epoch cannot show it.".into(), false);
+    }
+    let noise = noise(history);
+    let since = level_since(history, noise);
+    if epochs - since >= LEAST_LEVEL.max(epochs / 20) || (best.epoch < epochs && last.val_loss - best.val_loss <= noise)
+    {
+        let now = last.val_loss;
+        return (
+            format!("Overfitting: not seen; validation loss has been level since epoch {since} ({}).", shown_loss(now)),
+            false,
+        );
     }
     if best.epoch == epochs {
-        return format!("Overfitting: not seen; validation loss was lowest in the last epoch, {epochs}.");
+        let told = format!("Overfitting: not seen; validation loss was lowest in the last epoch, {epochs}.");
+        return (told, false);
     }
     let (lowest, now) = (shown_loss(best.val_loss), shown_loss(last.val_loss));
-    if lowest == now {
-        format!("Overfitting: not seen; validation loss has been level since epoch {} ({now}).", best.epoch)
-    } else if last.train_loss < history.epochs[best.epoch - 1].train_loss {
+    let is_seen = last.train_loss < history.epochs[best.epoch - 1].train_loss;
+    let told = if is_seen {
         format!("Overfitting: validation loss no better since epoch {} ({lowest}, now {now}).", best.epoch)
     } else {
         format!("Overfitting: unclear; since epoch {} neither loss has improved.", best.epoch)
-    }
+    };
+    (told, is_seen)
+}
+
+/// A loss is called level if it has been so for this many epochs.
+const LEAST_LEVEL: usize = 5;
+/// A change of less than this share of the loss is none that anyone would train on for.
+const SMALL_SHARE: f64 = 0.001;
+
+/// How far validation loss moves without a meaning: a thousandth of itself, or twice what it jumps from one epoch to the
+/// next, taken from its second differences, in which a steady rise or fall is nothing.
+fn noise(history: &History) -> f64 {
+    let losses: Vec<f64> = history.epochs.iter().map(|epoch| epoch.val_loss).collect();
+    let tail = &losses[losses.len() / 2..];
+    let mut jumps: Vec<f64> = tail.windows(3).map(|three| (three[0] - 2.0 * three[1] + three[2]).abs()).collect();
+    jumps.sort_by(f64::total_cmp);
+    // The second difference of independent noise has sqrt(6) times its deviation; few epochs tell nothing of it.
+    let jump = if jumps.len() < LEAST_LEVEL { 0.0 } else { 1.4826 * jumps[jumps.len() / 2] / 6_f64.sqrt() };
+    (2.0 * jump).max(SMALL_SHARE * losses.last().map_or(0.0, |loss| loss.abs()))
+}
+
+/// The first epoch from which on no loss is further than `noise` from the last few's mean.
+fn level_since(history: &History, noise: f64) -> usize {
+    let losses: Vec<f64> = history.epochs.iter().map(|epoch| epoch.val_loss).collect();
+    let last = &losses[losses.len().saturating_sub(LEAST_LEVEL)..];
+    let level = last.iter().sum::<f64>() / last.len().max(1) as f64;
+    losses.iter().rposition(|loss| (loss - level).abs() > 1.5 * noise).map_or(1, |before| before + 2).min(losses.len())
 }
 
 #[cfg(test)]
@@ -145,6 +186,28 @@ mod tests {
     }
 
     #[test]
+    fn a_change_below_the_noise_is_no_improvement() {
+        // Level from about epoch 60 on, with a least value by chance in epoch 96.
+        let loss = |epoch: usize| 0.3 + 0.5 * (-(epoch as f64) / 8.0).exp() + 1e-5 * ((epoch * 7919 % 13) as f64 - 6.0);
+        let mut losses: Vec<(f64, f64)> = (1..=100).map(|epoch| (0.3, loss(epoch))).collect();
+        losses[95].1 = 0.299_93;
+        let since = |losses: &[(f64, f64)]| {
+            let text = overfitting(&history(losses)).0;
+            text.split("level since epoch ")
+                .nth(1)
+                .map(|rest| rest.split(' ').next().unwrap().parse::<usize>().unwrap())
+        };
+        let found = since(&losses);
+        assert!(found.is_some_and(|epoch| (40..70).contains(&epoch)), "{found:?}");
+        // Falling steadily, however slowly, is not level, and rising is overfitting.
+        let falling: Vec<(f64, f64)> = (0..100).map(|epoch| (0.3, 0.5 - 0.001 * f64::from(epoch))).collect();
+        assert_eq!(since(&falling), None);
+        let rising: Vec<(f64, f64)> =
+            (0..100).map(|epoch| (0.5 - 0.001 * f64::from(epoch), 0.3 + 0.001 * f64::from(epoch))).collect();
+        assert!(overfitting(&history(&rising)).1 && !overfitting(&history(&losses)).1);
+    }
+
+    #[test]
     fn overfitting_is_told_as_far_as_the_figures_show_it() {
         for (losses, expected) in [
             (&[][..], "No epoch ran"),
@@ -154,7 +217,7 @@ mod tests {
             (&[(0.5, 0.4), (0.6, 0.5)], "unclear; since epoch 1"),
             (&[(0.5, 0.4), (0.4, 0.40001)], "not seen; validation loss has been level since epoch 1 (0.4000)"),
         ] {
-            let text = overfitting(&history(losses));
+            let text = overfitting(&history(losses)).0;
             assert!(text.contains(expected), "{text}");
             assert!(text.len() <= 80 && !text.contains('\n'), "{text}");
         }

@@ -46,7 +46,7 @@ def check_layout(browser, page):
     """Every part is there in light and dark, and nothing is wider than the screen."""
     grounds = set()
     for dark in (False, True):
-        for width in (1280, 768, 360):
+        for width in (1400, 1280, 768, 400, 360):
             what = f"{page}, {width} pixels wide, {'dark' if dark else 'light'}"
             browser.open(page, width=width, dark=dark, touch=width < 700)
             require_clean(browser, what)
@@ -66,6 +66,51 @@ def check_layout(browser, page):
     equal(f"{page}: grounds in light and dark", len(grounds), 2)
     equal(f"{page}: text became script", browser.evaluate("typeof hacked"), "undefined")
     equal(f"{page}: graphs", browser.evaluate("document.querySelectorAll('figure.curve').length"), 6)
+
+
+def check_comparison(browser, page, runs):
+    """Every figure of every run is on the screen, however narrow it is, and runs that measured the same both show."""
+    for width in (1400, 400):
+        browser.open(page, width=width)
+        cut = browser.evaluate("""[...document.querySelectorAll(".runs td, .runs tbody th")].filter((cell) => {
+            const box = cell.getBoundingClientRect(), panel = cell.closest(".panel").getBoundingClientRect();
+            return box.width < 1 || box.left < panel.left || box.right > panel.right + 0.5;
+        }).map((cell) => cell.dataset.name ?? cell.textContent)""")
+        equal(f"{page}, {width} pixels wide: figures cut off", cut, [])
+        rows = browser.evaluate("document.querySelectorAll('.runs tbody tr').length")
+        equal(f"{page}, {width} pixels wide: runs", rows, runs)
+    curves = browser.evaluate("""[...document.querySelectorAll("#loss-by-epoch .line:not(.twin)")].map(
+        (line) => line.getAttribute("d"))""")
+    equal(f"{page}: lines that lie on others in full", len(curves), len(set(curves)))
+
+
+def check_told(browser, page):
+    """What is wrong has another colour than what is not."""
+    for dark in (False, True):
+        browser.open(page, dark=dark)
+        told = browser.evaluate("""[...document.querySelectorAll(".told")].map((part) =>
+            [/Warning|no better since/.test(part.textContent), getComputedStyle(part).borderLeftColor])""")
+        wrong = browser.evaluate("""(() => {
+            const part = document.querySelector(".told").cloneNode();
+            part.className = "panel told warned";
+            document.body.append(part);
+            return getComputedStyle(part).borderLeftColor;
+        })()""")
+        require(f"{page}: something is told", len(told) > 0)
+        for is_wrong, colour in told:
+            equal(f"{page}: {colour} is the colour of a warning", colour == wrong, is_wrong)
+
+
+def check_start(browser, page):
+    """At the first training batch no validation has run: the tooltip has no value of it."""
+    browser.open(page)
+    figure = "document.querySelector('#loss-by-batch')"
+    x, y, width, height = box_of(browser, figure)
+    left = browser.evaluate(f"JSON.parse({figure}.querySelector('script').textContent).plot[0]")
+    scale = browser.evaluate(f"{figure}.querySelector('svg').clientWidth / {figure}.querySelector('svg').viewBox.baseVal.width")
+    browser.point_at(x + left * scale, y + height / 2)
+    told = browser.evaluate(f"{figure}.querySelector('.tip').textContent")
+    require(f"{page}: at the first batch: {told!r}", "training" in told and "validation" not in told)
 
 
 def check_points(browser, page, run):
@@ -190,12 +235,15 @@ def main():
                 check_layout(browser, page)
                 check_points(browser, page, run)
                 check_touch(browser, page)
+                check_start(browser, page)
+                check_told(browser, page)
                 require_clean(browser, page)
                 check_files(browser, run)
-                print(f"{page}: six graphs, tooltips, light and dark, 360 to 1280 pixels; {len(SVG_FILES)} files alone")
+                print(f"{page}: six graphs, tooltips, light and dark, 360 to 1400 pixels; {len(SVG_FILES)} files alone")
             if arguments.comparison:
                 check_layout(browser, arguments.comparison)
-                print(f"{arguments.comparison}: {len(arguments.run)} runs, light and dark, 360 to 1280 pixels")
+                check_comparison(browser, arguments.comparison, len(arguments.run))
+                print(f"{arguments.comparison}: {len(arguments.run)} runs, light and dark, 360 to 1400 pixels")
         except AssertionError as fault:
             print(f"check_report: {fault}", file=sys.stderr)
             return 1

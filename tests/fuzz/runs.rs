@@ -39,12 +39,20 @@ fn originals(model: &Sequential, history: &History) -> [String; 3] {
         "overwrite": false, "json": false, "quiet": true,
     }))
     .unwrap();
-    let data = DataSummary { source: "made up".into(), train_samples: 10, val_samples: 7, features: 4, classes: 3 };
+    let data = serde_json::from_value(json!({
+        "source": "made up", "train_samples": 10, "val_samples": 7, "features": 4, "classes": 3,
+    }));
+    let data: DataSummary = data.unwrap();
     let environment = Environment { load_seconds: 0.5, total_seconds: 9.5, threads: 1, simd: "avx2", kernel: "gemm" };
     let summary = Summary::new(data, recipe, model, history, environment);
     let (mut epochs, mut batches) = (Vec::new(), Vec::new());
     csv::write_epochs(&mut epochs, history).unwrap();
-    csv::write_batches(&mut batches, history).unwrap();
+    let mut rows = csv::Batches::new(&mut batches).unwrap();
+    let (train, val) = (history.train_batches.chunks(3), history.val_batches.chunks(2));
+    for (epoch, (train, val)) in (1..).zip(train.zip(val)) {
+        rows.add(epoch, train, val).unwrap();
+    }
+    drop(rows);
     let text = |bytes| String::from_utf8(bytes).unwrap();
     [serde_json::to_string_pretty(&summary).unwrap(), text(epochs), text(batches)]
 }

@@ -49,18 +49,18 @@ fn model() -> &'static Path {
     path
 }
 
-fn test_images() -> &'static Dataset {
+pub fn test_images() -> &'static Dataset {
     static SET: OnceLock<Dataset> = OnceLock::new();
     SET.get_or_init(|| load_split(Path::new(DATA), Split::Test).unwrap())
 }
 
-fn predict(files: &[PathBuf]) -> Command {
+pub fn predict(files: &[PathBuf]) -> Command {
     let mut command = flatnet();
     command.arg("predict").arg("--model").arg(model()).args(files);
     command
 }
 
-fn json(command: &mut Command) -> (Value, Output) {
+pub fn json(command: &mut Command) -> (Value, Output) {
     let output = command.arg("--json").output().unwrap();
     (serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(&output))), output)
 }

@@ -158,6 +158,22 @@ fn a_page_made_again_is_the_same_and_nothing_else_changes() {
     assert!(read(&run.join("report.html")).contains("The weights of the first layer's 12 units"));
 }
 
+/// All weights of a hidden layer start at 0 and stay alike: whoever trains that is told, on the screen and on the page.
+#[test]
+fn a_network_with_one_answer_for_all_is_called_that() {
+    let cwd = tempfile::tempdir().unwrap();
+    let settings = ["--layers", "linear:16,relu,linear:10", "--init", "zeros", "--relu-grad", "exact"];
+    let mut train = flatnet(cwd.path());
+    let output = train.args(SHORT).args(["--out", "runs/1"]).args(settings).assert().success().get_output().clone();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let line = told.lines().find(|line| line.starts_with("Warning: ")).unwrap_or_else(|| panic!("{told}"));
+    assert!(line.contains("all 250 validation images get one class"), "{line}");
+    let page = read(&cwd.path().join("runs/1/report.html"));
+    assert!(page.contains(&format!("<p class=\"panel told warned\">{line}</p>")), "the page does not say: {line}");
+    let sound = one_run(&[]);
+    assert!(!read(&sound.path().join("runs/1/report.html")).contains("get one class"));
+}
+
 /// The diagonal of the page's matrix is what `evaluate` counts.
 #[test]
 fn the_matrix_counts_the_runs_own_validation_images() {
