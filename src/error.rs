@@ -138,15 +138,35 @@ pub enum Error {
     },
 }
 
+/// What files that begin so often are, and what to do: downloads and archives that were given the name of the data.
+fn looks_like(start: [u8; 2]) -> &'static str {
+    match &start {
+        b"<!" | b"<h" | b"<H" | b"<?" | b"\n<" | b"\r\n" => {
+            "; it looks like a web page that was saved in its place: download the file again"
+        }
+        b"ve" => "; it looks like a Git LFS pointer: git lfs pull fetches the file that it stands for",
+        b"PK" => "; it looks like a zip archive (or one of NumPy's .npz): unpack it first",
+        b"BZ" | [0xfd, b'7'] | [0x28, 0xb5] => "; it looks compressed by another program than gzip: unpack it first",
+        [0x89, b'P'] | [0xff, 0xd8] => "; it looks like a single picture",
+        [0x93, b'N'] => "; it looks like an array of NumPy's (.npy)",
+        [0x80, _] => "; it looks like a Python pickle",
+        [first, second] if first.is_ascii_graphic() && (second.is_ascii_graphic() || second.is_ascii_whitespace()) => {
+            "; it looks like text"
+        }
+        _ => "",
+    }
+}
+
 /// What is wrong with an IDX file; see [`Error::Idx`], which adds the file and the place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdxFault {
     /// The first two bytes are neither IDX's nor gzip's.
     #[error(
-        "not an IDX file: it starts with bytes {:02x} {:02x}, expected 00 00 (or 1f 8b if it is gzipped)",
+        "not an IDX file: it starts with bytes {:02x} {:02x}, expected 00 00 (or 1f 8b if it is gzipped){}",
         found[0],
-        found[1]
+        found[1],
+        looks_like(*found)
     )]
     BadMagic {
         /// What there is.

@@ -5,12 +5,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use byteorder::{BigEndian, ByteOrder};
 use md5::Md5;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::known::{self, KnownFile};
+use super::source::header;
 use super::source::unpack::{Extent, Unpacked};
 use crate::error::{Error, IdxFault, Result};
 
@@ -106,31 +106,35 @@ const MOSTLY_WIDE: f64 = 0.6;
 /// taken.
 pub fn inspect(path: &Path, mut see: impl FnMut(u64, usize, &[u8])) -> Result<IdxReport> {
     let mut source = Tapped::open(path)?;
-    let header = read_header(path, &mut source)?;
+    let extent = source.source.extent();
+    let bytes_of = |byte| element(byte).map(|(_, bytes)| bytes);
+    let header = header::read(path, extent, bytes_of, MAX_DIMENSIONS, |out| source.fill(out))?;
+    let (element, _) = element(header.element).unwrap_or_default();
+    let shape: Vec<u64> = header.dims.iter().map(|size| *size as u64).collect();
     let mut contents = Contents::default();
-    let file = match (header.element, &header.shape[..]) {
+    let file = match (element, &shape[..]) {
         ("unsigned byte", &[count, rows, columns]) if rows * columns <= MAX_IMAGE_BYTES => {
             let images = read_images(&mut source, count, (rows, columns), &mut see)?;
             contents.images = Some(images);
-            source.finish(header.unpacked_bytes)?
+            source.finish(header.file_bytes)?
         }
         ("unsigned byte", &[count]) => {
             contents.labels = Some(read_labels(&mut source, count)?);
-            source.finish(header.unpacked_bytes)?
+            source.finish(header.file_bytes)?
         }
-        _ => source.finish(header.unpacked_bytes)?,
+        _ => source.finish(header.file_bytes)?,
     };
     let packed = digests_of_file(path)?;
     let found = (known::files().iter())
         .find(|known| known.packed_md5 == packed.md5 || known.unpacked_md5 == Some(file.md5.as_str()));
-    let same_size = known::files().iter().filter(|known| known.unpacked_bytes == header.unpacked_bytes);
+    let same_size = known::files().iter().filter(|known| known.unpacked_bytes == header.file_bytes);
     let mut report = IdxReport {
         file: path.display().to_string(),
-        gzip: header.gzip,
+        gzip: matches!(extent, Extent::AtMost { .. }),
         bytes: packed.bytes,
-        unpacked_bytes: header.unpacked_bytes,
-        element: header.element,
-        shape: header.shape,
+        unpacked_bytes: header.file_bytes,
+        element,
+        shape,
         sha256: packed.sha256,
         unpacked_sha256: file.sha256,
         known: found.map(|known| Identity {
@@ -181,13 +185,6 @@ pub fn compare(images: Option<&IdxReport>, labels: &IdxReport, training: Option<
 struct Contents {
     images: Option<Images>,
     labels: Option<Labels>,
-}
-
-struct Header {
-    gzip: bool,
-    element: &'static str,
-    shape: Vec<u64>,
-    unpacked_bytes: u64,
 }
 
 struct Digests {
@@ -241,51 +238,17 @@ impl<'a> Tapped<'a> {
     }
 }
 
-fn read_header(path: &Path, source: &mut Tapped<'_>) -> Result<Header> {
-    let fail = |offset, fault| Err(Error::Idx { path: path.to_path_buf(), offset, fault });
-    let mut magic = [0; 4];
-    source.fill_all(&mut magic, 4)?;
-    let [zero_0, zero_1, element_type, dimensions] = magic;
-    if [zero_0, zero_1] != [0, 0] {
-        return fail(0, IdxFault::BadMagic { found: [zero_0, zero_1] });
-    }
-    let (element, element_bytes) = match element_type {
-        0x08 => ("unsigned byte", 1_u64),
+/// What a value of a type is called, and its bytes.
+fn element(byte: u8) -> Option<(&'static str, u64)> {
+    Some(match byte {
+        0x08 => ("unsigned byte", 1),
         0x09 => ("signed byte", 1),
         0x0b => ("16-bit integer", 2),
         0x0c => ("32-bit integer", 4),
         0x0d => ("32-bit float", 4),
         0x0e => ("64-bit float", 8),
-        _ => return fail(2, IdxFault::NotBytes { found: element_type }),
-    };
-    let dimensions = usize::from(dimensions);
-    if !(1..=MAX_DIMENSIONS).contains(&dimensions) {
-        return fail(3, IdxFault::DimensionCount { found: dimensions });
-    }
-    let header_bytes = 4 + 4 * dimensions as u64;
-    let mut sizes = vec![0; 4 * dimensions];
-    source.fill_all(&mut sizes, header_bytes)?;
-    let shape: Vec<u64> = sizes.chunks_exact(4).map(|size| u64::from(BigEndian::read_u32(size))).collect();
-    if let Some(empty) = shape.iter().position(|size| *size == 0) {
-        return fail(4 + 4 * empty as u64, IdxFault::EmptyDimension { dimension: empty + 1 });
-    }
-    let promised = shape.iter().fold(u128::from(element_bytes), |bytes, size| bytes.saturating_mul(u128::from(*size)));
-    let limit = super::idx::MAX_BYTES;
-    if promised > u128::from(limit) {
-        return fail(4, IdxFault::TooLarge { promised, limit });
-    }
-    let unpacked_bytes = header_bytes + promised as u64;
-    let gzip = match source.source.extent() {
-        Extent::Exactly(found) if found < unpacked_bytes => {
-            return fail(found, IdxFault::CutShort { expected: unpacked_bytes, found });
-        }
-        Extent::Exactly(_) => false,
-        Extent::AtMost { limit, packed } if limit < unpacked_bytes => {
-            return fail(4, IdxFault::TooLargeForGzip { promised: unpacked_bytes, packed, limit });
-        }
-        Extent::AtMost { .. } => true,
-    };
-    Ok(Header { gzip, element, shape, unpacked_bytes })
+        _ => return None,
+    })
 }
 
 fn read_images(

@@ -124,6 +124,19 @@ fn bad_magic() {
     // Half a magic is no magic.
     assert_eq!(fault(&[0x1f, 0, 8, 1, 0]).1, IdxFault::BadMagic { found: [0x1f, 0] });
     assert_eq!(fault(&[0, 1, 8, 1, 0]).1, IdxFault::BadMagic { found: [0, 1] });
+    // What is often saved under the name of the data is named.
+    for (start, part) in [
+        (&b"<!DOCTYPE html>"[..], "web page"),
+        (b"version https://git-lfs", "Git LFS"),
+        (b"PK\x03\x04", "zip"),
+        (b"5,0,0,0\n", "text"),
+        (b"\x93NUMPY", ".npy"),
+        (b"\xfd7zXZ", "another program than gzip"),
+    ] {
+        let told = fault(start).1.to_string();
+        assert!(told.contains(part), "{told}");
+    }
+    assert!(fault(&[0, 1, 8, 1, 0]).1.to_string().ends_with("gzipped)"));
 }
 
 #[test]

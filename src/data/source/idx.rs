@@ -8,18 +8,16 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
-use byteorder::{BigEndian, ByteOrder, WriteBytesExt};
+use byteorder::{BigEndian, WriteBytesExt};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::unpack::{Extent, Unpacked};
+use super::header;
+pub use super::header::MAX_BYTES;
+use super::unpack::Unpacked;
 use crate::error::{Error, IdxFault, Result};
 
-/// Most bytes of values that are read: 16 GiB. The largest MNIST variant, 8.1 million images, has 6.4 GB.
-pub const MAX_BYTES: u64 = 16 << 30;
-
 const MAX_DIMENSIONS: usize = 3;
-const MAGIC_BYTES: usize = 4;
 const UNSIGNED_BYTE: u8 = 0x08;
 
 /// What an IDX file holds: `bytes` of shape `dims`, row-major.
@@ -100,44 +98,9 @@ impl<'a> Values<'a, BufReader<File>> {
 
 impl<'a, R: BufRead> Values<'a, R> {
     fn new(path: &'a Path, mut source: Unpacked<'a, R>) -> Result<Self> {
-        let fail = |offset, fault| Err(Error::Idx { path: path.to_path_buf(), offset, fault });
-        let cut_short = |expected, found| fail(found, IdxFault::CutShort { expected, found });
-
-        let mut header = [0; MAGIC_BYTES + 4 * MAX_DIMENSIONS];
-        let found = source.fill(&mut header[..MAGIC_BYTES])?;
-        if found < MAGIC_BYTES {
-            return cut_short(MAGIC_BYTES as u64, found as u64);
-        }
-        let [zero_0, zero_1, element_type, dimensions] = [header[0], header[1], header[2], header[3]];
-        if [zero_0, zero_1] != [0, 0] {
-            return fail(0, IdxFault::BadMagic { found: [zero_0, zero_1] });
-        }
-        if element_type != UNSIGNED_BYTE {
-            return fail(2, IdxFault::NotBytes { found: element_type });
-        }
-        let dimensions = usize::from(dimensions);
-        if !(1..=MAX_DIMENSIONS).contains(&dimensions) {
-            return fail(3, IdxFault::DimensionCount { found: dimensions });
-        }
-        let header_bytes = header_len(dimensions);
-        let sizes = &mut header[MAGIC_BYTES..header_bytes as usize];
-        let found = (MAGIC_BYTES + source.fill(sizes)?) as u64;
-        if found < header_bytes {
-            return cut_short(header_bytes, found);
-        }
-        let dims: Vec<usize> = sizes.chunks_exact(4).map(|size| BigEndian::read_u32(size) as usize).collect();
-
-        let left = value_count(path, &dims)?;
-        let expected = header_bytes + left as u64;
-        match source.extent() {
-            Extent::Exactly(found) if found < expected => return cut_short(expected, found),
-            Extent::Exactly(found) if found > expected => return fail(expected, IdxFault::TrailingBytes { expected }),
-            Extent::AtMost { limit, packed } if limit < expected => {
-                return fail(MAGIC_BYTES as u64, IdxFault::TooLargeForGzip { promised: expected, packed, limit });
-            }
-            Extent::Exactly(_) | Extent::AtMost { .. } => {}
-        }
-        Ok(Values { path, source, dims, expected, left })
+        let only_bytes = |element| (element == UNSIGNED_BYTE).then_some(1);
+        let header = header::read(path, source.extent(), only_bytes, MAX_DIMENSIONS, |out| source.fill(out))?;
+        Ok(Values { path, source, dims: header.dims, expected: header.file_bytes, left: header.value_bytes as usize })
     }
 
     /// 1 to 3 sizes, none of them 0.
@@ -169,39 +132,16 @@ impl<'a, R: BufRead> Values<'a, R> {
     }
 }
 
-fn header_len(dimensions: usize) -> u64 {
-    (MAGIC_BYTES + 4 * dimensions) as u64
-}
-
-/// The product of `dims`, which has been found to be at least 1 and at most [`MAX_BYTES`].
-fn value_count(path: &Path, dims: &[usize]) -> Result<usize> {
-    let fail = |offset: usize, fault| Err(Error::Idx { path: path.to_path_buf(), offset: offset as u64, fault });
-    if !(1..=MAX_DIMENSIONS).contains(&dims.len()) {
-        return fail(3, IdxFault::DimensionCount { found: dims.len() });
-    }
-    // Three sizes of 32 bits cannot overflow 128 bits.
-    let mut promised: u128 = 1;
-    for (index, &size) in dims.iter().enumerate() {
-        let offset = MAGIC_BYTES + 4 * index;
-        if size == 0 {
-            return fail(offset, IdxFault::EmptyDimension { dimension: index + 1 });
-        }
-        if u32::try_from(size).is_err() {
-            return fail(offset, IdxFault::TooLarge { promised: size as u128, limit: u32::MAX.into() });
-        }
-        promised *= size as u128;
-    }
-    match usize::try_from(promised) {
-        Ok(count) if promised <= MAX_BYTES.into() => Ok(count),
-        _ => fail(MAGIC_BYTES, IdxFault::TooLarge { promised, limit: MAX_BYTES }),
-    }
-}
-
 /// Creates the file at `path`, which must not exist, and lets `fill` write it; on failure no file stays.
 fn create(path: &Path, array: &IdxArray, fill: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>) -> Result<()> {
-    let promised = value_count(path, &array.dims)?;
-    let header_bytes = header_len(array.dims.len());
-    let (expected, found) = (header_bytes + promised as u64, header_bytes + array.bytes.len() as u64);
+    let dimensions = array.dims.len();
+    if !(1..=MAX_DIMENSIONS).contains(&dimensions) {
+        let fault = IdxFault::DimensionCount { found: dimensions };
+        return Err(Error::Idx { path: path.to_path_buf(), offset: 3, fault });
+    }
+    let header_bytes = header::len(dimensions);
+    let promised = header::bytes_of(path, &array.dims, 1)?;
+    let (expected, found) = (header_bytes + promised, header_bytes + array.bytes.len() as u64);
     if found < expected {
         return Err(Error::Idx {
             path: path.to_path_buf(),

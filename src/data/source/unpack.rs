@@ -60,6 +60,7 @@ enum State {
 }
 
 /// How many bytes a file can give, before it has been read.
+#[derive(Debug, Clone, Copy)]
 pub(in crate::data) enum Extent {
     /// A raw file: exactly these.
     Exactly(u64),
