@@ -107,9 +107,13 @@ const MOSTLY_WIDE: f64 = 0.6;
 pub fn inspect(path: &Path, mut see: impl FnMut(u64, usize, &[u8])) -> Result<IdxReport> {
     let mut source = Tapped::open(path)?;
     let extent = source.source.extent();
-    let bytes_of = |byte| element(byte).map(|(_, bytes)| bytes);
+    let mut element = "";
+    let bytes_of = |byte| {
+        let (name, bytes) = element_of(byte)?;
+        element = name;
+        Some(bytes)
+    };
     let header = header::read(path, extent, bytes_of, MAX_DIMENSIONS, |out| source.fill(out))?;
-    let (element, _) = element(header.element).unwrap_or_default();
     let shape: Vec<u64> = header.dims.iter().map(|size| *size as u64).collect();
     let mut contents = Contents::default();
     let file = match (element, &shape[..]) {
@@ -239,7 +243,7 @@ impl<'a> Tapped<'a> {
 }
 
 /// What a value of a type is called, and its bytes.
-fn element(byte: u8) -> Option<(&'static str, u64)> {
+fn element_of(byte: u8) -> Option<(&'static str, u64)> {
     Some(match byte {
         0x08 => ("unsigned byte", 1),
         0x09 => ("signed byte", 1),

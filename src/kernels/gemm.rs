@@ -92,14 +92,15 @@ pub fn gemm_into(
 ) {
     /// Floats of a band of the product, which stays in L2 until the weight has met it. Smaller bands would stay in L1, but
     /// `b` is packed anew for each.
-    const BAND: usize = 32 * 1024;
+    const BAND: usize = 64 * 1024;
     match output {
         Output::Overwrite => sgemm(a, b, 0.0, c),
         Output::Accumulate => sgemm(a, b, 1.0, c),
         Output::Descend { lr } => {
             check_product(a, b, c);
-            // Whole tiles of every micro-kernel that matrixmultiply has, one at least.
-            let rows = (BAND / b.columns.max(1)).max(1).next_multiple_of(64);
+            // Bands of one size, of whole tiles of every micro-kernel that matrixmultiply has.
+            let bands = c.len().div_ceil(BAND).max(1);
+            let rows = a.rows.div_ceil(bands).next_multiple_of(64).max(64);
             for (band, c) in c.chunks_mut(rows.saturating_mul(b.columns.max(1))).enumerate() {
                 scratch.set_len(c.len());
                 let end = (band * rows + rows).min(a.rows);

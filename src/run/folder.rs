@@ -99,7 +99,7 @@ impl Destination {
     }
 }
 
-/// A run's folder in the hands of one process. Dropped before [`publish`](Self::publish), it leaves the folder as it was.
+/// A run's folder in the hands of one process. Dropped before the run is published, it leaves the folder as it was.
 #[derive(Debug)]
 pub struct Claim {
     folder: PathBuf,

@@ -18,8 +18,6 @@ const MOST_DIMENSIONS: usize = 255;
 /// A valid header.
 #[derive(Debug)]
 pub(in crate::data) struct Header {
-    /// The byte that says what a value is.
-    pub element: u8,
     /// None of them 0.
     pub dims: Vec<usize>,
     /// Bytes of the values.
@@ -37,7 +35,7 @@ pub(in crate::data) struct Header {
 pub(in crate::data) fn read(
     path: &Path,
     extent: Extent,
-    element_bytes: impl Fn(u8) -> Option<u64>,
+    element_bytes: impl FnOnce(u8) -> Option<u64>,
     max_dimensions: usize,
     mut fill: impl FnMut(&mut [u8]) -> Result<usize>,
 ) -> Result<Header> {
@@ -74,7 +72,7 @@ pub(in crate::data) fn read(
         Extent::AtMost { limit, packed } if limit < expected => {
             fail(MAGIC_BYTES as u64, IdxFault::TooLargeForGzip { promised: expected, packed, limit })
         }
-        Extent::Exactly(_) | Extent::AtMost { .. } => Ok(Header { element, dims, value_bytes, file_bytes: expected }),
+        Extent::Exactly(_) | Extent::AtMost { .. } => Ok(Header { dims, value_bytes, file_bytes: expected }),
     }
 }
 

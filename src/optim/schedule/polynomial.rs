@@ -7,7 +7,7 @@ use crate::optim::schedule::{Position, Schedule, spec};
 /// `lr = base (1 - epoch / epochs)^power`; a power of 1 is a straight line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Polynomial {
-    /// A whole number of at least 1: [`power`] gives the same bits everywhere, which powers of fractions do not.
+    /// A whole number of at least 1: repeated products have the same bits everywhere, which powers of fractions have not.
     pub power: u64,
 }
 
