@@ -1,4 +1,5 @@
-//! Which kernel runs a linear layer: by its shape alone, so that results never depend on timing.
+//! Which kernel runs a linear layer: by its shape and by whether its rows come without their zeros, so that results never
+//! depend on timing.
 
 use std::fmt;
 use std::str::FromStr;

@@ -23,6 +23,7 @@ pub mod sparse;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod update;
+pub mod wide;
 
 pub use aligned::AlignedVec;
 pub use choice::KernelChoice;

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::params::{Layout, ParamEntry, aligned};
 use crate::kernels::gemm::{Matrix, gemm, gemm_into};
-use crate::kernels::{AlignedVec, KernelChoice, Output, Rows, SimdLevel, narrow, pointwise};
+use crate::kernels::{AlignedVec, KernelChoice, Output, Rows, SimdLevel, narrow, pointwise, wide};
 
 /// `z = x W^T + b`, with `W: [out_features, in_features]` as in PyTorch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,17 +17,22 @@ pub struct Linear {
     kernel: Kernel,
 }
 
-/// What multiplies. It follows from the choice and the layer's shape alone, so that bits never depend on timing.
+/// What multiplies. It follows from the choice, the layer's shape and place, and the encoding of its rows, so that bits never
+/// depend on timing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kernel {
     Gemm,
     Narrow,
+    /// Of rows whose zeros are left out; of dense rows, GEMM.
+    Wide,
 }
 
 impl Linear {
-    pub(crate) fn new(in_features: usize, out_features: usize, choice: KernelChoice) -> Self {
+    /// `reads_data`: its inputs are samples of a data set, not another layer's outputs.
+    pub(crate) fn new(in_features: usize, out_features: usize, choice: KernelChoice, reads_data: bool) -> Self {
         let kernel = match choice {
             KernelChoice::Auto | KernelChoice::Narrow if out_features <= narrow::MAX_OUT_FEATURES => Kernel::Narrow,
+            KernelChoice::Auto if reads_data => Kernel::Wide,
             _ => Kernel::Gemm,
         };
         Linear { in_features, out_features, kernel }
@@ -59,7 +64,7 @@ impl Linear {
 
     pub(crate) fn layout(&self) -> Layout {
         match self.kernel {
-            Kernel::Gemm => Layout::Transposed,
+            Kernel::Gemm | Kernel::Wide => Layout::Transposed,
             Kernel::Narrow => Layout::Packed,
         }
     }
@@ -103,9 +108,10 @@ impl Linear {
     pub(crate) fn multiply(&self, simd: SimdLevel, params: &[f32], x: Rows<'_>, columns: Range<usize>, z: &mut [f32]) {
         debug_assert_eq!(x.samples(self.in_features) * self.out_features, z.len());
         let weight = self.weight(params);
-        match self.kernel {
-            Kernel::Narrow => narrow::forward(simd, x, weight, self.out_features, columns, z),
-            Kernel::Gemm => {
+        match (self.kernel, x) {
+            (Kernel::Narrow, _) => narrow::forward(simd, x, weight, self.out_features, columns, z),
+            (Kernel::Wide, Rows::Sparse(x)) => wide::forward(simd, x, weight, self.out_features, columns, z),
+            (Kernel::Gemm | Kernel::Wide, _) => {
                 let x = Matrix::row_major(x.values(), x.samples(self.in_features), self.in_features);
                 let weight = Matrix::row_major(weight, self.in_features, self.out_features);
                 gemm(x.columns(columns.clone()), weight.rows(columns), z);
@@ -135,7 +141,7 @@ impl Linear {
                 debug_assert_eq!(units.len(), self.out_features, "a narrow layer is never cut by its units");
                 narrow::backward_input(simd, dz, weight, self.out_features, dx);
             }
-            Kernel::Gemm => {
+            Kernel::Gemm | Kernel::Wide => {
                 let dz = Matrix::row_major(dz, dz.len() / self.out_features, self.out_features);
                 let weight = Matrix::row_major(weight, self.in_features, self.out_features);
                 gemm(dz.columns(units.clone()), weight.columns(units).transposed(), dx);
@@ -161,6 +167,17 @@ impl Linear {
         let (n, m) = (self.out_features, dz.len() / self.out_features);
         let (weight, bias) = self.weight_and_bias(buffer);
         pointwise::sum_rows(simd, dz, output, bias);
+        if let (Kernel::Wide, Rows::Sparse(x)) = (self.kernel, x) {
+            match output {
+                Output::Descend { lr } if m > wide::MAX_DESCEND_SAMPLES => {
+                    scratch.set_len(weight.len());
+                    wide::backward_weight(simd, x, dz, n, Output::Overwrite, scratch);
+                    pointwise::sgd_step(simd, lr, scratch, weight);
+                }
+                _ => wide::backward_weight(simd, x, dz, n, output, weight),
+            }
+            return;
+        }
         match (self.kernel, output) {
             (Kernel::Narrow, Output::Descend { lr }) if m > narrow::MAX_DESCEND_SAMPLES => {
                 scratch.set_len(weight.len());
@@ -168,7 +185,7 @@ impl Linear {
                 pointwise::sgd_step(simd, lr, scratch, weight);
             }
             (Kernel::Narrow, _) => narrow::backward_weight(simd, x, dz, n, output, weight),
-            (Kernel::Gemm, _) => {
+            (Kernel::Gemm | Kernel::Wide, _) => {
                 let x = Matrix::row_major(x.values(), m, self.in_features).transposed();
                 gemm_into(simd, x, Matrix::row_major(dz, m, n), output, scratch, weight);
             }

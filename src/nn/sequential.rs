@@ -132,7 +132,11 @@ impl Sequential {
             layers.push(match spec {
                 LayerSpec::Linear { .. } => {
                     let Some((&(width, out_features), cut)) = parts.next() else { break };
-                    Layer::Linear { linear: Linear::new(width, out_features, kernel), span: 0..0, cut }
+                    Layer::Linear {
+                        linear: Linear::new(width, out_features, kernel, layers.is_empty()),
+                        span: 0..0,
+                        cut,
+                    }
                 }
                 LayerSpec::Activation { spec } => {
                     Layer::Elementwise { layer: Arc::new(activations::parse(spec, relu_grad)?), first_unit: 0 }
@@ -280,19 +284,24 @@ impl Sequential {
         format!("layer {index} ({})", self.specs.0[index])
     }
 
-    /// The kernels that its linear layers run on: `narrow`, `gemm` or, for a network with both, `narrow+gemm`.
+    /// The kernels that its linear layers run on, joined by `+`: `narrow` for few outputs, `wide` for a first layer of many
+    /// (on data with its zeros left out; else it is `gemm`), and `gemm`.
     pub fn kernel_name(&self) -> &'static str {
-        let narrow = self.linears().filter(|linear| linear.kernel() == Kernel::Narrow).count();
-        match (narrow, self.linears().count() - narrow) {
-            (0, _) => "gemm",
-            (_, 0) => "narrow",
-            _ => "narrow+gemm",
+        let has = |kernel| self.linears().any(|linear| linear.kernel() == kernel);
+        match (has(Kernel::Narrow), has(Kernel::Wide), has(Kernel::Gemm)) {
+            (true, false, false) => "narrow",
+            (true, true, false) => "narrow+wide",
+            (true, false, true) => "narrow+gemm",
+            (true, true, true) => "narrow+wide+gemm",
+            (false, true, false) => "wide",
+            (false, true, true) => "wide+gemm",
+            (false, false, _) => "gemm",
         }
     }
 
     /// Whether it takes a batch without its zeros.
     fn takes_sparse_rows(&self) -> bool {
-        matches!(self.layers.first(), Some(Layer::Linear { linear, .. }) if linear.kernel() == Kernel::Narrow)
+        matches!(self.layers.first(), Some(Layer::Linear { linear, .. }) if linear.kernel() != Kernel::Gemm)
     }
 
     /// Runs a batch through all layers and returns the output, `[m, out_features]`. `x: [m, in_features]`, read.
@@ -587,11 +596,11 @@ fn runs(linear: &Linear, axis: Axis, range: &Range<usize>) -> impl Iterator<Item
     let n = linear.out_features();
     let (count, start, len, stride) = match (axis, linear.kernel()) {
         // One run of whole rows of `[in_features, out_features]`.
-        (Axis::Features, Kernel::Gemm) => (1, n * range.start, n * range.len(), 0),
+        (Axis::Features, Kernel::Gemm | Kernel::Wide) => (1, n * range.start, n * range.len(), 0),
         // One run of whole blocks of the packed weight.
         (Axis::Features, Kernel::Narrow) => (1, n * range.start, n * aligned_len(range), 0),
         // A piece of every row.
-        (Axis::Units, Kernel::Gemm) => (linear.in_features(), range.start, range.len(), n),
+        (Axis::Units, Kernel::Gemm | Kernel::Wide) => (linear.in_features(), range.start, range.len(), n),
         // Narrow layers are not cut by units: one rank has all of it.
         (Axis::Units, Kernel::Narrow) => (1, 0, n * aligned_len(&(0..linear.in_features())), 0),
     };

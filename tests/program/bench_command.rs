@@ -17,8 +17,8 @@ const CASES: [(&str, u64, [&str; 2]); 7] = [
     ("784-10", 32, ["narrow", "gemm"]),
     ("784-10", 128, ["narrow", "gemm"]),
     ("784-10", 1024, ["narrow", "gemm"]),
-    ("784-128-10", 32, ["narrow+gemm", "gemm"]),
-    ("784-512-256-10", 32, ["narrow+gemm", "gemm"]),
+    ("784-128-10", 32, ["narrow+wide", "gemm"]),
+    ("784-512-256-10", 32, ["narrow+wide+gemm", "gemm"]),
 ];
 
 fn bench(cwd: &Path, words: &[&str]) -> std::process::Output {

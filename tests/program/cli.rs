@@ -289,7 +289,7 @@ fn evaluating_takes_the_kernel_and_the_level_of_the_run() {
         (kernel, summary["simd"].as_str().unwrap().to_string(), weights)
     });
     let kernels = outcomes.each_ref().map(|(kernel, ..)| &**kernel);
-    assert_eq!(kernels, ["narrow", "gemm", "narrow", "gemm", "narrow+gemm"]);
+    assert_eq!(kernels, ["narrow", "gemm", "narrow", "gemm", "narrow+wide"]);
     assert_eq!((&*outcomes[2].1, &*outcomes[3].1), ("fallback", "fallback"));
     assert_ne!(
         outcomes[0].2, outcomes[1].2,

@@ -60,7 +60,7 @@ impl Report {
         writeln!(text, "{}", shortened(&self.cpu, 80))?;
         writeln!(text, "{cores}, {}; FMA peak of one core {:.1} GFLOP/s (f32)\n", self.simd, self.fma_peak_gflops)?;
         writeln!(text, "Training steps, medians of {rounds} rounds in turn")?;
-        writeln!(text, "net             batch  kernel     threads   shared  us/batch  batches/s   share")?;
+        writeln!(text, "net            batch  kernel           threads  shared us/batch batches/s  share")?;
         let mut before = None;
         for row in &self.rows {
             let group = (row.net, row.batch_size);
@@ -69,7 +69,7 @@ impl Report {
             }
             writeln!(
                 text,
-                "{:<15}{:>6}  {:<11}{:>7}{:>7.0} %{:>10}{:>11}{:>6.0} %",
+                "{:<14}{:>6}  {:<16}{:>8}{:>6.0} %{:>9}{:>10}{:>5.0} %",
                 row.net,
                 row.batch_size,
                 row.kernel,
@@ -93,7 +93,8 @@ impl Report {
 }
 
 const LEGEND: &str = "
-kernel: gemm, or what --kernel auto picks (narrow for up to 16 outputs).
+kernel: gemm, or what --kernel auto picks (narrow for up to 16 outputs, wide for
+a first layer of more).
 threads: as allowed; shared: the steps that all of them shared, as far as that
 was measured to be faster. share: of the FMA peak of as many cores as threads.
 Operations are nominal, 6 x batch x inputs x outputs for a linear layer (4 for
@@ -142,7 +143,7 @@ mod tests {
             rows: vec![
                 row("784-10", 1, "narrow", 1, 0.4123),
                 row("784-10", 1024, "gemm", 256, 99_999.4),
-                row("784-512-256-10", 32, "narrow+gemm", 256, 4.1),
+                row("784-512-256-10", 32, "narrow+wide+gemm", 256, 4.1),
             ],
             data: "a/very/long/path".repeat(9),
             evaluation: vec![evaluation(1, 2.345), evaluation(128, 0.05)],
@@ -157,9 +158,9 @@ mod tests {
         assert!(lines[0].starts_with("Images: a/very/long/path") && lines[0].ends_with("..."), "{text}");
         assert_eq!(lines.iter().filter(|line| line.starts_with("784-")).count(), 3, "{text}");
         for whole in [
-            "784-10              1  narrow           1     50 %     0.412  2,425,418    46 %",
-            "784-10           1024  gemm           256     50 %    99,999         10    46 %",
-            "784-512-256-10     32  narrow+gemm    256     50 %      4.10    243,902    46 %",
+            "784-10             1  narrow                 1    50 %    0.412 2,425,418   46 %",
+            "784-10          1024  gemm                 256    50 %   99,999        10   46 %",
+            "784-512-256-10    32  narrow+wide+gemm     256    50 %     4.10   243,902   46 %",
             "   1 thread:      2.35 ms",
             " 128 threads:     0.05 ms",
         ] {
