@@ -106,7 +106,7 @@ mod tests {
         let inside: Vec<u8> = (0..9000).map(|i| (i * i % 251) as u8).collect();
         let published = gzip(&inside, 9);
         let mut known = KnownFile {
-            name: "file.gz",
+            name: "file.gz".into(),
             packed_bytes: published.len() as u64,
             packed_sha256: sha256(&published),
             unpacked_bytes: inside.len() as u64,

@@ -64,7 +64,7 @@ pub fn fetch(
         match ask(mirror, &mut part, patience, progress)? {
             Ok(sha256) => {
                 part.publish(place, replace)?;
-                return Ok(Arrived { from: Some(public(mirror) + known.name), sha256 });
+                return Ok(Arrived { from: Some(public(mirror) + &known.name), sha256 });
             }
             Err(failure) => {
                 all_unreached &= failure.kind == FailureKind::Unreached;
@@ -175,7 +175,7 @@ fn pour(
     if answer.start < part.bytes {
         part.restart()?;
     }
-    progress.start(known.name, &host(mirror), part.bytes, promised.unwrap_or(known.packed_bytes));
+    progress.start(&known.name, &host(mirror), part.bytes, promised.unwrap_or(known.packed_bytes));
     let mut buffer = vec![0; BUFFER_BYTES];
     let (mut window, mut at_window) = (Instant::now(), part.bytes);
     loop {
@@ -299,8 +299,8 @@ mod tests {
     #[test]
     fn only_one_program_fetches_a_file() {
         let folder = tempfile::tempdir().unwrap();
-        let known = &super::super::sets::known(super::super::SetName::Mnist).files[1];
-        let place = folder.path().join(known.name);
+        let known = &super::super::sets::set(super::super::SetName::Mnist).files()[1];
+        let place = folder.path().join(&known.name);
         let first = Part::open(&place, known).unwrap();
         let error = Part::open(&place, known).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains(".gz.part: another flatnet is fetching this file"), "{error}");

@@ -49,10 +49,10 @@ pub fn run(arguments: &FetchArguments) -> Result<()> {
         stall_limit: Duration::from_secs(arguments.stall_limit),
     };
     let name = arguments.set.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string());
-    let (set, folder) = (sets::known(arguments.set), folder(arguments, &name));
+    let (set, folder) = (sets::set(arguments.set), folder(arguments, &name));
 
     // All that is in the way is found before the first byte is asked for.
-    let there = set.files.iter().map(|file| find(&folder, file, arguments.overwrite)).collect::<Result<Vec<_>>>()?;
+    let there = set.files().iter().map(|file| find(&folder, file, arguments.overwrite)).collect::<Result<Vec<_>>>()?;
     let files = fetch_missing(set, &folder, there, arguments, &patience)?;
     let (train, test) = data::load_mnist_folder(&folder)?;
 
@@ -96,7 +96,7 @@ fn find(folder: &Path, known: &KnownFile, overwrite: bool) -> Result<Option<File
             };
         }
     }
-    let path = folder.join(known.name);
+    let path = folder.join(&known.name);
     match fs::symlink_metadata(&path) {
         Err(_) => Ok(None),
         Ok(_) if !path.is_file() => refuse(&path, "is not a regular file; move it away"),
@@ -123,13 +123,14 @@ fn fetch_missing(
     let progress = Progress::new(arguments.quiet);
     let made = if there.iter().all(Option::is_some) { Vec::new() } else { make_folder(folder)? };
     let fetch = |known: &KnownFile| {
-        let place = folder.join(known.name);
+        let place = folder.join(&known.name);
         let arrived = download::fetch(known, &place, arguments.overwrite, &mirrors, patience, &progress)?;
         let bytes = fs::metadata(&place).map_or(0, |found| found.len());
         let file = known.name.to_string();
         Ok(FileReport { file, status: "fetched", from: arrived.from, bytes, sha256: arrived.sha256 })
     };
-    let pairs = set.files.iter().zip(there);
+    let known_files = set.files();
+    let pairs = known_files.iter().zip(there);
     let files = pairs.map(|(known, there)| there.map_or_else(|| fetch(known), Ok)).collect();
     progress.finish();
     if Result::is_err(&files) {
