@@ -36,11 +36,18 @@ struct Blocks {
     mask: Vec<u64>,
     blocks: AlignedVec,
     starts: Vec<usize>,
+    few: bool,
 }
 
 impl Blocks {
     fn rows(&self) -> SparseRows<'_, f32> {
-        SparseRows { mask: &self.mask, width: self.width, blocks: self.blocks.as_chunks().0, starts: &self.starts }
+        SparseRows {
+            mask: &self.mask,
+            width: self.width,
+            blocks: self.blocks.as_chunks().0,
+            starts: &self.starts,
+            few: self.few,
+        }
     }
 
     /// Writes all rows as dense values, with `fill` for what is left out: `x: [rows, width]`, overwritten.
@@ -113,6 +120,7 @@ impl Batch {
         selection: Selection<'_>,
     ) {
         (self.len, self.width) = (selection.rows.len(), selection.width);
+        self.blocks.few = images.few;
         let scaled = self.blocks.resize(self.len, self.width);
         if self.width > 0 {
             scale_rows(simd, scale.of_pixels(), images, selection, scaled);

@@ -3,6 +3,7 @@
 //! It must not know labels, nor what the pixels become.
 
 use crate::kernels::sparse::{BLOCK, SparseRows, blocks_per_row, words_per_row};
+use crate::kernels::wide::MOST_NOT_ZERO;
 
 /// Rows of `width` bytes each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,12 +15,14 @@ pub(super) struct Rows {
     blocks: Vec<[u8; BLOCK]>,
     /// `[len + 1]`: where each row's blocks begin, and where the last one's end.
     starts: Vec<usize>,
+    /// Bytes that are not zero.
+    not_zero: u64,
 }
 
 impl Rows {
     /// No rows, of `width` bytes, at least 1.
     pub fn new(width: usize) -> Self {
-        Rows { width, mask: Vec::new(), blocks: Vec::new(), starts: vec![0] }
+        Rows { width, mask: Vec::new(), blocks: Vec::new(), starts: vec![0], not_zero: 0 }
     }
 
     pub fn len(&self) -> usize {
@@ -51,6 +54,7 @@ impl Rows {
                 self.mask.push(word);
             }
             self.blocks.truncate(end);
+            self.not_zero += not_zero(&self.blocks[self.starts[self.starts.len() - 1]..]);
             self.starts.push(end);
         }
     }
@@ -63,7 +67,9 @@ impl Rows {
     }
 
     pub fn view(&self) -> SparseRows<'_, u8> {
-        SparseRows { mask: &self.mask, width: self.width, blocks: &self.blocks, starts: &self.starts }
+        let most = MOST_NOT_ZERO * (self.len() * self.width) as f64;
+        let few = self.not_zero as f64 <= most;
+        SparseRows { mask: &self.mask, width: self.width, blocks: &self.blocks, starts: &self.starts, few }
     }
 
     /// Writes row `index` as it was given: `bytes: [width]`, overwritten.
@@ -80,6 +86,7 @@ impl Rows {
             mask: Vec::with_capacity(rows.len() * words),
             blocks: Vec::with_capacity(blocks),
             starts: Vec::with_capacity(rows.len() + 1),
+            not_zero: 0,
         };
         selected.starts.push(0);
         for row in rows {
@@ -88,6 +95,7 @@ impl Rows {
             selected.blocks.extend_from_slice(blocks);
             selected.starts.push(selected.blocks.len());
         }
+        selected.not_zero = not_zero(&selected.blocks);
         selected
     }
 
@@ -105,6 +113,11 @@ impl Rows {
         counts[0] = (self.len() * self.width) as u64 - others;
         counts
     }
+}
+
+fn not_zero(blocks: &[[u8; BLOCK]]) -> u64 {
+    // Counted in bytes within a block, so that a vector can count many at once.
+    blocks.iter().map(|block| u64::from(block.iter().map(|byte| u8::from(*byte != 0)).sum::<u8>())).sum()
 }
 
 #[cfg(test)]
@@ -158,6 +171,18 @@ mod tests {
                 let left_out = (0..first).filter(|block| mask[block / 64] >> (block % 64) & 1 == 1).count();
                 assert_eq!(all.view().row(index, first), (mask, &blocks[left_out..]), "{index}, {first}");
             }
+        }
+    }
+
+    #[test]
+    fn few_bytes_are_not_zero_up_to_a_third() {
+        let width = 12;
+        for (every, few) in [(1, false), (2, false), (3, true), (5, true)] {
+            let bytes: Vec<u8> = (0..10 * width).map(|i| u8::from(i % every == 0)).collect();
+            let all = rows(&bytes, width);
+            assert_eq!(all.view().few, few, "every {every}");
+            assert_eq!(all.not_zero, bytes.iter().filter(|byte| **byte != 0).count() as u64);
+            assert_eq!(all.select(&[3, 3, 0]).view().few, few, "every {every}");
         }
     }
 

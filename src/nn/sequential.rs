@@ -299,9 +299,17 @@ impl Sequential {
         }
     }
 
-    /// Whether it takes a batch without its zeros.
-    fn takes_sparse_rows(&self) -> bool {
-        matches!(self.layers.first(), Some(Layer::Linear { linear, .. }) if linear.kernel() != Kernel::Gemm)
+    /// Whether it takes this batch as it is, zeros left out or not.
+    fn takes(&self, x: Input<'_>) -> bool {
+        match (self.layers.first(), x) {
+            (_, Input::Dense(_)) => true,
+            (Some(Layer::Linear { linear, .. }), Input::SparseRows(rows)) => match linear.kernel() {
+                Kernel::Narrow => true,
+                Kernel::Wide => rows.few,
+                Kernel::Gemm => false,
+            },
+            _ => false,
+        }
     }
 
     /// Runs a batch through all layers and returns the output, `[m, out_features]`. `x: [m, in_features]`, read.
@@ -353,7 +361,7 @@ impl Sequential {
     pub(crate) fn forward_with(&self, x: Input<'_>, context: &Context, workspace: &mut Workspace, comm: &mut dyn Comm) {
         let (m, simd) = (x.samples(self.in_features), context.simd);
         let Workspace { input, outputs, .. } = workspace;
-        let x = if self.takes_sparse_rows() { x.rows() } else { Rows::Dense(x.dense(self.in_features, input)) };
+        let x = if self.takes(x) { x.rows() } else { Rows::Dense(x.dense(self.in_features, input)) };
         outputs.resize_with(self.layers.len(), AlignedVec::default);
         for (index, layer) in self.layers.iter().enumerate() {
             let (before, rest) = outputs.split_at_mut(index);
@@ -391,10 +399,10 @@ impl Sequential {
         let simd = context.simd;
         let m = x.samples(self.in_features);
         // A dense first layer finds the batch where the forward pass wrote it.
-        let sparse = self.takes_sparse_rows();
+        let taken = self.takes(x);
         let Workspace { input, outputs, output_grad, input_grad, scratch, .. } = workspace;
         let x = match x {
-            Input::SparseRows(_) if !sparse => Rows::Dense(input.values()),
+            Input::SparseRows(_) if !taken => Rows::Dense(input.values()),
             x => x.rows(),
         };
         let gradient = match update {
