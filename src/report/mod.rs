@@ -7,7 +7,6 @@
 mod axis;
 mod classification;
 mod curves;
-mod findings;
 mod graph;
 mod hover;
 mod markup;
@@ -16,6 +15,7 @@ mod pictures;
 mod series;
 mod settings;
 mod tables;
+mod warnings;
 mod weights;
 mod words;
 
@@ -23,7 +23,7 @@ use std::fs;
 use std::path::Path;
 
 pub use classification::{ClassFigures, ClassificationReport, MAX_MISTAKES, Mistake};
-pub use findings::warnings;
+pub use warnings::warnings;
 pub use words::{grouped, verdict};
 
 use crate::error::{Error, Result};

@@ -7,7 +7,7 @@ use super::classification::ClassificationReport;
 use super::graph::{self, Drawing};
 use super::markup::escape;
 use super::words::{grouped, told};
-use super::{Run, findings, hover, settings, tables, weights};
+use super::{Run, hover, settings, tables, warnings, weights};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -42,8 +42,8 @@ pub(super) fn of_run(run: &Run<'_>, graphs: &str) -> String {
         grouped(summary.model.parameters),
     );
     page.push_str(&tables::cards(summary));
-    let warnings = run.classification.as_ref().map(|found| findings::warnings(found, &summary.recipe));
-    for warning in warnings.unwrap_or_default() {
+    let warned = run.classification.as_ref().map(|found| warnings::warnings(found, &summary.recipe));
+    for warning in warned.unwrap_or_default() {
         let _ = write!(page, "<p class=\"panel told warned\">{}</p>", escape(&warning));
     }
     let (told, is_bad) = told(run.history, summary.data.classes);
