@@ -9,6 +9,7 @@ use md5::Md5;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::digest::hex;
 use super::known::{self, KnownFile};
 use super::source::header;
 use super::source::unpack::{Extent, Unpacked};
@@ -351,10 +352,6 @@ fn digests_of_file(path: &Path) -> Result<Digests> {
         }
     }
     Ok(Digests { bytes, md5: hex(&md5.finalize()), sha256: hex(&sha256.finalize()) })
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn suspicions(report: &IdxReport, known: Option<&KnownFile>) -> Vec<String> {

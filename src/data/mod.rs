@@ -19,6 +19,8 @@ mod targets;
 
 pub use batch::Batch;
 pub use dataset::Dataset;
+#[doc(hidden)]
+pub use digest::hex;
 pub use loader::{Loader, Shuffle};
 pub use sample::SampleSize;
 pub use scale::{Scale, ScaleKind};

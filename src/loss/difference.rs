@@ -6,6 +6,37 @@ use crate::kernels::SimdLevel;
 use crate::kernels::losses::{self, OfDifference};
 use crate::loss::{ALL_ALIKE, LossBuffers, LossSums, validate_values, values};
 
+/// The passes of a loss that is [`OfDifference`]: one like the other.
+macro_rules! passes {
+    () => {
+        fn forward(
+            &self,
+            level: SimdLevel,
+            outputs: usize,
+            output: &[f32],
+            targets: Targets<'_>,
+            weights: Option<&[f32]>,
+            buffers: &mut LossBuffers,
+        ) -> LossSums {
+            difference::forward(level, *self, outputs, (output, targets, weights), buffers)
+        }
+
+        fn backward(
+            &self,
+            level: SimdLevel,
+            outputs: usize,
+            output: &[f32],
+            targets: Targets<'_>,
+            weights: Option<&[f32]>,
+            buffers: &LossBuffers,
+            grad: &mut [f32],
+        ) {
+            difference::backward(level, *self, outputs, (output, targets, weights), buffers, grad);
+        }
+    };
+}
+pub(super) use passes;
+
 pub(super) fn validate(name: &str, outputs: usize, targets: Targets<'_>) -> Result<()> {
     validate_values(name, outputs, targets, "finite numbers", f32::is_finite)
 }

@@ -55,30 +55,7 @@ impl Loss for Huber {
         difference::validate("huber", outputs, targets)
     }
 
-    fn forward(
-        &self,
-        level: SimdLevel,
-        outputs: usize,
-        output: &[f32],
-        targets: Targets<'_>,
-        weights: Option<&[f32]>,
-        buffers: &mut LossBuffers,
-    ) -> LossSums {
-        difference::forward(level, *self, outputs, (output, targets, weights), buffers)
-    }
-
-    fn backward(
-        &self,
-        level: SimdLevel,
-        outputs: usize,
-        output: &[f32],
-        targets: Targets<'_>,
-        weights: Option<&[f32]>,
-        buffers: &LossBuffers,
-        grad: &mut [f32],
-    ) {
-        difference::backward(level, *self, outputs, (output, targets, weights), buffers, grad);
-    }
+    difference::passes!();
 
     fn oracle(&self, output: &[f64], target: Targets<'_>) -> (f64, f64) {
         let delta = f64::from(self.delta);

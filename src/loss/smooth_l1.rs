@@ -60,30 +60,7 @@ impl Loss for SmoothL1 {
         difference::validate("smooth-l1", outputs, targets)
     }
 
-    fn forward(
-        &self,
-        level: SimdLevel,
-        outputs: usize,
-        output: &[f32],
-        targets: Targets<'_>,
-        weights: Option<&[f32]>,
-        buffers: &mut LossBuffers,
-    ) -> LossSums {
-        difference::forward(level, *self, outputs, (output, targets, weights), buffers)
-    }
-
-    fn backward(
-        &self,
-        level: SimdLevel,
-        outputs: usize,
-        output: &[f32],
-        targets: Targets<'_>,
-        weights: Option<&[f32]>,
-        buffers: &LossBuffers,
-        grad: &mut [f32],
-    ) {
-        difference::backward(level, *self, outputs, (output, targets, weights), buffers, grad);
-    }
+    difference::passes!();
 
     fn oracle(&self, output: &[f64], target: Targets<'_>) -> (f64, f64) {
         let beta = f64::from(self.beta);

@@ -2,13 +2,12 @@
 //! As `torch.optim.Adagrad`.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use crate::error::Result;
 use crate::kernels::SimdLevel;
 use crate::kernels::lanes::Lanes;
 use crate::kernels::update::{Rule, update};
-use crate::optim::{Optimizer, Settings, domain, setters};
+use crate::optim::{Optimizer, Settings, domain, getters, setters};
 
 /// In step `t`:
 ///
@@ -61,17 +60,7 @@ impl Adagrad {
 }
 
 impl Optimizer for Adagrad {
-    fn name(&self) -> &'static str {
-        "adagrad"
-    }
-
-    fn lr(&self) -> f32 {
-        self.lr
-    }
-
-    fn decay_biases(&self) -> bool {
-        self.decay_biases
-    }
+    getters!("adagrad");
 
     fn validate(&self) -> Result<()> {
         domain::positive("lr", self.lr.into())?;
@@ -105,10 +94,6 @@ impl Optimizer for Adagrad {
             weight_decay: if decays { self.weight_decay as f32 } else { 0.0 },
         };
         update(level, &rule, params, grads, slots);
-    }
-
-    fn settings(&self) -> Map<String, Value> {
-        domain::fields(self)
     }
 }
 

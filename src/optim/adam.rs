@@ -2,13 +2,12 @@
 //! Convergence of Adam and Beyond", 2018) if asked for. As `torch.optim.Adam`: weight decay is added to the gradient.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use crate::error::Result;
 use crate::kernels::SimdLevel;
 use crate::kernels::lanes::Lanes;
 use crate::kernels::update::{Rule, update};
-use crate::optim::{Optimizer, Settings, domain, setters};
+use crate::optim::{Optimizer, Settings, domain, getters, setters};
 
 /// In step `t`:
 ///
@@ -66,17 +65,7 @@ impl Adam {
 }
 
 impl Optimizer for Adam {
-    fn name(&self) -> &'static str {
-        "adam"
-    }
-
-    fn lr(&self) -> f32 {
-        self.lr
-    }
-
-    fn decay_biases(&self) -> bool {
-        self.decay_biases
-    }
+    getters!("adam");
 
     fn validate(&self) -> Result<()> {
         domain::positive("lr", self.lr.into())?;
@@ -103,10 +92,6 @@ impl Optimizer for Adam {
         let mut rule = Moments::new(self.beta1, self.beta2, self.eps, lr, step);
         rule.weight_decay = if decays { self.weight_decay as f32 } else { 0.0 };
         rule.update(level, self.amsgrad, params, grads, slots);
-    }
-
-    fn settings(&self) -> Map<String, Value> {
-        domain::fields(self)
     }
 }
 

@@ -1,13 +1,12 @@
 //! Adamax (Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, section 7.1). As `torch.optim.Adamax`.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use crate::error::Result;
 use crate::kernels::SimdLevel;
 use crate::kernels::lanes::Lanes;
 use crate::kernels::update::{Rule, update};
-use crate::optim::{Optimizer, Settings, domain, setters};
+use crate::optim::{Optimizer, Settings, domain, getters, setters};
 
 /// In step `t`:
 ///
@@ -61,17 +60,7 @@ impl Adamax {
 }
 
 impl Optimizer for Adamax {
-    fn name(&self) -> &'static str {
-        "adamax"
-    }
-
-    fn lr(&self) -> f32 {
-        self.lr
-    }
-
-    fn decay_biases(&self) -> bool {
-        self.decay_biases
-    }
+    getters!("adamax");
 
     fn validate(&self) -> Result<()> {
         domain::positive("lr", self.lr.into())?;
@@ -103,10 +92,6 @@ impl Optimizer for Adamax {
             weight_decay: if decays { self.weight_decay as f32 } else { 0.0 },
         };
         update(level, &rule, params, grads, slots);
-    }
-
-    fn settings(&self) -> Map<String, Value> {
-        domain::fields(self)
     }
 }
 

@@ -1,12 +1,11 @@
 //! AdamW (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019). As `torch.optim.AdamW`.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use crate::error::Result;
 use crate::kernels::SimdLevel;
 use crate::optim::adam::Moments;
-use crate::optim::{Optimizer, Settings, domain, setters};
+use crate::optim::{Optimizer, Settings, domain, getters, setters};
 
 /// [`Adam`](crate::optim::Adam) whose decay does not pass through the averages: in step `t`,
 ///
@@ -63,17 +62,7 @@ impl AdamW {
 }
 
 impl Optimizer for AdamW {
-    fn name(&self) -> &'static str {
-        "adamw"
-    }
-
-    fn lr(&self) -> f32 {
-        self.lr
-    }
-
-    fn decay_biases(&self) -> bool {
-        self.decay_biases
-    }
+    getters!("adamw");
 
     fn validate(&self) -> Result<()> {
         domain::positive("lr", self.lr.into())?;
@@ -100,10 +89,6 @@ impl Optimizer for AdamW {
         let mut rule = Moments::new(self.beta1, self.beta2, self.eps, lr, step);
         rule.shrinkage = if decays { (f64::from(lr) * self.weight_decay) as f32 } else { 0.0 };
         rule.update(level, self.amsgrad, params, grads, slots);
-    }
-
-    fn settings(&self) -> Map<String, Value> {
-        domain::fields(self)
     }
 }
 

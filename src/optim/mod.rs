@@ -124,3 +124,25 @@ macro_rules! setters {
     };
 }
 use setters;
+
+/// What every optimizer says of itself, from fields of these names.
+macro_rules! getters {
+    ($name:literal) => {
+        fn name(&self) -> &'static str {
+            $name
+        }
+
+        fn lr(&self) -> f32 {
+            self.lr
+        }
+
+        fn decay_biases(&self) -> bool {
+            self.decay_biases
+        }
+
+        fn settings(&self) -> serde_json::Map<String, serde_json::Value> {
+            domain::fields(self)
+        }
+    };
+}
+use getters;

@@ -2,13 +2,12 @@
 //! Networks", 2013) and with momentum if asked for. As `torch.optim.RMSprop`.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use crate::error::Result;
 use crate::kernels::SimdLevel;
 use crate::kernels::lanes::Lanes;
 use crate::kernels::update::{Rule, update};
-use crate::optim::{Optimizer, Settings, domain, setters};
+use crate::optim::{Optimizer, Settings, domain, getters, setters};
 
 /// ```text
 /// d = g + weight_decay w
@@ -66,17 +65,7 @@ impl RmsProp {
 }
 
 impl Optimizer for RmsProp {
-    fn name(&self) -> &'static str {
-        "rmsprop"
-    }
-
-    fn lr(&self) -> f32 {
-        self.lr
-    }
-
-    fn decay_biases(&self) -> bool {
-        self.decay_biases
-    }
+    getters!("rmsprop");
 
     fn validate(&self) -> Result<()> {
         domain::positive("lr", self.lr.into())?;
@@ -114,10 +103,6 @@ impl Optimizer for RmsProp {
             (false, true) => update(level, &Momentum(factors), params, grads, slots),
             (true, true) => update(level, &CenteredMomentum(factors), params, grads, slots),
         }
-    }
-
-    fn settings(&self) -> Map<String, Value> {
-        domain::fields(self)
     }
 }
 

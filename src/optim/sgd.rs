@@ -2,13 +2,12 @@
 //! write it ("On the importance of initialization and momentum in deep learning", 2013). As `torch.optim.SGD`.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use crate::error::Result;
 use crate::kernels::lanes::Lanes;
 use crate::kernels::update::{Rule, update};
 use crate::kernels::{SimdLevel, pointwise};
-use crate::optim::{Optimizer, Settings, domain, setters};
+use crate::optim::{Optimizer, Settings, domain, getters, setters};
 
 /// ```text
 /// d = g + weight_decay w
@@ -59,17 +58,7 @@ impl Sgd {
 }
 
 impl Optimizer for Sgd {
-    fn name(&self) -> &'static str {
-        "sgd"
-    }
-
-    fn lr(&self) -> f32 {
-        self.lr
-    }
-
-    fn decay_biases(&self) -> bool {
-        self.decay_biases
-    }
+    getters!("sgd");
 
     fn validate(&self) -> Result<()> {
         domain::positive("lr", self.lr.into())?;
@@ -115,10 +104,6 @@ impl Optimizer for Sgd {
 
     fn is_plain(&self) -> bool {
         self.momentum == 0.0 && self.weight_decay == 0.0
-    }
-
-    fn settings(&self) -> Map<String, Value> {
-        domain::fields(self)
     }
 }
 

@@ -91,14 +91,6 @@ pub fn compare(path: &Path, runs: &[Run<'_>]) -> Result<()> {
     stage(path, &page::of_runs(runs, &figures))?.publish()
 }
 
-/// Removes from `folder` what [`write()`] makes, for a run that replaces another and is to have no page.
-///
-/// # Errors
-/// [`Error::Io`] where a file cannot be removed.
-pub fn remove(folder: &Path) -> Result<()> {
-    folder::remove_page(folder).map_err(|source| Error::Io { path: folder.to_path_buf(), action: "clear", source })
-}
-
 /// Whether a page that [`write()`] made shows what became of the validation images.
 pub fn shows_images(page: &str) -> bool {
     page::shows_images(page)

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Recipe;
+use crate::data;
 use crate::nn::Sequential;
 use crate::train::History;
 
@@ -195,7 +196,7 @@ pub fn weights_sha256(model: &Sequential) -> String {
     for value in model.parameters().flat_map(|tensor| tensor.values()) {
         digest.update(value.to_le_bytes());
     }
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    data::hex(&digest.finalize())
 }
 
 #[cfg(test)]

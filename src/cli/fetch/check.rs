@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
 use flate2::bufread::GzDecoder;
-use flatnet::{Error, Result};
+use flatnet::{Error, Result, data};
 use sha2::{Digest, Sha256};
 
 use super::sets::KnownFile;
@@ -77,7 +77,7 @@ fn digest(from: &mut dyn Read, most: u64) -> io::Result<(u64, String)> {
             Err(error) => return Err(error),
         }
     }
-    Ok((bytes, hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok((bytes, data::hex(&hasher.finalize())))
 }
 
 #[cfg(test)]

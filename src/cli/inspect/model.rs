@@ -208,7 +208,7 @@ fn digest(path: &Path) -> Result<(u64, String)> {
     let fail = |source| Error::Io { path: path.to_path_buf(), action: "read", source };
     let mut hasher = HashingSink(Sha256::new());
     let bytes = File::open(path).and_then(|mut file| io::copy(&mut file, &mut hasher)).map_err(fail)?;
-    Ok((bytes, hasher.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok((bytes, data::hex(&hasher.0.finalize())))
 }
 
 struct HashingSink(Sha256);

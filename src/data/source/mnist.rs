@@ -223,7 +223,7 @@ mod tests {
     const MNIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/mnist");
 
     fn sha256(bytes: &[u8]) -> String {
-        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+        crate::data::hex(&Sha256::digest(bytes))
     }
 
     /// Rows of the table in `data/README.md`: name, bytes, SHA-256.
