@@ -96,14 +96,24 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     // First of all, so that a disk that is full costs no figures; and whoever reads them costs no file.
     let printed = if arguments.json { print_json(&summary) } else { print(&table::of_run(&summary, &history)) };
     let claim = writer.save(&Saved { model: &model, history: &history, rows: &rows, summary: &summary })?;
-    let classification = ClassificationReport::of(&model, &val, summary.recipe.batch_size);
-    let warnings = classification.as_ref().map(|found| report::warnings(found, &summary.recipe)).unwrap_or_default();
-    let classification = classification.map_err(|error| error.to_string());
-    let name = folder.display().to_string();
-    let image_size = val.image_size();
-    let shown =
-        report::Run { name: &name, summary: &summary, history: &history, model: &model, image_size, classification };
-    let reported = report_on(arguments, &folder, &shown);
+    // Validates once more, for whoever reads of it.
+    let (mut reported, mut warnings) = (Ok(()), Vec::new());
+    if !(arguments.json && arguments.no_report) {
+        let found = ClassificationReport::of(&model, &val, summary.recipe.batch_size);
+        warnings = found.as_ref().map(|found| report::warnings(found, &summary.recipe)).unwrap_or_default();
+        reported = report_on(
+            arguments,
+            &folder,
+            &report::Run {
+                name: &folder.display().to_string(),
+                summary: &summary,
+                history: &history,
+                model: &model,
+                image_size: val.image_size(),
+                classification: found.map_err(|error| error.to_string()),
+            },
+        );
+    }
     drop(claim);
     if !arguments.json {
         print(&table::of_files(&summary, &history, &folder, &warnings))?;
