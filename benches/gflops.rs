@@ -7,10 +7,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use flatnet::data::{Batch, Dataset, Loader, Shuffle, Split, load_split};
+use flatnet::kernels::compressed::Compressed;
 use flatnet::kernels::gemm::{Matrix, gemm};
 use flatnet::kernels::softmax::{SoftmaxOutput, softmax_cross_entropy_backward, softmax_cross_entropy_forward};
 use flatnet::kernels::sparse::words_per_row;
-use flatnet::kernels::{AlignedVec, LANES, Output, Rows, SimdLevel, SparseRows, fma_peak_gflops, narrow};
+use flatnet::kernels::{AlignedVec, LANES, Output, Rows, SimdLevel, SparseRows, fma_peak_gflops, narrow, wide};
 use flatnet::rng::{Stream, stream, uniform};
 
 const ROUNDS: usize = 21;
@@ -18,7 +19,7 @@ const ROUNDS: usize = 21;
 const SLICE: Duration = Duration::from_millis(5);
 const FEATURES: usize = 784;
 const CLASSES: usize = 10;
-const HIDDEN: usize = 128;
+const HIDDEN: [usize; 3] = [64, 128, 512];
 
 /// A kernel on fixed operands, and how much it does.
 struct Kernel<'a> {
@@ -61,6 +62,22 @@ fn random(len: usize, seed: u64) -> AlignedVec {
     let mut values = AlignedVec::zeros(len);
     uniform(&mut stream(seed, Stream::Init), -1.0, 1.0, &mut values);
     values
+}
+
+/// What a ReLU leaves of them: negative numbers become 0.
+fn rectified(values: &[f32]) -> AlignedVec {
+    let mut kept = AlignedVec::zeros(values.len());
+    kept.iter_mut().zip(values).for_each(|(kept, value)| *kept = value.max(0.0));
+    kept
+}
+
+/// The share of the numbers of `x` that are not zero.
+fn share_not_zero(x: Rows<'_>) -> f64 {
+    let not_zero = |values: &[f32]| values.iter().filter(|value| **value != 0.0).count() as f64;
+    match x {
+        Rows::Dense(values) => not_zero(values) / values.len() as f64,
+        Rows::Sparse(rows) => not_zero(rows.blocks.as_flattened()) / (x.samples(rows.width) * rows.width) as f64,
+    }
 }
 
 /// Rows that a kernel goes through, batch by batch: so many that no branch predictor learns their blocks of zeros by heart,
@@ -115,22 +132,48 @@ fn narrow_kernels<'a>(level: SimdLevel, what: &str, x: Rows<'a>, m: usize) -> [K
     ]
 }
 
+/// The kernels for many outputs, on batches of `m` rows of `x`; what they leave out does not count.
+fn wide_kernels<'a>(level: SimdLevel, what: &str, x: Rows<'a>, m: usize, n: usize) -> [Kernel<'a>; 2] {
+    let (w, dz) = (random(n * FEATURES, 2), random(m * n, 3));
+    let (mut z, mut dw) = (AlignedVec::zeros(m * n), AlignedVec::zeros(n * FEATURES));
+    // As the trainer does: compressed before the forward pass, transposed before the backward one.
+    let (mut x_forward, mut x_backward) = (in_turn(x, m), in_turn(x, m));
+    let (mut forward_room, mut backward_room) = (Compressed::default(), Compressed::default());
+    let work = Work::Flops(2.0 * (m * FEATURES * n) as f64 * share_not_zero(x));
+    let shape = format!("{m}x{FEATURES}x{n}, {what}, {}", level.name());
+    let forward = move || {
+        forward_room.fill(level, x_forward(), FEATURES);
+        wide::forward(level, forward_room.rows(), black_box(&w), n, 0..FEATURES, &mut z);
+        black_box(&z);
+    };
+    let backward = move || {
+        backward_room.fill(level, x_backward(), FEATURES);
+        backward_room.transpose();
+        wide::backward_weight(level, backward_room.rows(), black_box(&dz), n, Output::Descend { lr: 1e-9 }, &mut dw);
+        black_box(&dw);
+    };
+    [
+        Kernel { name: format!("wide forward {shape}"), work, call: Box::new(forward), seconds: Vec::new() },
+        Kernel { name: format!("wide backward_weight {shape}"), work, call: Box::new(backward), seconds: Vec::new() },
+    ]
+}
+
 /// matrixmultiply on the hidden layer: forward, and the gradient of its weights.
-fn gemm_kernels(m: usize) -> [Kernel<'static>; 2] {
-    let (x, w, dz) = (random(m * FEATURES, 1), random(HIDDEN * FEATURES, 2), random(m * HIDDEN, 3));
-    let (mut z, mut dw) = (AlignedVec::zeros(m * HIDDEN), AlignedVec::zeros(HIDDEN * FEATURES));
-    let work = Work::Flops(2.0 * (m * FEATURES * HIDDEN) as f64);
-    let shape = format!("{m}x{FEATURES}x{HIDDEN}");
+fn gemm_kernels(m: usize, n: usize) -> [Kernel<'static>; 2] {
+    let (x, w, dz) = (random(m * FEATURES, 1), random(n * FEATURES, 2), random(m * n, 3));
+    let (mut z, mut dw) = (AlignedVec::zeros(m * n), AlignedVec::zeros(n * FEATURES));
+    let work = Work::Flops(2.0 * (m * FEATURES * n) as f64);
+    let shape = format!("{m}x{FEATURES}x{n}");
     let inputs = x.clone();
     let forward = move || {
         let x = Matrix::row_major(black_box(&inputs), m, FEATURES);
-        let w = Matrix::row_major(black_box(&w), HIDDEN, FEATURES);
+        let w = Matrix::row_major(black_box(&w), n, FEATURES);
         gemm(x, w.transposed(), &mut z);
         black_box(&z);
     };
     let backward = move || {
         let x = Matrix::row_major(black_box(&x), m, FEATURES);
-        let dz = Matrix::row_major(black_box(&dz), m, HIDDEN);
+        let dz = Matrix::row_major(black_box(&dz), m, n);
         gemm(dz.transposed(), x, &mut dw);
         black_box(&dw);
     };
@@ -173,12 +216,23 @@ fn main() {
     let dense = sizes.map(|m| random(m.max(BATCH_ROWS) * FEATURES, 1));
     let sparse = sizes.map(|m| mnist_batch(&images, m.max(BATCH_ROWS)));
 
+    let half = rectified(&dense[0]);
+
     let mut kernels = Vec::new();
     for (index, m) in sizes.into_iter().enumerate() {
         kernels.extend(narrow_kernels(level, "dense", Rows::Dense(&dense[index]), m));
         kernels.extend(narrow_kernels(level, "MNIST", sparse[index].rows(), m));
-        kernels.extend(gemm_kernels(m));
+        for n in HIDDEN {
+            kernels.extend(gemm_kernels(m, n));
+        }
         kernels.push(softmax_kernel(level, m));
+    }
+    for level in SimdLevel::all() {
+        for n in HIDDEN {
+            kernels.extend(wide_kernels(level, "MNIST", sparse[0].rows(), 32, n));
+            kernels.extend(wide_kernels(level, "half", Rows::Dense(&half), 32, n));
+            kernels.extend(wide_kernels(level, "dense", Rows::Dense(&dense[0]), 32, n));
+        }
     }
     kernels.retain(|kernel| filters.is_empty() || filters.iter().any(|filter| kernel.name.contains(*filter)));
     if kernels.is_empty() {
@@ -192,7 +246,7 @@ fn main() {
     }
 
     println!("\n{}: FMA peak of one core {peak:.1} GFLOP/s; medians of {rounds} rounds", level.name());
-    println!("MNIST: blocks of zeros are skipped, and count as if they were not\n");
+    println!("MNIST, narrow: blocks of zeros are skipped, and count as if they were not; wide: zeros do not count\n");
     println!("{:<42}{:>10}{:>11}{:>9}", "kernel", "us", "GFLOP/s", "share");
     for kernel in &mut kernels {
         let seconds = kernel.median_seconds();

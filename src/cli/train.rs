@@ -82,6 +82,7 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
         features: train.features(),
         classes: train.classes(),
         folder: run::relative(&folder, &data_folder),
+        share_not_zero: Some(train.share_not_zero()),
         train_sha256: Some(train.sha256()),
         val_sha256: Some(val.sha256()),
     };

@@ -36,18 +36,11 @@ struct Blocks {
     mask: Vec<u64>,
     blocks: AlignedVec,
     starts: Vec<usize>,
-    few: bool,
 }
 
 impl Blocks {
     fn rows(&self) -> SparseRows<'_, f32> {
-        SparseRows {
-            mask: &self.mask,
-            width: self.width,
-            blocks: self.blocks.as_chunks().0,
-            starts: &self.starts,
-            few: self.few,
-        }
+        SparseRows { mask: &self.mask, width: self.width, blocks: self.blocks.as_chunks().0, starts: &self.starts }
     }
 
     /// Writes all rows as dense values, with `fill` for what is left out: `x: [rows, width]`, overwritten.
@@ -120,7 +113,6 @@ impl Batch {
         selection: Selection<'_>,
     ) {
         (self.len, self.width) = (selection.rows.len(), selection.width);
-        self.blocks.few = images.few;
         let scaled = self.blocks.resize(self.len, self.width);
         if self.width > 0 {
             scale_rows(simd, scale.of_pixels(), images, selection, scaled);

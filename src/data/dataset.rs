@@ -140,6 +140,16 @@ impl Dataset {
         self.image_size.0 * self.image_size.1
     }
 
+    /// The share of its features' values that are not zero, 0 to 1: what a wide layer's products over them cost, as a share of
+    /// those over all.
+    pub fn share_not_zero(&self) -> f64 {
+        let not_zero = match &self.columns {
+            Columns::Bytes { rows, .. } => rows.not_zero(),
+            Columns::Values { values, .. } => values.iter().filter(|value| **value != 0.0).count() as u64,
+        };
+        not_zero as f64 / (self.len() * self.features()).max(1) as f64
+    }
+
     /// Rows and columns of an image; 1 and the number of features of samples that are no images.
     pub fn image_size(&self) -> (usize, usize) {
         self.image_size

@@ -3,7 +3,6 @@
 //! It must not know labels, nor what the pixels become.
 
 use crate::kernels::sparse::{BLOCK, SparseRows, blocks_per_row, words_per_row};
-use crate::kernels::wide::MOST_NOT_ZERO;
 
 /// Rows of `width` bytes each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,14 +14,12 @@ pub(super) struct Rows {
     blocks: Vec<[u8; BLOCK]>,
     /// `[len + 1]`: where each row's blocks begin, and where the last one's end.
     starts: Vec<usize>,
-    /// Bytes that are not zero.
-    not_zero: u64,
 }
 
 impl Rows {
     /// No rows, of `width` bytes, at least 1.
     pub fn new(width: usize) -> Self {
-        Rows { width, mask: Vec::new(), blocks: Vec::new(), starts: vec![0], not_zero: 0 }
+        Rows { width, mask: Vec::new(), blocks: Vec::new(), starts: vec![0] }
     }
 
     pub fn len(&self) -> usize {
@@ -54,7 +51,6 @@ impl Rows {
                 self.mask.push(word);
             }
             self.blocks.truncate(end);
-            self.not_zero += not_zero(&self.blocks[self.starts[self.starts.len() - 1]..]);
             self.starts.push(end);
         }
     }
@@ -67,9 +63,7 @@ impl Rows {
     }
 
     pub fn view(&self) -> SparseRows<'_, u8> {
-        let most = MOST_NOT_ZERO * (self.len() * self.width) as f64;
-        let few = self.not_zero as f64 <= most;
-        SparseRows { mask: &self.mask, width: self.width, blocks: &self.blocks, starts: &self.starts, few }
+        SparseRows { mask: &self.mask, width: self.width, blocks: &self.blocks, starts: &self.starts }
     }
 
     /// Writes row `index` as it was given: `bytes: [width]`, overwritten.
@@ -86,7 +80,6 @@ impl Rows {
             mask: Vec::with_capacity(rows.len() * words),
             blocks: Vec::with_capacity(blocks),
             starts: Vec::with_capacity(rows.len() + 1),
-            not_zero: 0,
         };
         selected.starts.push(0);
         for row in rows {
@@ -95,8 +88,14 @@ impl Rows {
             selected.blocks.extend_from_slice(blocks);
             selected.starts.push(selected.blocks.len());
         }
-        selected.not_zero = not_zero(&selected.blocks);
         selected
+    }
+
+    /// How many bytes are not zero.
+    pub fn not_zero(&self) -> u64 {
+        // Counted in bytes within a block, so that a vector can count many at once.
+        let of_block = |block: &[u8; BLOCK]| u64::from(block.iter().map(|byte| u8::from(*byte != 0)).sum::<u8>());
+        self.blocks.iter().map(of_block).sum()
     }
 
     /// How often each byte stands in all rows.
@@ -113,11 +112,6 @@ impl Rows {
         counts[0] = (self.len() * self.width) as u64 - others;
         counts
     }
-}
-
-fn not_zero(blocks: &[[u8; BLOCK]]) -> u64 {
-    // Counted in bytes within a block, so that a vector can count many at once.
-    blocks.iter().map(|block| u64::from(block.iter().map(|byte| u8::from(*byte != 0)).sum::<u8>())).sum()
 }
 
 #[cfg(test)]
@@ -175,14 +169,10 @@ mod tests {
     }
 
     #[test]
-    fn few_bytes_are_not_zero_up_to_a_third() {
-        let width = 12;
-        for (every, few) in [(1, false), (2, false), (3, true), (5, true)] {
-            let bytes: Vec<u8> = (0..10 * width).map(|i| u8::from(i % every == 0)).collect();
-            let all = rows(&bytes, width);
-            assert_eq!(all.view().few, few, "every {every}");
-            assert_eq!(all.not_zero, bytes.iter().filter(|byte| **byte != 0).count() as u64);
-            assert_eq!(all.select(&[3, 3, 0]).view().few, few, "every {every}");
+    fn what_is_not_zero_is_counted() {
+        for every in [1, 2, 3, 30] {
+            let bytes: Vec<u8> = (0..10 * 12).map(|i| u8::from(i % every == 0)).collect();
+            assert_eq!(rows(&bytes, 12).not_zero(), bytes.iter().filter(|byte| **byte != 0).count() as u64);
         }
     }
 

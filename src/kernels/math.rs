@@ -1,7 +1,7 @@
 //! Elementary functions on lanes, and how one of them is applied to slices. The same operations in the same order on
 //! every SIMD level, whatever its width; NaN stays NaN. ULP below is the distance of neighbouring f32 at the exact result.
 
-use fearless_simd::{Simd, prelude::*};
+use fearless_simd::{Simd, f32x4, prelude::*};
 
 /// Lanes of the level's own vectors: 16, 8 or 4.
 #[inline(always)]
@@ -48,6 +48,17 @@ pub(crate) fn store<S: Simd>(lanes: S::f32s, block: &mut [f32]) {
     } else {
         block.copy_from_slice(&lanes.as_slice()[..block.len()]);
     }
+}
+
+/// Rows and columns of a square that is transposed in registers.
+pub(crate) const SIDE: usize = 4;
+
+/// Row `i`, column `j` of the result is row `j`, column `i` of `rows`.
+#[inline(always)]
+pub(crate) fn transposed<S: Simd>([a, b, c, d]: [f32x4<S>; SIDE]) -> [f32x4<S>; SIDE] {
+    let (even_low, odd_low) = (a.zip_low(c), b.zip_low(d));
+    let (even_high, odd_high) = (a.zip_high(c), b.zip_high(d));
+    [even_low.zip_low(odd_low), even_low.zip_high(odd_low), even_high.zip_low(odd_high), even_high.zip_high(odd_high)]
 }
 
 /// `e^x` within 1 ULP; infinity above 88.73, gradual underflow, 0 below -103.98.

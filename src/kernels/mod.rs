@@ -4,6 +4,7 @@
 pub mod activations;
 mod aligned;
 mod choice;
+pub mod compressed;
 pub mod dropout;
 pub(crate) mod erf;
 pub mod gemm;
@@ -13,6 +14,7 @@ pub mod losses;
 pub(crate) mod math;
 pub mod narrow;
 pub mod packed;
+pub mod panels;
 mod peak;
 pub mod pixels;
 pub mod pointwise;

@@ -406,7 +406,7 @@ mod tests {
         /// Dense, and without the blocks that are zeros.
         fn encodings(&self) -> [(&'static str, Rows<'_>); 2] {
             let Case { k: width, ref mask, ref blocks, ref starts, .. } = *self;
-            let rows = SparseRows { width, mask, blocks, starts, few: true };
+            let rows = SparseRows { width, mask, blocks, starts };
             [("every block", Rows::Dense(&self.x)), ("blocks that are not zeros", Rows::Sparse(rows))]
         }
 

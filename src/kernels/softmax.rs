@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use fearless_simd::{Simd, f32x4, f32x8, f32x16, prelude::*, u32x16};
 
-use crate::kernels::math::{exp_nonpositive, ln, map, width};
+use crate::kernels::math::{SIDE, exp_nonpositive, ln, map, transposed, width};
 use crate::kernels::{LANES, SimdLevel, dispatch};
 
 /// One class (or one result) of sixteen samples.
@@ -140,9 +140,6 @@ fn side_by_side<S: Simd>(simd: S, logits: &[f32], labels: &[u32], scratch: &mut 
     }
 }
 
-/// Samples that are turned at once, and classes of each.
-const SIDE: usize = 4;
-
 /// `lanes[class][sample] = rows[sample][class]`, in squares of four by four: one number at a time is twice as slow, and the
 /// compiler may make gathers of it, which are slower still. `rows: [samples, classes]`, at most sixteen samples.
 #[inline(always)]
@@ -193,14 +190,6 @@ fn lanes_to_samples<S: Simd>(simd: S, lanes: &[Lanes], rows: &mut [f32]) {
             *p = lanes[sample];
         }
     }
-}
-
-/// Row `i`, column `j` of the result is row `j`, column `i` of `rows`.
-#[inline(always)]
-fn transposed<S: Simd>([a, b, c, d]: [f32x4<S>; SIDE]) -> [f32x4<S>; SIDE] {
-    let (even_low, odd_low) = (a.zip_low(c), b.zip_low(d));
-    let (even_high, odd_high) = (a.zip_high(c), b.zip_high(d));
-    [even_low.zip_low(odd_low), even_low.zip_high(odd_low), even_high.zip_low(odd_high), even_high.zip_high(odd_high)]
 }
 
 /// At most sixteen samples of 8 to 16 classes; a lane is a class.

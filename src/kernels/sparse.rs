@@ -40,9 +40,6 @@ pub struct SparseRows<'a, T> {
     pub blocks: &'a [[T; BLOCK]],
     /// `[rows + 1]`: where each row's blocks begin, and where the last one's end.
     pub starts: &'a [usize],
-    /// Whether so few numbers of the whole data set are not zero that a wide layer had better leave each zero out: see
-    /// [`wide::MOST_NOT_ZERO`](crate::kernels::wide::MOST_NOT_ZERO).
-    pub few: bool,
 }
 
 impl<'a, T: Copy> SparseRows<'a, T> {
@@ -190,7 +187,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "rows of 784 features")]
     fn sparse_rows_of_another_width_are_no_features() {
-        let rows = SparseRows { width: 700, mask: &[0; 2], blocks: &[], starts: &[0, 0], few: true };
+        let rows = SparseRows { width: 700, mask: &[0; 2], blocks: &[], starts: &[0, 0] };
         assert_eq!(Rows::Sparse(rows).samples(700), 1);
         Rows::Sparse(rows).samples(784);
     }

@@ -1,302 +1,479 @@
-//! Linear layers of many outputs over rows whose zeros are left out, on lanes of outputs.
+//! Linear layers of many outputs, at the price of the numbers of a row that are not zero, on lanes of outputs.
 //!
-//! Of MNIST's pixels 81 % are zero, and a product that visits the others alone has a fifth of the work: for each number of a
-//! row that is not zero, the weights of its feature, which stand side by side, are added to the sums of all outputs. So the
-//! weight is `[in, out]`: with `[out, in]` the weights of one feature would be a cache line apart. Sums run over features
-//! (or samples) in their order, and every product enters its sum by one fused multiply-add, so the bits are the same on
-//! every SIMD level, and those of a product that leaves nothing out.
+//! Of MNIST's pixels 81 % are zero, and of what a ReLU gives about half. A product that visits the others alone has that much
+//! less work: for each number of a row that is not zero, the weights of its feature, which stand side by side, are added to
+//! the sums of all outputs. Sums run over features (or samples) in their order, and every product enters its sum by one fused
+//! multiply-add, so the bits are the same on every SIMD level, and those of a product that leaves nothing out.
 //!
-//! Legend: `m` batch size, `k` in_features, `n` out_features; `x: [m, k]`, block-sparse; `z`, `dz: [m, n]`, row-major;
-//! `w`, `dw: [k, n]`, row-major, the transposed weight.
+//! The weight stands in panels of 64 outputs (see [`panels`]): 64 features of one are 16 KB without a gap, which stay in L1
+//! while many samples go by. In rows of hundreds of outputs, those of neighbouring features would push each other out.
+//!
+//! Legend: `m` batch size, `k` in_features, `n` out_features; `x: [m, k]`, compressed; `z`, `dz: [m, n]`, row-major;
+//! `w`, `dw`: `[n / 64, k, 64]`, panels.
 
 use std::ops::Range;
 
-use fearless_simd::{Simd, f32x16, prelude::*};
+use fearless_simd::{Simd, prelude::*};
 
-use crate::kernels::sparse::{BLOCK, SparseRows, transpose_bits, words_per_row};
-use crate::kernels::{LANES, Output, SimdLevel, dispatch};
+use crate::kernels::compressed::{CompressedRows, GROUP, WORD};
+use crate::kernels::math::{load, store, width};
+use crate::kernels::panels::PANEL;
+use crate::kernels::sparse::bits_from;
+use crate::kernels::{Output, SimdLevel, dispatch};
 
-/// Samples whose block masks are transposed at once, and the most that [`backward_weight`] descends with.
-pub const MAX_DESCEND_SAMPLES: usize = 64;
+/// The most samples that [`backward_weight`] descends with.
+pub const MAX_DESCEND_SAMPLES: usize = GROUP;
 
-/// Of a data set with a larger share of numbers that are not zero, GEMM is faster: at 784-128-10 on AVX-512 from 0.46 on with
-/// one thread, from 0.35 on with two (see benches/NOTES.md). MNIST has 0.19, Fashion-MNIST 0.5.
-pub const MOST_NOT_ZERO: f64 = 1.0 / 3.0;
-
-/// Features of which the weights stay in L1 while all samples go by: 16 KB of a panel.
-const TILE: usize = 64;
-/// Vectors of sums that stand in registers, on AVX2 two registers each.
-const VECTORS: usize = 4;
-/// Outputs of a panel.
-const PANEL: usize = VECTORS * LANES;
+/// Outputs whose sums stand in registers together: two panels where a vector has sixteen lanes, which makes eight vectors, as
+/// many as hide the latency of a multiply-add at two a cycle; else one, eight vectors of AVX2.
+const STRIPE: usize = 2 * PANEL;
 
 /// `z = x[:, columns] w[columns, :]`: what some of a layer's features add to its sums.
 ///
-/// `columns` starts at a multiple of 8 and ends at one or at `k`; `z: [m, n]`, overwritten.
-pub fn forward(level: SimdLevel, x: SparseRows<'_, f32>, w: &[f32], n: usize, columns: Range<usize>, z: &mut [f32]) {
-    debug_assert!(columns.start.is_multiple_of(BLOCK) && w.len() == x.width * n && z.len().is_multiple_of(n));
+/// `columns`: any of the `k`; `z: [m, n]`, overwritten.
+pub fn forward(level: SimdLevel, x: CompressedRows<'_>, w: &[f32], n: usize, columns: Range<usize>, z: &mut [f32]) {
+    debug_assert!(w.len() == x.width * n && z.len() == x.len() * n && columns.end <= x.width);
     dispatch!(level, simd => forward_at(simd, x, w, n, columns, z));
 }
 
 #[inline(always)]
-fn forward_at<S: Simd>(simd: S, x: SparseRows<'_, f32>, w: &[f32], n: usize, columns: Range<usize>, z: &mut [f32]) {
-    z.fill(0.0);
-    let mut kept = Kept::new();
-    for tile in columns.clone().step_by(TILE) {
-        let blocks = tile / BLOCK..(tile + TILE).min(columns.end).div_ceil(BLOCK);
-        for (sample, z) in z.chunks_exact_mut(n).enumerate() {
-            kept.len = 0;
-            x.for_each_block(
-                sample,
-                blocks.clone(),
-                #[inline(always)]
-                |block, numbers| kept.add(block * BLOCK - tile, numbers),
-            );
-            let w = &w[tile * n..];
-            for first in (0..n).step_by(PANEL) {
-                let z = &mut z[first..n.min(first + PANEL)];
-                // A panel in registers, or what is left of one, vector by vector.
-                match z.first_chunk_mut::<PANEL>() {
-                    Some(z) => kept.add_products(simd, w, n, first, z),
-                    None => {
-                        for (vector, z) in z.chunks_mut(LANES).enumerate() {
-                            kept.add_some_products(simd, w, n, first + vector * LANES, z);
-                        }
-                    }
+fn forward_at<S: Simd>(simd: S, x: CompressedRows<'_>, w: &[f32], n: usize, columns: Range<usize>, z: &mut [f32]) {
+    let mut sums = CacheLines([[0.0; STRIPE]; GROUP]);
+    for_each_stripe::<S>(
+        n,
+        #[inline(always)]
+        |stripe| {
+            for (group, z) in z.chunks_mut(GROUP * n).enumerate() {
+                let sums = &mut sums.0[..z.len() / n];
+                sums.as_flattened_mut().fill(0.0);
+                add_group(simd, x, group * GROUP, w, &stripe, columns.clone(), sums);
+                for (z, sums) in z.chunks_exact_mut(n).zip(sums) {
+                    z[stripe.outputs.clone()].copy_from_slice(&sums[..stripe.outputs.len()]);
                 }
             }
+        },
+    );
+}
+
+/// At the start of a cache line, so that no vector lies across two.
+#[repr(align(64))]
+struct CacheLines<T>(T);
+
+/// What the samples from `first` on, one for each of `sums`, add to them.
+#[inline(always)]
+fn add_group<S: Simd>(
+    simd: S,
+    x: CompressedRows<'_>,
+    first: usize,
+    w: &[f32],
+    stripe: &Stripe,
+    columns: Range<usize>,
+    sums: &mut [[f32; STRIPE]],
+) {
+    let mut next = [0; GROUP];
+    for (offset, next) in next.iter_mut().enumerate().take(sums.len()) {
+        *next = x.starts[first + offset] + x.count_before(first + offset, columns.start);
+    }
+    for start in columns.clone().step_by(WORD) {
+        let features = start..columns.end.min(start + WORD);
+        let w = stripe.weights(w, x.width, features.clone());
+        let tile = Tile { x, features, first };
+        match (stripe.panels, stripe.vectors) {
+            (2, _) => tile.add_products::<S, 4, 2, 1>(simd, &mut next, w, stripe, sums),
+            (_, 16) => tile.add_products::<S, 16, 1, 1>(simd, &mut next, [w[0]], stripe, sums),
+            (_, 8) => tile.add_products::<S, 8, 1, 1>(simd, &mut next, [w[0]], stripe, sums),
+            (_, 4) => tile.add_products::<S, 4, 1, 2>(simd, &mut next, [w[0]], stripe, sums),
+            (_, 2) => tile.add_products::<S, 2, 1, 2>(simd, &mut next, [w[0]], stripe, sums),
+            (_, 1) => tile.add_products::<S, 1, 1, 2>(simd, &mut next, [w[0]], stripe, sums),
+            _ => tile.add_few_products(simd, &mut next, w[0], stripe, sums),
         }
     }
 }
 
-/// The numbers of a row's tile that are not zero, and their features, counted from the first of the tile.
-struct Kept {
-    features: [u32; Kept::ROOM],
-    numbers: [f32; Kept::ROOM],
-    len: usize,
+/// Some neighbouring features, at most a word's, of the samples from `first` on.
+struct Tile<'a> {
+    x: CompressedRows<'a>,
+    features: Range<usize>,
+    first: usize,
 }
 
-impl Kept {
-    /// More than a tile, and a power of two: so an index needs no check.
-    const ROOM: usize = 2 * TILE;
-
+impl<'a> Tile<'a> {
+    /// Which of its features sample `first + index` has, and their numbers; `next` is where these begin, and then where they
+    /// end.
     #[inline(always)]
-    fn new() -> Self {
-        Kept { features: [0; Self::ROOM], numbers: [0.0; Self::ROOM], len: 0 }
+    fn row(&self, index: usize, next: &mut usize) -> (u64, &'a [f32]) {
+        let bits = bits_from(self.x.bits_of(self.first + index), self.features.start, self.features.len());
+        let numbers = &self.x.values[*next..][..bits.count_ones() as usize];
+        *next += numbers.len();
+        (bits, numbers)
     }
 
-    /// Adds a block without its zeros. Each is written, and stays if the next one is written behind it: which are zero
-    /// cannot be guessed, and a branch that is guessed wrong costs more than writing.
+    /// `sums += numbers w[features, :]`, of `ROWS` samples at a time: as many sums at once as hide the latency of a
+    /// multiply-add. `w`: the weights of its features in each panel.
     #[inline(always)]
-    fn add(&mut self, feature: usize, block: &[f32; BLOCK]) {
-        for (lane, number) in block.iter().enumerate() {
-            let place = self.len % Self::ROOM;
-            self.features[place] = (feature + lane) as u32;
-            self.numbers[place] = *number;
-            self.len += usize::from(*number != 0.0);
+    fn add_products<S: Simd, const VECTORS: usize, const PANELS: usize, const ROWS: usize>(
+        &self,
+        simd: S,
+        next: &mut [usize; GROUP],
+        w: [&[f32]; PANELS],
+        stripe: &Stripe,
+        sums: &mut [[f32; STRIPE]],
+    ) {
+        let (chunks, rest) = sums.as_chunks_mut::<ROWS>();
+        let done = chunks.len() * ROWS;
+        for (sums, first) in chunks.iter_mut().zip((0..).step_by(ROWS)) {
+            let mut rows = [(0, [].as_slice()); ROWS];
+            for (offset, row) in rows.iter_mut().enumerate() {
+                *row = self.row(first + offset, &mut next[first + offset]);
+            }
+            add_rows::<S, VECTORS, PANELS, ROWS>(simd, rows, w, stripe, sums);
+        }
+        for (offset, sums) in rest.iter_mut().enumerate() {
+            let row = self.row(done + offset, &mut next[done + offset]);
+            add_rows::<S, VECTORS, PANELS, 1>(simd, [row], w, stripe, std::array::from_mut(sums));
         }
     }
 
-    /// `z += numbers w[features, first..]`, a whole panel.
+    /// The same of fewer outputs than a vector has lanes.
     #[inline(always)]
-    fn add_products<S: Simd>(&self, simd: S, w: &[f32], n: usize, first: usize, z: &mut [f32; PANEL]) {
-        let mut sums: [f32x16<S>; VECTORS] = std::array::from_fn(
-            #[inline(always)]
-            |vector| f32x16::from_slice(simd, &z[vector * LANES..][..LANES]),
-        );
-        for (feature, number) in self.features[..self.len].iter().zip(&self.numbers) {
-            let (row, number) = (&w[*feature as usize * n + first..][..PANEL], f32x16::splat(simd, *number));
-            for (vector, sum) in sums.iter_mut().enumerate() {
-                *sum = number.mul_add_precise(f32x16::from_slice(simd, &row[vector * LANES..][..LANES]), *sum);
+    fn add_few_products<S: Simd>(
+        &self,
+        simd: S,
+        next: &mut [usize; GROUP],
+        w: &[f32],
+        stripe: &Stripe,
+        sums: &mut [[f32; STRIPE]],
+    ) {
+        for (index, sums) in sums.iter_mut().enumerate() {
+            let (mut bits, numbers) = self.row(index, &mut next[index]);
+            let sums = &mut sums[..stripe.outputs.len()];
+            let mut lanes = load(simd, sums);
+            for number in numbers {
+                let place = bits.trailing_zeros() as usize * stripe.stride + stripe.first;
+                bits &= bits - 1;
+                let row = load(simd, &w[place..][..stripe.outputs.len()]);
+                lanes = S::f32s::splat(simd, *number).mul_add_precise(row, lanes);
+            }
+            store::<S>(lanes, sums);
+        }
+    }
+}
+
+/// What [`Tile::add_products`] does with a few rows: side by side as long as each has a number left, then one by one.
+#[inline(always)]
+fn add_rows<S: Simd, const VECTORS: usize, const PANELS: usize, const ROWS: usize>(
+    simd: S,
+    rows: [(u64, &[f32]); ROWS],
+    w: [&[f32]; PANELS],
+    stripe: &Stripe,
+    sums: &mut [[f32; STRIPE]; ROWS],
+) {
+    let width = width::<S>();
+    let (mut bits, numbers) = (rows.map(|row| row.0), rows.map(|row| row.1));
+    let mut lanes = [[[S::f32s::splat(simd, 0.0); VECTORS]; PANELS]; ROWS];
+    for (lanes, sums) in lanes.iter_mut().zip(sums.iter()) {
+        for (panel, lanes) in lanes.iter_mut().enumerate() {
+            for (vector, lanes) in lanes.iter_mut().enumerate() {
+                *lanes = S::f32s::from_slice(simd, &sums[(panel * VECTORS + vector) * width..][..width]);
             }
         }
-        for (sum, z) in sums.iter().zip(z.chunks_exact_mut(LANES)) {
-            sum.store_slice(z);
+    }
+    let common = numbers.iter().fold(usize::MAX, |common, numbers| common.min(numbers.len()));
+    let mut side_by_side = numbers.map(|numbers| numbers[..common].iter());
+    for _ in 0..common {
+        for ((bits, numbers), lanes) in bits.iter_mut().zip(&mut side_by_side).zip(&mut lanes) {
+            if let Some(number) = numbers.next() {
+                add_product(simd, bits, *number, w, stripe, lanes);
+            }
         }
     }
-
-    /// The same of one vector, or of fewer outputs than it has lanes.
-    #[inline(always)]
-    fn add_some_products<S: Simd>(&self, simd: S, w: &[f32], n: usize, first: usize, z: &mut [f32]) {
-        let mut sum = load(simd, z);
-        for (feature, number) in self.features[..self.len].iter().zip(&self.numbers) {
-            let row = &w[*feature as usize * n + first..][..z.len()];
-            sum = f32x16::splat(simd, *number).mul_add_precise(load(simd, row), sum);
+    if ROWS > 1 {
+        for ((bits, numbers), lanes) in bits.iter_mut().zip(numbers).zip(&mut lanes) {
+            for number in &numbers[common..] {
+                add_product(simd, bits, *number, w, stripe, lanes);
+            }
         }
-        store(sum, z);
+    }
+    for (lanes, sums) in lanes.iter().zip(sums) {
+        for (lanes, sums) in lanes.as_flattened().iter().zip(sums.chunks_exact_mut(width)) {
+            lanes.store_slice(sums);
+        }
+    }
+}
+
+/// `lanes += number w[feature, :]`, where the feature is the first of those that `bits` names; it is taken from them.
+#[inline(always)]
+fn add_product<S: Simd, const VECTORS: usize, const PANELS: usize>(
+    simd: S,
+    bits: &mut u64,
+    number: f32,
+    w: [&[f32]; PANELS],
+    stripe: &Stripe,
+    lanes: &mut [[S::f32s; VECTORS]; PANELS],
+) {
+    let place = bits.trailing_zeros() as usize * stripe.stride + stripe.first;
+    *bits &= *bits - 1;
+    let number = S::f32s::splat(simd, number);
+    for (lanes, w) in lanes.iter_mut().zip(w) {
+        let row = &w[place..][..VECTORS * width::<S>()];
+        for (vector, lanes) in lanes.iter_mut().enumerate() {
+            let row = &row[vector * width::<S>()..][..width::<S>()];
+            *lanes = number.mul_add_precise(S::f32s::from_slice(simd, row), *lanes);
+        }
+    }
+}
+
+/// Outputs that are worked on together.
+struct Stripe {
+    outputs: Range<usize>,
+    /// Whole panels, 1 or 2; 1 too for a part of the last one.
+    panels: usize,
+    /// Vectors of each panel, of the level's own width; 0 where there are fewer outputs than one has lanes.
+    vectors: usize,
+    /// From a feature's weights in a panel to the next feature's.
+    stride: usize,
+    /// The first output, counted from its panel's first.
+    first: usize,
+}
+
+impl Stripe {
+    /// The weights of some features in its panels; of a single panel twice.
+    #[inline(always)]
+    fn weights<'w>(&self, w: &'w [f32], k: usize, features: Range<usize>) -> [&'w [f32]; 2] {
+        let start = self.outputs.start - self.first;
+        [0, self.panels - 1].map(
+            #[inline(always)]
+            |index| &w[(start + index * PANEL) * k + features.start * self.stride..][..features.len() * self.stride],
+        )
+    }
+}
+
+/// Cuts `n` outputs: whole panels, in pairs where a panel has only four vectors; the last panel, if it has fewer outputs, by
+/// eight, four, two, one vectors, and what is left.
+#[inline(always)]
+fn for_each_stripe<S: Simd>(n: usize, mut visit: impl FnMut(Stripe)) {
+    let (whole, vectors) = (n / PANEL * PANEL, PANEL / width::<S>());
+    let mut start = 0;
+    let pairs = if vectors == 4 { whole / STRIPE * STRIPE } else { 0 };
+    while start < pairs {
+        visit(Stripe { outputs: start..start + STRIPE, panels: 2, vectors, stride: PANEL, first: 0 });
+        start += STRIPE;
+    }
+    while start < whole {
+        visit(Stripe { outputs: start..start + PANEL, panels: 1, vectors, stride: PANEL, first: 0 });
+        start += PANEL;
+    }
+    for vectors in [8, 4, 2, 1] {
+        while n - start >= vectors * width::<S>() {
+            let outputs = start..start + vectors * width::<S>();
+            start = outputs.end;
+            visit(Stripe { first: outputs.start - whole, outputs, panels: 1, vectors, stride: n - whole });
+        }
+    }
+    if start < n {
+        visit(Stripe { outputs: start..n, panels: 1, vectors: 0, stride: n - whole, first: start - whole });
     }
 }
 
 /// `dw = x^T dz`, `dw += x^T dz` or, with [`Output::Descend`], a step of gradient descent on `dw`, which is the weight then:
 /// of each feature the samples that have it, in order; their products' sums stand in registers until they are complete.
 ///
-/// `dz: [m, n]`, read; `dw: [k, n]`. To descend, `m` is at most [`MAX_DESCEND_SAMPLES`]: of more, a sum is put together from
-/// several pieces, and has to be complete before it meets the weight.
-pub fn backward_weight(level: SimdLevel, x: SparseRows<'_, f32>, dz: &[f32], n: usize, output: Output, dw: &mut [f32]) {
-    debug_assert!(dw.len() == x.width * n && dz.len().is_multiple_of(n));
-    debug_assert!(!matches!(output, Output::Descend { .. }) || dz.len() <= MAX_DESCEND_SAMPLES * n);
+/// `x` has its [columns](super::compressed::Compressed::transpose); `dz: [m, n]`, read; `dw`: panels of `[k, n]`. To descend,
+/// `m` is at most [`MAX_DESCEND_SAMPLES`]: of more, a sum is put together from several pieces, and has to be complete before
+/// it meets the weight.
+pub fn backward_weight(level: SimdLevel, x: CompressedRows<'_>, dz: &[f32], n: usize, output: Output, dw: &mut [f32]) {
+    debug_assert!(dw.len() == x.width * n && dz.len() == x.len() * n);
+    debug_assert!(!matches!(output, Output::Descend { .. }) || x.len() <= MAX_DESCEND_SAMPLES);
     dispatch!(level, simd => backward_weight_at(simd, x, dz, n, output, dw));
 }
 
 #[inline(always)]
-fn backward_weight_at<S: Simd>(
+fn backward_weight_at<S: Simd>(simd: S, x: CompressedRows<'_>, dz: &[f32], n: usize, output: Output, dw: &mut [f32]) {
+    // A stripe's columns of a group's `dz`, side by side.
+    let mut of_stripe = CacheLines([[0.0; STRIPE]; GROUP]);
+    for_each_stripe::<S>(
+        n,
+        #[inline(always)]
+        |stripe| {
+            let mut output = output;
+            for (group, dz) in dz.chunks(GROUP * n).enumerate() {
+                for (to, dz) in of_stripe.0.iter_mut().zip(dz.chunks_exact(n)) {
+                    to[..stripe.outputs.len()].copy_from_slice(&dz[stripe.outputs.clone()]);
+                }
+                put_group(simd, x, group, &of_stripe.0, &stripe, output, dw);
+                output = match output {
+                    Output::Overwrite => Output::Accumulate,
+                    other => other,
+                };
+            }
+        },
+    );
+}
+
+/// The gradients with respect to a stripe's weights over one group of samples, and what becomes of them.
+#[inline(always)]
+fn put_group<S: Simd>(
     simd: S,
-    x: SparseRows<'_, f32>,
-    dz: &[f32],
-    n: usize,
-    mut output: Output,
+    x: CompressedRows<'_>,
+    group: usize,
+    dz: &[[f32; STRIPE]; GROUP],
+    stripe: &Stripe,
+    output: Output,
     dw: &mut [f32],
 ) {
-    const GROUP: usize = MAX_DESCEND_SAMPLES;
-    let words = words_per_row(x.width);
-    // Of each of a block's features: the samples of the group in which it is not zero, and its numbers there.
-    let mut having = [Having::<GROUP>::new(); BLOCK];
-    for (group, dz) in dz.chunks(GROUP * n).enumerate() {
-        let (first, samples) = (group * GROUP, dz.len() / n);
-        // Where each sample's next block lies: blocks are visited in their order.
-        let mut next = [0; GROUP];
-        next[..samples].copy_from_slice(&x.starts[first..][..samples]);
-        for word in 0..words {
-            // Bit s of word b: whether sample s has block b.
-            let mut samples_of = [0; GROUP];
-            for (sample, bits) in samples_of.iter_mut().enumerate().take(samples) {
-                *bits = x.mask[(first + sample) * words + word];
+    let mut numbers = CacheLines([[0.0; WORD]; GROUP]);
+    let mut next = [0; GROUP];
+    let samples = group * GROUP..x.len().min(group * GROUP + GROUP);
+    next.iter_mut().zip(&x.starts[samples.clone()]).for_each(|(next, start)| *next = *start);
+    let start = (stripe.outputs.start - stripe.first) * x.width;
+    let (first, rest) = dw[start..].split_at_mut(x.width * stripe.stride);
+    let second = if stripe.panels == 2 { &mut rest[..x.width * PANEL] } else { &mut [][..] };
+    let mut seconds = second.chunks_mut(WORD * PANEL);
+    let tiles = first.chunks_mut(WORD * stripe.stride).zip(x.samples_having(group).chunks_exact(WORD));
+    for (tile, (first, having)) in tiles.enumerate() {
+        for ((numbers, next), sample) in numbers.0.iter_mut().zip(&mut next).zip(samples.clone()) {
+            *next += x.expand(simd, sample, tile, *next, numbers);
+        }
+        let second = seconds.next().unwrap_or_default();
+        let tile = Columns { numbers: &numbers.0, having, output };
+        match (stripe.panels, stripe.vectors) {
+            (2, _) => tile.put_sums::<S, 4, 2, 1>(simd, dz, stripe, [first, second]),
+            (_, 16) => tile.put_sums::<S, 16, 1, 1>(simd, dz, stripe, [first]),
+            (_, 8) => tile.put_sums::<S, 8, 1, 1>(simd, dz, stripe, [first]),
+            (_, 4) => tile.put_sums::<S, 4, 1, 2>(simd, dz, stripe, [first]),
+            (_, 2) => tile.put_sums::<S, 2, 1, 2>(simd, dz, stripe, [first]),
+            (_, 1) => tile.put_sums::<S, 1, 1, 2>(simd, dz, stripe, [first]),
+            _ => tile.put_few_sums(simd, dz, stripe, first),
+        }
+    }
+}
+
+/// The features of a tile as columns.
+struct Columns<'a> {
+    /// Of each sample of the group; what is zero may be anything.
+    numbers: &'a [[f32; WORD]; GROUP],
+    /// Of each feature, the samples that have it.
+    having: &'a [u64],
+    output: Output,
+}
+
+impl Columns<'_> {
+    /// The gradients with respect to the weights of each feature, and what becomes of them: of `COLUMNS` features at a time, as
+    /// in [`Tile::add_products`]. `panels`: the weights of its features in each panel.
+    #[inline(always)]
+    fn put_sums<S: Simd, const VECTORS: usize, const PANELS: usize, const COLUMNS: usize>(
+        &self,
+        simd: S,
+        dz: &[[f32; STRIPE]; GROUP],
+        stripe: &Stripe,
+        mut panels: [&mut [f32]; PANELS],
+    ) {
+        let (width, features) = (width::<S>(), panels[0].len() / stripe.stride);
+        for first in (0..features).step_by(COLUMNS) {
+            let mut left = [0; COLUMNS];
+            left.iter_mut().zip(&self.having[first..features]).for_each(|(left, having)| *left = *having);
+            let asked_for = left;
+            if left == [0; COLUMNS] && self.output != Output::Overwrite {
+                continue;
             }
-            transpose_bits(&mut samples_of);
-            let start = word * 64 * BLOCK;
-            let rows = &mut dw[start * n..((start + 64 * BLOCK) * n).min(x.width * n)];
-            for (rows, mut samples) in rows.chunks_mut(BLOCK * n).zip(samples_of) {
-                if samples == 0 && output != Output::Overwrite {
-                    continue;
+            let mut sums = [[[S::f32s::splat(simd, 0.0); VECTORS]; PANELS]; COLUMNS];
+            while left.iter().all(|left| *left != 0) {
+                for column in 0..COLUMNS {
+                    self.add_product(simd, &mut left[column], first + column, dz, &mut sums[column]);
                 }
-                having.iter_mut().for_each(|having| having.len = 0);
-                while samples != 0 {
-                    let sample = samples.trailing_zeros() as usize;
-                    samples &= samples - 1;
-                    let numbers = &x.blocks[next[sample]];
-                    next[sample] += 1;
-                    for (having, number) in having.iter_mut().zip(numbers) {
-                        having.add(sample, *number);
+            }
+            if COLUMNS > 1 {
+                for column in 0..COLUMNS {
+                    while left[column] != 0 {
+                        self.add_product(simd, &mut left[column], first + column, dz, &mut sums[column]);
                     }
                 }
-                for (row, having) in rows.chunks_exact_mut(n).zip(&having) {
-                    if having.len > 0 || output == Output::Overwrite {
-                        having.put_sums(simd, dz, n, output, row);
+            }
+            for (column, sums) in sums.into_iter().enumerate().take(features - first) {
+                if asked_for[column] == 0 && self.output != Output::Overwrite {
+                    continue;
+                }
+                for (panel, sums) in panels.iter_mut().zip(sums) {
+                    let row = &mut panel[(first + column) * stripe.stride + stripe.first..][..VECTORS * width];
+                    for (sum, row) in sums.into_iter().zip(row.chunks_exact_mut(width)) {
+                        put(simd, sum, self.output, row);
                     }
                 }
             }
         }
-        output = Output::Accumulate;
-    }
-}
-
-/// The samples in which a feature is not zero.
-#[derive(Clone, Copy)]
-struct Having<const GROUP: usize> {
-    samples: [u32; GROUP],
-    numbers: [f32; GROUP],
-    len: usize,
-}
-
-impl<const GROUP: usize> Having<GROUP> {
-    #[inline(always)]
-    fn new() -> Self {
-        Having { samples: [0; GROUP], numbers: [0.0; GROUP], len: 0 }
     }
 
-    /// Written in any case, as in [`Kept::add`].
+    /// `sums += number dz[sample, :]`, where the sample is the first of those `left`; it is taken from them.
     #[inline(always)]
-    fn add(&mut self, sample: usize, number: f32) {
-        let place = self.len % GROUP;
-        self.samples[place] = sample as u32;
-        self.numbers[place] = number;
-        self.len += usize::from(number != 0.0);
+    fn add_product<S: Simd, const VECTORS: usize, const PANELS: usize>(
+        &self,
+        simd: S,
+        left: &mut u64,
+        feature: usize,
+        dz: &[[f32; STRIPE]; GROUP],
+        sums: &mut [[S::f32s; VECTORS]; PANELS],
+    ) {
+        let sample = left.trailing_zeros() as usize % GROUP;
+        *left &= *left - 1;
+        let number = S::f32s::splat(simd, self.numbers[sample][feature % WORD]);
+        let dz = &dz[sample][..PANELS * VECTORS * width::<S>()];
+        for (panel, sums) in sums.iter_mut().enumerate() {
+            for (vector, sum) in sums.iter_mut().enumerate() {
+                let dz = &dz[(panel * VECTORS + vector) * width::<S>()..][..width::<S>()];
+                *sum = number.mul_add_precise(S::f32s::from_slice(simd, dz), *sum);
+            }
+        }
     }
 
-    /// The gradient with respect to the weights of one feature, `row: [n]`, and what becomes of it.
+    /// The same of fewer outputs than a vector has lanes.
     #[inline(always)]
-    fn put_sums<S: Simd>(&self, simd: S, dz: &[f32], n: usize, output: Output, row: &mut [f32]) {
-        for first in (0..n).step_by(PANEL) {
-            let row = &mut row[first..n.min(first + PANEL)];
-            if row.len() == PANEL {
-                let mut sums = [f32x16::splat(simd, 0.0); VECTORS];
-                for (sample, number) in self.samples[..self.len].iter().zip(&self.numbers) {
-                    let (dz, number) = (&dz[*sample as usize * n + first..][..PANEL], f32x16::splat(simd, *number));
-                    for (vector, sum) in sums.iter_mut().enumerate() {
-                        *sum = number.mul_add_precise(f32x16::from_slice(simd, &dz[vector * LANES..][..LANES]), *sum);
-                    }
-                }
-                for (sum, row) in sums.into_iter().zip(row.chunks_exact_mut(LANES)) {
-                    put(simd, sum, output, row);
-                }
+    fn put_few_sums<S: Simd>(&self, simd: S, dz: &[[f32; STRIPE]; GROUP], stripe: &Stripe, panel: &mut [f32]) {
+        for (feature, (row, having)) in panel.chunks_exact_mut(stripe.stride).zip(self.having).enumerate() {
+            let (mut left, mut sum) = (*having, S::f32s::splat(simd, 0.0));
+            if left == 0 && self.output != Output::Overwrite {
                 continue;
             }
-            for (vector, row) in row.chunks_mut(LANES).enumerate() {
-                let (mut sum, first) = (f32x16::splat(simd, 0.0), first + vector * LANES);
-                for (sample, number) in self.samples[..self.len].iter().zip(&self.numbers) {
-                    let dz = load(simd, &dz[*sample as usize * n + first..][..row.len()]);
-                    sum = f32x16::splat(simd, *number).mul_add_precise(dz, sum);
-                }
-                put(simd, sum, output, row);
+            while left != 0 {
+                let sample = left.trailing_zeros() as usize % GROUP;
+                left &= left - 1;
+                let dz = S::f32s::from_slice(simd, &dz[sample][..width::<S>()]);
+                sum = S::f32s::splat(simd, self.numbers[sample][feature % WORD]).mul_add_precise(dz, sum);
             }
+            put(simd, sum, self.output, &mut row[stripe.first..][..stripe.outputs.len()]);
         }
     }
 }
 
 /// What becomes of complete sums.
 #[inline(always)]
-fn put<S: Simd>(simd: S, sum: f32x16<S>, output: Output, place: &mut [f32]) {
+fn put<S: Simd>(simd: S, sum: S::f32s, output: Output, place: &mut [f32]) {
     let result = match output {
         Output::Overwrite => sum,
         Output::Accumulate => load(simd, place) + sum,
-        Output::Descend { lr } => sum.mul_add_precise(-lr, load(simd, place)),
+        Output::Descend { lr } => sum.mul_add_precise(S::f32s::splat(simd, -lr), load(simd, place)),
     };
-    store(result, place);
-}
-
-/// At most sixteen numbers, filled up with zeros.
-#[inline(always)]
-fn load<S: Simd>(simd: S, values: &[f32]) -> f32x16<S> {
-    match values.as_array::<LANES>() {
-        Some(values) => f32x16::load_array_ref(simd, values),
-        None => {
-            let mut lanes = [0.0; LANES];
-            lanes[..values.len()].copy_from_slice(values);
-            f32x16::load_array_ref(simd, &lanes)
-        }
-    }
-}
-
-/// As many lanes as `values` takes.
-#[inline(always)]
-fn store<S: Simd>(lanes: f32x16<S>, values: &mut [f32]) {
-    match values.as_mut_array::<LANES>() {
-        Some(values) => lanes.store_array(values),
-        None => values.copy_from_slice(&lanes.as_array()[..values.len()]),
-    }
+    store::<S>(result, place);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::pointwise;
-    use crate::kernels::reference;
+    use crate::kernels::compressed::Compressed;
     use crate::kernels::testing::{assert_close, levels, random};
+    use crate::kernels::{Rows, panels, pointwise, reference};
 
     const M: [usize; 6] = [1, 3, 32, 64, 65, 130];
     const K: [usize; 6] = [1, 8, 17, 100, 520, 784];
-    const N: [usize; 6] = [1, 16, 17, 64, 100, 200];
+    /// A part of a panel, one, a pair and more, and every number of vectors at the end.
+    const N: [usize; 7] = [1, 16, 17, 64, 127, 128, 300];
 
-    /// A batch of which about four numbers in five are zero: whole blocks, and some of every other block.
+    /// A batch of which about four numbers in five are zero.
     struct Case {
         m: usize,
         k: usize,
         n: usize,
         x: Vec<f32>,
-        mask: Vec<u64>,
-        blocks: Vec<[f32; BLOCK]>,
-        starts: Vec<usize>,
-        /// `[k, n]`.
+        /// `[n, k]`, and likewise `dw`.
         w: Vec<f32>,
         dz: Vec<f32>,
         dw: Vec<f32>,
@@ -304,56 +481,48 @@ mod tests {
 
     impl Case {
         fn new(m: usize, k: usize, n: usize) -> Self {
-            let words = words_per_row(k);
-            let (mut x, mut mask) = (random(m * k, 1), vec![0; m * words]);
-            let (mut blocks, mut starts) = (Vec::new(), vec![0]);
-            for (sample, x) in x.chunks_mut(k).enumerate() {
-                for (block, x) in x.chunks_mut(BLOCK).enumerate() {
-                    let kept = (sample * 7 + block * 11 + sample * block) % 13 < 6;
-                    x.iter_mut().filter(|x| !kept || x.abs() < 0.5).for_each(|x| *x = 0.0);
-                    if kept {
-                        mask[sample * words + block / 64] |= 1 << (block % 64);
-                        let mut values = [0.0; BLOCK];
-                        values[..x.len()].copy_from_slice(x);
-                        blocks.push(values);
-                    }
-                }
-                starts.push(blocks.len());
-            }
+            let mut x = random(m * k, 1);
+            x.iter_mut().filter(|x| x.abs() < 0.8).for_each(|x| *x = 0.0);
+            // All of a sample, and of a feature; none of others.
+            x[..k].iter_mut().enumerate().for_each(|(i, x)| *x = 1.0 + i as f32);
+            x.iter_mut().step_by(k).enumerate().for_each(|(i, x)| *x = 2.0 + i as f32);
+            x.iter_mut().skip(k - 1).step_by(k).for_each(|x| *x = 0.0);
             let (w, dz, dw) = (random(k * n, 2), random(m * n, 3), random(k * n, 4));
-            Case { m, k, n, x, mask, blocks, starts, w, dz, dw }
+            Case { m, k, n, x, w, dz, dw }
         }
 
         fn all() -> impl Iterator<Item = Self> {
             M.into_iter().flat_map(|m| K.into_iter().flat_map(move |k| N.map(|n| Case::new(m, k, n))))
         }
 
-        fn rows(&self) -> SparseRows<'_, f32> {
-            SparseRows { width: self.k, mask: &self.mask, blocks: &self.blocks, starts: &self.starts, few: true }
+        fn compressed(&self, level: SimdLevel) -> Compressed {
+            let mut compressed = Compressed::default();
+            compressed.fill(level, Rows::Dense(&self.x), self.k);
+            compressed.transpose();
+            compressed
+        }
+
+        fn panels(&self, rows: &[f32]) -> Vec<f32> {
+            let mut panels = vec![f32::NAN; rows.len()];
+            panels::from_rows(rows, self.k, &mut panels);
+            panels
         }
 
         /// `z`, one fused multiply-add after the other, with nothing left out.
         fn plain_forward(&self, columns: Range<usize>) -> Vec<f32> {
-            let Case { m, k, n, ref x, ref w, .. } = *self;
-            let mut z = vec![0.0; m * n];
-            for (x, z) in x.chunks(k).zip(z.chunks_mut(n)) {
-                for i in columns.clone() {
-                    for (z, w) in z.iter_mut().zip(&w[i * n..][..n]) {
-                        *z = x[i].mul_add(*w, *z);
-                    }
-                }
-            }
-            z
+            let Case { n, k, ref x, ref w, .. } = *self;
+            let sum = |x: &[f32], w: &[f32]| columns.clone().fold(0.0, |sum, i| x[i].mul_add(w[i], sum));
+            x.chunks(k).flat_map(|x| (0..n).map(move |o| (x, o))).map(|(x, o)| sum(x, &w[o * k..][..k])).collect()
         }
 
-        /// `x^T dz` of the samples from `first` on, at most 64 of them, likewise.
+        /// `dz^T x` of the samples from `first` on, at most 64 of them, likewise.
         fn plain_gradient(&self, first: usize) -> Vec<f32> {
             let Case { k, n, ref x, ref dz, .. } = *self;
             let mut dw = vec![0.0; k * n];
             let samples = x.chunks(k).zip(dz.chunks(n)).skip(first).take(MAX_DESCEND_SAMPLES);
             for (x, dz) in samples {
-                for (x, dw) in x.iter().zip(dw.chunks_mut(n)) {
-                    for (dw, dz) in dw.iter_mut().zip(dz) {
+                for (dz, dw) in dz.iter().zip(dw.chunks_mut(k)) {
+                    for (dw, x) in dw.iter_mut().zip(x) {
                         *dw = x.mul_add(*dz, *dw);
                     }
                 }
@@ -370,12 +539,12 @@ mod tests {
     #[test]
     fn sums_have_the_bits_of_products_that_leave_nothing_out() {
         for case in Case::all() {
-            let middle = case.k / 2 / BLOCK * BLOCK;
+            let (middle, w) = (case.k / 2, case.panels(&case.w));
             for columns in [0..case.k, 0..middle, middle..case.k] {
                 let expected = bits(&case.plain_forward(columns.clone()));
                 for level in levels() {
                     let mut z = vec![f32::NAN; case.m * case.n];
-                    forward(level, case.rows(), &case.w, case.n, columns.clone(), &mut z);
+                    forward(level, case.compressed(level).rows(), &w, case.n, columns.clone(), &mut z);
                     let Case { m, k, n, .. } = case;
                     assert!(bits(&z) == expected, "[{m}, {k}] x [{k}, {n}], {columns:?} on {}", level.name());
                 }
@@ -394,19 +563,21 @@ mod tests {
                 sum.iter_mut().zip(&group).for_each(|(sum, group)| *sum += group);
                 added.iter_mut().zip(&group).for_each(|(sum, group)| *sum += group);
             }
+            let (sum, added, before) = (case.panels(&sum), case.panels(&added), case.panels(&case.dw));
             for level in levels() {
                 let on = |what: &str| format!("{what}: [{m}, {k}]^T x [{m}, {n}] on {}", level.name());
+                let x = case.compressed(level);
                 let mut found = vec![f32::NAN; k * n];
-                backward_weight(level, case.rows(), dz, n, Output::Overwrite, &mut found);
+                backward_weight(level, x.rows(), dz, n, Output::Overwrite, &mut found);
                 assert!(bits(&found) == bits(&sum), "{}", on("replaced"));
-                let mut found = case.dw.clone();
-                backward_weight(level, case.rows(), dz, n, Output::Accumulate, &mut found);
+                let mut found = before.clone();
+                backward_weight(level, x.rows(), dz, n, Output::Accumulate, &mut found);
                 assert!(bits(&found) == bits(&added), "{}", on("added"));
                 if m <= MAX_DESCEND_SAMPLES {
-                    let mut stepped = case.dw.clone();
+                    let mut stepped = before.clone();
                     pointwise::sgd_step(level, 0.3, &sum, &mut stepped);
-                    let mut found = case.dw.clone();
-                    backward_weight(level, case.rows(), dz, n, Output::Descend { lr: 0.3 }, &mut found);
+                    let mut found = before.clone();
+                    backward_weight(level, x.rows(), dz, n, Output::Descend { lr: 0.3 }, &mut found);
                     assert!(bits(&found) == bits(&stepped), "{}", on("stepped"));
                 }
             }
@@ -416,20 +587,22 @@ mod tests {
     #[test]
     fn products_are_the_oracles() {
         let wide = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<_>>();
-        let case = Case::new(33, 784, 100);
+        let mut case = Case::new(33, 784, 100);
+        case.x.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0));
         let Case { m, k, n, .. } = case;
-        let w: Vec<f64> = (0..n * k).map(|i| f64::from(case.w[i % k * n + i / k])).collect();
         let (mut z, mut dw, mut db) = (vec![0.0; m * n], vec![0.0; n * k], vec![0.0; n]);
-        reference::linear_forward(&wide(&case.x), &w, &vec![0.0; n], &mut z);
+        reference::linear_forward(&wide(&case.x), &wide(&case.w), &vec![0.0; n], &mut z);
         reference::linear_backward_parameters(&wide(&case.x), &wide(&case.dz), &mut dw, &mut db);
-        // A fifth of 784 products below 1, each rounded once at the size of the sum so far.
+        // So many products below 1, each rounded once at the size of the sum so far: of one sample all 784, of others a fifth.
         let bound = |terms: f64| terms * terms * f64::from(f32::EPSILON) / 2.0;
-        let (mut found, mut gradient) = (vec![0.0; m * n], vec![0.0; k * n]);
+        let bounds = (0..m * n).map(|i| bound(if i < n { 400.0 } else { 60.0 })).collect::<Vec<_>>();
+        let (mut found, mut gradient, mut rows) = (vec![0.0; m * n], vec![0.0; n * k], vec![0.0; n * k]);
         let level = SimdLevel::detect();
-        forward(level, case.rows(), &case.w, n, 0..k, &mut found);
-        assert_close("z", &found, &z, &vec![bound(40.0); m * n]);
-        backward_weight(level, case.rows(), &case.dz, n, Output::Overwrite, &mut gradient);
-        let gradient: Vec<f32> = (0..n * k).map(|i| gradient[i % k * n + i / k]).collect();
-        assert_close("dw", &gradient, &dw, &vec![bound(12.0); n * k]);
+        let x = case.compressed(level);
+        forward(level, x.rows(), &case.panels(&case.w), n, 0..k, &mut found);
+        assert_close("z", &found, &z, &bounds);
+        backward_weight(level, x.rows(), &case.dz, n, Output::Overwrite, &mut gradient);
+        panels::to_rows(&gradient, k, &mut rows);
+        assert_close("dw", &rows, &dw, &vec![bound(20.0); n * k]);
     }
 }

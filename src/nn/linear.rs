@@ -6,8 +6,9 @@
 use std::ops::Range;
 
 use super::params::{Layout, ParamEntry, aligned};
+use crate::kernels::compressed::{Compressed, CompressedRows};
 use crate::kernels::gemm::{Matrix, gemm, gemm_into};
-use crate::kernels::{AlignedVec, KernelChoice, Output, Rows, SimdLevel, narrow, pointwise, wide};
+use crate::kernels::{AlignedVec, KernelChoice, Output, Rows, SimdLevel, narrow, panels, pointwise, wide};
 
 /// `z = x W^T + b`, with `W: [out_features, in_features]` as in PyTorch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,22 +18,26 @@ pub struct Linear {
     kernel: Kernel,
 }
 
-/// What multiplies. It follows from the choice, the layer's shape and place, and the encoding of its rows, so that bits never
-/// depend on timing.
+/// What multiplies. It follows from the choice and the layer's shape, so that bits never depend on timing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kernel {
     Gemm,
     Narrow,
-    /// Of rows whose zeros are left out; of dense rows, GEMM.
     Wide,
 }
 
+/// What a layer multiplies with, as its kernel takes it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Operand<'a> {
+    Rows(Rows<'a>),
+    Compressed(CompressedRows<'a>),
+}
+
 impl Linear {
-    /// `reads_data`: its inputs are samples of a data set, not another layer's outputs.
-    pub(crate) fn new(in_features: usize, out_features: usize, choice: KernelChoice, reads_data: bool) -> Self {
+    pub(crate) fn new(in_features: usize, out_features: usize, choice: KernelChoice) -> Self {
         let kernel = match choice {
             KernelChoice::Auto | KernelChoice::Narrow if out_features <= narrow::MAX_OUT_FEATURES => Kernel::Narrow,
-            KernelChoice::Auto if reads_data => Kernel::Wide,
+            KernelChoice::Auto => Kernel::Wide,
             _ => Kernel::Gemm,
         };
         Linear { in_features, out_features, kernel }
@@ -64,8 +69,9 @@ impl Linear {
 
     pub(crate) fn layout(&self) -> Layout {
         match self.kernel {
-            Kernel::Gemm | Kernel::Wide => Layout::Transposed,
+            Kernel::Gemm => Layout::Transposed,
             Kernel::Narrow => Layout::Packed,
+            Kernel::Wide => Layout::Panels,
         }
     }
 
@@ -103,15 +109,51 @@ impl Linear {
         (&mut weight[..self.weight_floats()], &mut bias[..self.out_features])
     }
 
+    /// The rows of `x` as its kernel takes them; `room` is for what it has to make of them.
+    pub(crate) fn operand<'a>(
+        &self,
+        simd: SimdLevel,
+        x: Rows<'a>,
+        width: usize,
+        room: &'a mut Compressed,
+    ) -> Operand<'a> {
+        match self.kernel {
+            Kernel::Gemm | Kernel::Narrow => Operand::Rows(x),
+            Kernel::Wide => {
+                room.fill(simd, x, width);
+                Operand::Compressed(room.rows())
+            }
+        }
+    }
+
+    /// The same rows for [`Self::backward_parameters`]: as they are, or as [`Self::operand`] left them in `room`.
+    pub(crate) fn operand_back<'a>(&self, x: Rows<'a>, room: &'a mut Compressed) -> Operand<'a> {
+        match self.kernel {
+            Kernel::Gemm | Kernel::Narrow => Operand::Rows(x),
+            Kernel::Wide => {
+                room.transpose();
+                Operand::Compressed(room.rows())
+            }
+        }
+    }
+
     /// What some features add to the sums: `z = x[:, columns] W[:, columns]^T`.
     /// `x: [m, in_features]`, read, dense for GEMM; `z: [m, out_features]`, overwritten.
-    pub(crate) fn multiply(&self, simd: SimdLevel, params: &[f32], x: Rows<'_>, columns: Range<usize>, z: &mut [f32]) {
-        debug_assert_eq!(x.samples(self.in_features) * self.out_features, z.len());
+    pub(crate) fn multiply(
+        &self,
+        simd: SimdLevel,
+        params: &[f32],
+        x: Operand<'_>,
+        columns: Range<usize>,
+        z: &mut [f32],
+    ) {
         let weight = self.weight(params);
-        match (self.kernel, x) {
-            (Kernel::Narrow, _) => narrow::forward(simd, x, weight, self.out_features, columns, z),
-            (Kernel::Wide, Rows::Sparse(x)) => wide::forward(simd, x, weight, self.out_features, columns, z),
-            (Kernel::Gemm | Kernel::Wide, _) => {
+        match x {
+            Operand::Compressed(x) => wide::forward(simd, x, weight, self.out_features, columns, z),
+            Operand::Rows(x) if self.kernel == Kernel::Narrow => {
+                narrow::forward(simd, x, weight, self.out_features, columns, z);
+            }
+            Operand::Rows(x) => {
                 let x = Matrix::row_major(x.values(), x.samples(self.in_features), self.in_features);
                 let weight = Matrix::row_major(weight, self.in_features, self.out_features);
                 gemm(x.columns(columns.clone()), weight.rows(columns), z);
@@ -125,25 +167,37 @@ impl Linear {
         pointwise::add_to_rows(simd, bias, z);
     }
 
+    /// The weight as [`Self::multiply_back`] takes it: as it is, or for wide layers transposed, in `room`.
+    pub(crate) fn weight_back<'a>(&self, simd: SimdLevel, params: &'a [f32], room: &'a mut AlignedVec) -> &'a [f32] {
+        let weight = self.weight(params);
+        if self.kernel != Kernel::Wide {
+            return weight;
+        }
+        room.set_len(weight.len());
+        panels::transpose(simd, weight, self.in_features, room);
+        room
+    }
+
     /// What some units add to the gradient with respect to the input: `dx = dz[:, units] W[units, :]`.
     /// `dz: [m, out_features]`, read; `dx: [m, in_features]`, overwritten.
     pub(crate) fn multiply_back(
         &self,
         simd: SimdLevel,
-        params: &[f32],
-        dz: &[f32],
+        weight_back: &[f32],
+        dz: Operand<'_>,
         units: Range<usize>,
         dx: &mut [f32],
     ) {
-        let weight = self.weight(params);
-        match self.kernel {
-            Kernel::Narrow => {
+        match dz {
+            // A layer of `out_features` inputs and `in_features` outputs.
+            Operand::Compressed(dz) => wide::forward(simd, dz, weight_back, self.in_features, units, dx),
+            Operand::Rows(dz) if self.kernel == Kernel::Narrow => {
                 debug_assert_eq!(units.len(), self.out_features, "a narrow layer is never cut by its units");
-                narrow::backward_input(simd, dz, weight, self.out_features, dx);
+                narrow::backward_input(simd, dz.values(), weight_back, self.out_features, dx);
             }
-            Kernel::Gemm | Kernel::Wide => {
-                let dz = Matrix::row_major(dz, dz.len() / self.out_features, self.out_features);
-                let weight = Matrix::row_major(weight, self.in_features, self.out_features);
+            Operand::Rows(dz) => {
+                let dz = Matrix::row_major(dz.values(), dz.samples(self.out_features), self.out_features);
+                let weight = Matrix::row_major(weight_back, self.in_features, self.out_features);
                 gemm(dz.columns(units.clone()), weight.columns(units).transposed(), dx);
             }
         }
@@ -154,38 +208,53 @@ impl Linear {
     /// step of plain gradient descent. A sum over the batch is complete before it meets anything, so whether a step is taken
     /// here or from a stored gradient, the bits are the same.
     ///
-    /// `x: [m, in_features]`, `dz: [m, out_features]`, read.
+    /// `x: [m, in_features]`, with its columns where it is compressed; `dz: [m, out_features]`; both read.
     pub(crate) fn backward_parameters(
         &self,
         simd: SimdLevel,
-        x: Rows<'_>,
+        x: Operand<'_>,
         dz: &[f32],
         output: Output,
         scratch: &mut AlignedVec,
         buffer: &mut [f32],
     ) {
-        let (n, m) = (self.out_features, dz.len() / self.out_features);
+        let m = dz.len() / self.out_features;
         let (weight, bias) = self.weight_and_bias(buffer);
         pointwise::sum_rows(simd, dz, output, bias);
-        if let (Kernel::Wide, Rows::Sparse(x)) = (self.kernel, x) {
-            match output {
-                Output::Descend { lr } if m > wide::MAX_DESCEND_SAMPLES => {
-                    scratch.set_len(weight.len());
-                    wide::backward_weight(simd, x, dz, n, Output::Overwrite, scratch);
-                    pointwise::sgd_step(simd, lr, scratch, weight);
-                }
-                _ => wide::backward_weight(simd, x, dz, n, output, weight),
+        let most = match self.kernel {
+            Kernel::Narrow => narrow::MAX_DESCEND_SAMPLES,
+            Kernel::Wide => wide::MAX_DESCEND_SAMPLES,
+            Kernel::Gemm => usize::MAX,
+        };
+        match (x, output) {
+            // Of so many samples, a sum is complete only after it has been stored.
+            (_, Output::Descend { lr }) if m > most => {
+                let mut gradient = std::mem::take(scratch);
+                gradient.set_len(weight.len());
+                self.backward_weight(simd, x, dz, Output::Overwrite, scratch, &mut gradient);
+                pointwise::sgd_step(simd, lr, &gradient, weight);
+                *scratch = gradient;
             }
-            return;
+            _ => self.backward_weight(simd, x, dz, output, scratch, weight),
         }
-        match (self.kernel, output) {
-            (Kernel::Narrow, Output::Descend { lr }) if m > narrow::MAX_DESCEND_SAMPLES => {
-                scratch.set_len(weight.len());
-                narrow::backward_weight(simd, x, dz, n, Output::Overwrite, scratch);
-                pointwise::sgd_step(simd, lr, scratch, weight);
+    }
+
+    fn backward_weight(
+        &self,
+        simd: SimdLevel,
+        x: Operand<'_>,
+        dz: &[f32],
+        output: Output,
+        scratch: &mut AlignedVec,
+        weight: &mut [f32],
+    ) {
+        let (n, m) = (self.out_features, dz.len() / self.out_features);
+        match x {
+            Operand::Compressed(x) => wide::backward_weight(simd, x, dz, n, output, weight),
+            Operand::Rows(x) if self.kernel == Kernel::Narrow => {
+                narrow::backward_weight(simd, x, dz, n, output, weight)
             }
-            (Kernel::Narrow, _) => narrow::backward_weight(simd, x, dz, n, output, weight),
-            (Kernel::Gemm | Kernel::Wide, _) => {
+            Operand::Rows(x) => {
                 let x = Matrix::row_major(x.values(), m, self.in_features).transposed();
                 gemm_into(simd, x, Matrix::row_major(dz, m, n), output, scratch, weight);
             }

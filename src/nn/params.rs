@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::kernels::{AlignedVec, LANES, packed};
+use crate::kernels::{AlignedVec, LANES, packed, panels};
 
 /// The order in which a kernel keeps a matrix of `[rows, columns]`, or a vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub(crate) enum Layout {
     Transposed,
     /// A [packed](mod@packed) weight.
     Packed,
+    /// A weight in [panels](mod@panels).
+    Panels,
 }
 
 /// A named piece of the buffer.
@@ -47,6 +49,7 @@ impl ParamEntry {
             Layout::Rows => rows.copy_from_slice(values),
             Layout::Transposed => transpose(values, self.shape[0], &mut rows),
             Layout::Packed => packed::to_rows(values, self.columns(), &mut rows),
+            Layout::Panels => panels::to_rows(values, self.columns(), &mut rows),
         }
         rows
     }
@@ -58,6 +61,7 @@ impl ParamEntry {
             Layout::Rows => values.copy_from_slice(rows),
             Layout::Transposed => transpose(rows, self.columns(), values),
             Layout::Packed => packed::from_rows(rows, self.columns(), values),
+            Layout::Panels => panels::from_rows(rows, self.columns(), values),
         }
     }
 
@@ -106,8 +110,8 @@ mod tests {
 
     #[test]
     fn every_layout_gives_back_what_was_written() {
-        for (rows, columns) in [(1, 1), (3, 17), (10, 784), (16, 5)] {
-            for layout in [Layout::Rows, Layout::Transposed, Layout::Packed] {
+        for (rows, columns) in [(1, 1), (3, 17), (10, 784), (16, 5), (150, 20)] {
+            for layout in [Layout::Rows, Layout::Transposed, Layout::Packed, Layout::Panels] {
                 let shape = vec![rows, columns];
                 let floats = ParamEntry::floats(layout, &shape);
                 let entry = ParamEntry { name: "0.weight".into(), shape, layout, bias: false, range: 16..16 + floats };

@@ -10,6 +10,8 @@ use super::linear::Kernel;
 use super::params::Params;
 use super::{Context, DataSpec, Init, Input, LayerSpec, LayerSpecs, Linear, ReluGrad, Workspace};
 use crate::error::{Error, Result};
+use crate::kernels::compressed::Compressed;
+use crate::kernels::panels::PANEL;
 use crate::kernels::{AlignedVec, KernelChoice, Output, Rows, activations};
 use crate::parallel::comm::Comm;
 use crate::parallel::shard::{self, Axis, Cut};
@@ -132,11 +134,7 @@ impl Sequential {
             layers.push(match spec {
                 LayerSpec::Linear { .. } => {
                     let Some((&(width, out_features), cut)) = parts.next() else { break };
-                    Layer::Linear {
-                        linear: Linear::new(width, out_features, kernel, layers.is_empty()),
-                        span: 0..0,
-                        cut,
-                    }
+                    Layer::Linear { linear: Linear::new(width, out_features, kernel), span: 0..0, cut }
                 }
                 LayerSpec::Activation { spec } => {
                     Layer::Elementwise { layer: Arc::new(activations::parse(spec, relu_grad)?), first_unit: 0 }
@@ -284,8 +282,7 @@ impl Sequential {
         format!("layer {index} ({})", self.specs.0[index])
     }
 
-    /// The kernels that its linear layers run on, joined by `+`: `narrow` for few outputs, `wide` for a first layer of many
-    /// (on data with its zeros left out; else it is `gemm`), and `gemm`.
+    /// The kernels that its linear layers run on, joined by `+`: `narrow` for few outputs, `wide` for many, and `gemm`.
     pub fn kernel_name(&self) -> &'static str {
         let has = |kernel| self.linears().any(|linear| linear.kernel() == kernel);
         match (has(Kernel::Narrow), has(Kernel::Wide), has(Kernel::Gemm)) {
@@ -303,11 +300,7 @@ impl Sequential {
     fn takes(&self, x: Input<'_>) -> bool {
         match (self.layers.first(), x) {
             (_, Input::Dense(_)) => true,
-            (Some(Layer::Linear { linear, .. }), Input::SparseRows(rows)) => match linear.kernel() {
-                Kernel::Narrow => true,
-                Kernel::Wide => rows.few,
-                Kernel::Gemm => false,
-            },
+            (Some(Layer::Linear { linear, .. }), Input::SparseRows(_)) => linear.kernel() != Kernel::Gemm,
             _ => false,
         }
     }
@@ -360,9 +353,10 @@ impl Sequential {
     /// [`Self::forward`] on one of several ranks; the output is complete on each of them.
     pub(crate) fn forward_with(&self, x: Input<'_>, context: &Context, workspace: &mut Workspace, comm: &mut dyn Comm) {
         let (m, simd) = (x.samples(self.in_features), context.simd);
-        let Workspace { input, outputs, .. } = workspace;
+        let Workspace { input, outputs, compressed, .. } = workspace;
         let x = if self.takes(x) { x.rows() } else { Rows::Dense(x.dense(self.in_features, input)) };
         outputs.resize_with(self.layers.len(), AlignedVec::default);
+        compressed.resize_with(self.layers.len(), Compressed::default);
         for (index, layer) in self.layers.iter().enumerate() {
             let (before, rest) = outputs.split_at_mut(index);
             let (input, output) = (before.last().map_or(x, |output| Rows::Dense(output)), &mut rest[0]);
@@ -370,6 +364,7 @@ impl Sequential {
             match layer {
                 Layer::Linear { linear, span, cut } => {
                     let params = &self.params.values[span.clone()];
+                    let input = linear.operand(simd, input, linear.in_features(), &mut compressed[index]);
                     match cut.axis {
                         Axis::Features => comm.all_reduce(simd, &cut.parts, output, &mut |part, z| {
                             linear.multiply(simd, params, input, cut.range(part), z);
@@ -401,6 +396,7 @@ impl Sequential {
         // A dense first layer finds the batch where the forward pass wrote it.
         let taken = self.takes(x);
         let Workspace { input, outputs, output_grad, input_grad, scratch, .. } = workspace;
+        let Workspace { compressed, compressed_grad, transposed, .. } = workspace;
         let x = match x {
             Input::SparseRows(_) if !taken => Rows::Dense(input.values()),
             x => x.rows(),
@@ -430,13 +426,14 @@ impl Sequential {
                 Layer::Linear { linear, span, cut } => {
                     // Before the weight may change.
                     if dx_wanted {
-                        let params = &self.params.values[span.clone()];
+                        let weight = linear.weight_back(simd, &self.params.values[span.clone()], transposed);
+                        let dz = linear.operand(simd, Rows::Dense(output_grad), linear.out_features(), compressed_grad);
                         match cut.axis {
                             Axis::Features => {
-                                linear.multiply_back(simd, params, output_grad, 0..linear.out_features(), input_grad);
+                                linear.multiply_back(simd, weight, dz, 0..linear.out_features(), input_grad);
                             }
                             Axis::Units => comm.all_reduce(simd, &cut.parts, input_grad, &mut |part, dx| {
-                                linear.multiply_back(simd, params, output_grad, cut.range(part), dx);
+                                linear.multiply_back(simd, weight, dz, cut.range(part), dx);
                             }),
                         }
                     }
@@ -444,6 +441,7 @@ impl Sequential {
                         Update::Keep => &mut self.grads[span.clone()],
                         Update::Descend { .. } => &mut self.params.values[span.clone()],
                     };
+                    let input = linear.operand_back(input, &mut compressed[index]);
                     linear.backward_parameters(simd, input, output_grad, gradient, scratch, buffer);
                 }
                 Layer::Elementwise { layer, first_unit } if dx_wanted => {
@@ -496,7 +494,8 @@ impl Sequential {
             let mut total = [0.0];
             comm.all_reduce(context.simd, &cut.parts, &mut total, &mut |part, total| {
                 let range = cut.range(part);
-                let mut of_part: f64 = runs(linear, cut.axis, &range).map(|run| value(&weight_grads[run])).sum();
+                let mut of_part = 0.0;
+                for_each_run(linear, cut.axis, &range, |run| of_part += value(&weight_grads[run]));
                 if cut.axis == Axis::Units {
                     of_part += value(&bias_grads[range]);
                 }
@@ -569,11 +568,11 @@ impl Sequential {
         for ((linear, cut), (own, of_shard)) in self.cuts().zip(entries) {
             let (range, _) = cut.shard(rank, world_size);
             let mut to = of_shard[0].range.start;
-            for run in runs(linear, cut.axis, &range) {
+            for_each_run(linear, cut.axis, &range, |run| {
                 let run = own[0].range.start + run.start..own[0].range.start + run.end;
                 all.push((run.clone(), to..to + run.len()));
                 to += run.len();
-            }
+            });
             let bias = if cut.axis == Axis::Features { 0..linear.out_features() } else { range };
             let start = own[1].range.start;
             all.push((start + bias.start..start + bias.end, of_shard[1].range.clone()));
@@ -599,20 +598,44 @@ impl Layer {
     }
 }
 
-/// The runs of a layer's weight, in its kernel's layout, that belong to a `range` of features or units.
-fn runs(linear: &Linear, axis: Axis, range: &Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
-    let n = linear.out_features();
-    let (count, start, len, stride) = match (axis, linear.kernel()) {
-        // One run of whole rows of `[in_features, out_features]`.
-        (Axis::Features, Kernel::Gemm | Kernel::Wide) => (1, n * range.start, n * range.len(), 0),
-        // One run of whole blocks of the packed weight.
-        (Axis::Features, Kernel::Narrow) => (1, n * range.start, n * aligned_len(range), 0),
+/// The runs of a layer's weight, in its kernel's layout, that belong to a `range` of features or units, in the order that
+/// their numbers have in the shard's layout.
+fn for_each_run(linear: &Linear, axis: Axis, range: &Range<usize>, mut visit: impl FnMut(Range<usize>)) {
+    let (k, n) = (linear.in_features(), linear.out_features());
+    match (axis, linear.kernel()) {
+        // Whole rows of `[in_features, out_features]`.
+        (Axis::Features, Kernel::Gemm) => visit(n * range.start..n * range.end),
+        // Whole blocks of the packed weight.
+        (Axis::Features, Kernel::Narrow) => visit(n * range.start..n * range.start + n * aligned_len(range)),
+        // Of every panel, the weights of these features.
+        (Axis::Features, Kernel::Wide) => {
+            for first in (0..n).step_by(PANEL) {
+                let outputs = PANEL.min(n - first);
+                visit(first * k + range.start * outputs..first * k + range.end * outputs);
+            }
+        }
         // A piece of every row.
-        (Axis::Units, Kernel::Gemm | Kernel::Wide) => (linear.in_features(), range.start, range.len(), n),
+        (Axis::Units, Kernel::Gemm) => (0..k).for_each(|row| visit(row * n + range.start..row * n + range.end)),
+        // A shard's panels begin with its own first unit, and so may end amid one of the whole weight.
+        (Axis::Units, Kernel::Wide) => {
+            for own_first in range.clone().step_by(PANEL) {
+                let own = own_first..range.end.min(own_first + PANEL);
+                for feature in 0..k {
+                    let mut unit = own.start;
+                    while unit < own.end {
+                        let first = unit / PANEL * PANEL;
+                        let outputs = PANEL.min(n - first);
+                        let end = own.end.min(first + outputs);
+                        let row = first * k + feature * outputs;
+                        visit(row + unit - first..row + end - first);
+                        unit = end;
+                    }
+                }
+            }
+        }
         // Narrow layers are not cut by units: one rank has all of it.
-        (Axis::Units, Kernel::Narrow) => (1, 0, n * aligned_len(&(0..linear.in_features())), 0),
-    };
-    (0..count).map(move |run| run * stride + start..run * stride + start + len)
+        (Axis::Units, Kernel::Narrow) => visit(0..n * aligned_len(&(0..k))),
+    }
 }
 
 fn aligned_len(range: &Range<usize>) -> usize {

@@ -2,6 +2,7 @@
 
 use super::input::DenseBuffer;
 use crate::kernels::AlignedVec;
+use crate::kernels::compressed::Compressed;
 use crate::parallel::comm::Local;
 
 /// What a forward pass leaves behind for the backward pass, and room for the latter. A network holds none of it, so that
@@ -12,9 +13,14 @@ pub struct Workspace {
     pub(super) input: DenseBuffer,
     /// Each layer's output, `[m, width]`.
     pub(super) outputs: Vec<AlignedVec>,
+    /// Each layer's input as a wide kernel takes it; empty where none does.
+    pub(super) compressed: Vec<Compressed>,
     /// The gradient with respect to the output of the layer at hand, and to its input.
     pub(super) output_grad: AlignedVec,
     pub(super) input_grad: AlignedVec,
+    /// The first of them, and the weight that it meets, as a wide kernel takes them.
+    pub(super) compressed_grad: Compressed,
+    pub(super) transposed: AlignedVec,
     /// A piece of a weight's gradient that is not kept.
     pub(super) scratch: AlignedVec,
     pub(super) local: Local,

@@ -70,9 +70,9 @@ fn data_parts(features: usize) -> usize {
     power_of_two_at_most(features / 256)
 }
 
-/// Parts of a hidden layer. A part has at least 32 units: with fewer, a product packs its inputs for too few outputs.
+/// Parts of a hidden layer. A part has at least 64 units, a panel of the wide kernel.
 fn unit_parts(units: usize) -> usize {
-    power_of_two_at_most(units / 32)
+    power_of_two_at_most(units / 64)
 }
 
 /// A power of two, so that two, four and eight threads have equal shares; at most 8, at least 1.

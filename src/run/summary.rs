@@ -58,6 +58,9 @@ pub struct DataSummary {
     /// The way from the run's folder to that of the data, as [`relative`](super::relative) gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<String>,
+    /// Of the samples trained on: [`Dataset::share_not_zero`](crate::Dataset::share_not_zero).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share_not_zero: Option<f64>,
     /// Of the samples trained on: [`Dataset::sha256`](crate::Dataset::sha256).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_sha256: Option<String>,

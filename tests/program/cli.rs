@@ -161,7 +161,17 @@ fn a_run_writes_its_files_and_its_summary() {
     );
     assert_eq!(
         keys(&summary["data"]),
-        ["classes", "features", "folder", "source", "train_samples", "train_sha256", "val_samples", "val_sha256"]
+        [
+            "classes",
+            "features",
+            "folder",
+            "share_not_zero",
+            "source",
+            "train_samples",
+            "train_sha256",
+            "val_samples",
+            "val_sha256"
+        ]
     );
     assert_eq!(
         keys(&summary["recipe"]),

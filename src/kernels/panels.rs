@@ -1,0 +1,131 @@
+//! The weight of wide layers: the order in which they keep it. Of 64 outputs, the weights of all features stand together,
+//! feature by feature: `[n / 64, k, 64]`, and the last panel has what is left of the outputs, `[k, n % 64]`.
+
+use std::ops::Range;
+
+use fearless_simd::{Simd, f32x4, prelude::*};
+
+use crate::kernels::math::{SIDE, transposed};
+use crate::kernels::{SimdLevel, dispatch};
+
+/// Outputs of a panel.
+pub const PANEL: usize = 64;
+
+/// Where in the weight of `[n, k]` the panel that begins with output `first` stands, and how many outputs it has.
+pub fn panel(first: usize, n: usize, k: usize) -> (Range<usize>, usize) {
+    let outputs = PANEL.min(n - first);
+    (first * k..(first + outputs) * k, outputs)
+}
+
+/// `rows: [n, k]`, read; `panels`, overwritten.
+pub fn from_rows(rows: &[f32], k: usize, panels: &mut [f32]) {
+    for (rows, panel) in rows.chunks(PANEL * k).zip(panels.chunks_mut(PANEL * k)) {
+        let outputs = rows.len() / k;
+        for (output, row) in rows.chunks_exact(k).enumerate() {
+            for (weights, value) in panel.chunks_exact_mut(outputs).zip(row) {
+                weights[output] = *value;
+            }
+        }
+    }
+}
+
+/// `panels`, read; `rows: [n, k]`, overwritten.
+pub fn to_rows(panels: &[f32], k: usize, rows: &mut [f32]) {
+    for (rows, panel) in rows.chunks_mut(PANEL * k).zip(panels.chunks(PANEL * k)) {
+        let outputs = rows.len() / k;
+        for (output, row) in rows.chunks_exact_mut(k).enumerate() {
+            for (weights, value) in panel.chunks_exact(outputs).zip(row) {
+                *value = weights[output];
+            }
+        }
+    }
+}
+
+/// The weight of `[n, k]` as that of a layer of `n` inputs and `k` outputs: `panels`, read; `transposed`, its panels,
+/// overwritten. Tile by tile of 64 x 64, each of them without a gap on both sides.
+pub fn transpose(level: SimdLevel, panels: &[f32], k: usize, transposed: &mut [f32]) {
+    dispatch!(level, simd => transpose_at(simd, panels, k, transposed));
+}
+
+#[inline(always)]
+fn transpose_at<S: Simd>(simd: S, panels: &[f32], k: usize, transposed: &mut [f32]) {
+    let n = panels.len() / k;
+    for (index, panel) in panels.chunks(PANEL * k).enumerate() {
+        let outputs = panel.len() / k;
+        for (tile, features) in panel.chunks(PANEL * outputs).enumerate() {
+            let count = features.len() / outputs;
+            let to = &mut transposed[tile * PANEL * n + index * PANEL * count..][..outputs * count];
+            transpose_tile(simd, features, outputs, to);
+        }
+    }
+}
+
+/// `from: [rows, columns]`, read; `to: [columns, rows]`, overwritten. In squares of four by four, and what is left one by one.
+#[inline(always)]
+fn transpose_tile<S: Simd>(simd: S, from: &[f32], columns: usize, to: &mut [f32]) {
+    let rows = from.len() / columns;
+    let (whole_rows, whole_columns) = (rows / SIDE * SIDE, columns / SIDE * SIDE);
+    for row in (0..whole_rows).step_by(SIDE) {
+        for column in (0..whole_columns).step_by(SIDE) {
+            let mut square = [f32x4::splat(simd, 0.0); SIDE];
+            for (index, lanes) in square.iter_mut().enumerate() {
+                *lanes = f32x4::from_slice(simd, &from[(row + index) * columns + column..][..SIDE]);
+            }
+            for (index, lanes) in transposed(square).into_iter().enumerate() {
+                lanes.store_slice(&mut to[(column + index) * rows + row..][..SIDE]);
+            }
+        }
+    }
+    for row in 0..rows {
+        let first = if row < whole_rows { whole_columns } else { 0 };
+        for column in first..columns {
+            to[column * rows + row] = from[row * columns + column];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::levels;
+
+    const SHAPES: [(usize, usize); 6] = [(1, 1), (64, 3), (65, 64), (100, 130), (128, 784), (200, 63)];
+
+    #[test]
+    fn a_panel_holds_64_outputs_of_every_feature() {
+        let (n, k) = (100, 3);
+        let rows: Vec<f32> = (0..n * k).map(|i| i as f32).collect();
+        let mut panels = vec![f32::NAN; n * k];
+        from_rows(&rows, k, &mut panels);
+        // Features 0 and 1 of output 0, feature 0 of output 1, and output 64, the first of a panel of 36.
+        assert_eq!((panels[0], panels[64], panels[1]), (0.0, 1.0, 3.0));
+        assert_eq!((panels[192], panels[192 + 36]), (192.0, 193.0));
+        assert_eq!(panel(64, n, k), (192..300, 36));
+    }
+
+    #[test]
+    fn there_and_back_changes_nothing() {
+        for (n, k) in SHAPES {
+            let rows: Vec<f32> = (0..n * k).map(|i| i as f32).collect();
+            let (mut panels, mut back) = (vec![f32::NAN; n * k], vec![f32::NAN; n * k]);
+            from_rows(&rows, k, &mut panels);
+            to_rows(&panels, k, &mut back);
+            assert_eq!(back, rows, "[{n}, {k}]");
+        }
+    }
+
+    #[test]
+    fn a_transposed_weight_has_the_panels_of_its_transposed_rows() {
+        for (n, k) in SHAPES {
+            let rows: Vec<f32> = (0..n * k).map(|i| i as f32).collect();
+            let columns: Vec<f32> = (0..n * k).map(|i| rows[i % n * k + i / n]).collect();
+            let (mut panels, mut expected, mut found) = (vec![0.0; n * k], vec![0.0; n * k], vec![f32::NAN; n * k]);
+            from_rows(&rows, k, &mut panels);
+            from_rows(&columns, n, &mut expected);
+            for level in levels() {
+                transpose(level, &panels, k, &mut found);
+                assert_eq!(found, expected, "[{n}, {k}] on {}", level.name());
+            }
+        }
+    }
+}
