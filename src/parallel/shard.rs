@@ -11,6 +11,9 @@ use std::ops::Range;
 use crate::kernels::LANES;
 use crate::parallel::comm::Parts;
 
+/// The most parts of a sum, and with that the most threads that can share a step.
+const MAX_PARTS: usize = 32;
+
 /// Which of its two sizes a linear layer is cut by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Axis {
@@ -75,9 +78,9 @@ fn unit_parts(units: usize) -> usize {
     power_of_two_at_most(units / 32)
 }
 
-/// A power of two, so that two, four and eight threads have equal shares; at most 8, at least 1.
+/// A power of two, so that two, four, eight, ... threads have equal shares; at least 1.
 fn power_of_two_at_most(parts: usize) -> usize {
-    1 << parts.clamp(1, 8).ilog2()
+    1 << parts.clamp(1, MAX_PARTS).ilog2()
 }
 
 #[cfg(test)]
@@ -87,7 +90,7 @@ mod tests {
     #[test]
     fn shards_cover_every_layer_once_whatever_the_number_of_ranks() {
         for shapes in
-            [vec![(784, 10)], vec![(784, 128), (128, 10)], vec![(784, 512), (512, 256), (256, 10)], vec![(5, 3)]]
+            [vec![(784, 10)], vec![(784, 1024), (1024, 10)], vec![(784, 512), (512, 256), (256, 10)], vec![(5, 3)]]
         {
             for (cut, (in_features, out_features)) in plan(&shapes).iter().zip(&shapes) {
                 let size = if cut.axis == Axis::Features { *in_features } else { *out_features };
@@ -115,5 +118,14 @@ mod tests {
         assert_eq!(cuts.iter().map(|cut| cut.axis).collect::<Vec<_>>(), [Axis::Features, Axis::Units, Axis::Features]);
         assert_eq!(cuts[1].bounds, cuts[2].bounds, "a rank's units are the features that its next layer reads");
         assert_eq!(plan(&[(784, 10)])[0].bounds, [0, 384, 784]);
+    }
+
+    #[test]
+    fn a_wide_layer_has_a_part_for_each_of_32_threads() {
+        let parts =
+            |units: usize| plan(&[(784, units), (units, 10)]).iter().map(|cut| cut.parts.total).collect::<Vec<_>>();
+        for (units, total) in [(63, 1), (128, 4), (512, 16), (1024, 32), (4096, 32)] {
+            assert_eq!(parts(units), [total; 2], "{units} units");
+        }
     }
 }
