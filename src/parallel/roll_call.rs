@@ -37,8 +37,9 @@ impl RollCall {
 
     /// The side of the member `index`, from 1 on: answers until the caller has decided. Returns whether they start.
     pub fn answer(&self, index: usize) -> bool {
-        /// Some tens of microseconds. After that other threads may have the processor between two answers.
-        const SPINS: u32 = 2_000;
+        /// Some tenths of a millisecond, longer than most steps: between two calls a member that runs keeps its core, which others
+        /// would not give back before the caller has lost patience.
+        const SPINS: u32 = 10_000;
         let answer = &self.answers[index - 1].0;
         let (mut answered, mut spins) = (0, 0);
         loop {
