@@ -85,6 +85,7 @@ fn row(training: &Training, peak_gflops: f64) -> Row {
     let peak = peak_gflops * 1e9 * case.threads as f64;
     Row {
         net: case.net,
+        optimizer: case.optimizer,
         batch_size: case.batch_size,
         kernel: case.kernel_name(),
         threads: case.threads,

@@ -513,7 +513,9 @@ impl Sequential {
 
     /// The most ranks that its training can be shared among; a matter of its shapes.
     pub(crate) fn max_world_size(&self) -> usize {
-        self.cuts().map(|(_, cut)| cut.parts.total).min().unwrap_or(1)
+        let (shapes, cuts): (Vec<_>, Vec<_>) =
+            self.cuts().map(|(linear, cut)| ((linear.in_features(), linear.out_features()), cut)).unzip();
+        shard::max_world_size(&shapes, &cuts)
     }
 
     /// The most floats that all parts of one of its sums take together, for batches of `batch_size`.

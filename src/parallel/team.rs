@@ -22,6 +22,8 @@ pub fn available_cores() -> usize {
 #[derive(Debug)]
 pub struct Team {
     threads: usize,
+    /// The cores there were when it started.
+    cores: usize,
     /// All threads but the caller's; none for a team of one.
     others: Option<rayon::ThreadPool>,
 }
@@ -38,7 +40,7 @@ impl Team {
         let build = || rayon::ThreadPoolBuilder::new().num_threads(threads - 1).build();
         let others = (threads > 1).then(build).transpose();
         let others = others.map_err(|error| Error::Threads { threads, problem: error.to_string() })?;
-        Ok(Team { threads, others })
+        Ok(Team { threads, cores: available_cores(), others })
     }
 
     pub fn threads(&self) -> usize {
@@ -85,7 +87,7 @@ impl Team {
     /// If there are more states than threads, or if `work` panics.
     pub fn run<S: Send>(&self, states: &mut [S], work: impl Fn(&Member<'_>, &mut S) + Sync) {
         assert!(states.len() <= self.threads, "{} states for {} threads", states.len(), self.threads);
-        let barrier = Barrier::new(states.len());
+        let barrier = Barrier::new(states.len(), self.cores);
         let member = |index: usize| Member { index, barrier: &barrier, round: Cell::new(0) };
         let Some((first, states)) = states.split_first_mut() else { return };
         match &self.others {
@@ -145,6 +147,8 @@ impl Drop for Member<'_> {
 #[derive(Debug)]
 struct Barrier {
     arrivals: Vec<Arrivals>,
+    /// How often a member looks for another one before it lets others have its processor.
+    spins: u32,
     broken: AtomicBool,
 }
 
@@ -154,20 +158,23 @@ struct Barrier {
 struct Arrivals(AtomicU64);
 
 impl Barrier {
-    fn new(members: usize) -> Self {
-        Barrier { arrivals: (0..members).map(|_| Arrivals::default()).collect(), broken: AtomicBool::new(false) }
-    }
-
-    fn wait(&self, index: usize, round: u64) {
+    fn new(members: usize, cores: usize) -> Self {
         /// Some tens of microseconds: members that run are never this far apart, so one that is not running is given
         /// the processor.
         const SPINS: u32 = 2_000;
+        // Of more members than cores some cannot run before others stop.
+        let spins = if members > cores { 0 } else { SPINS };
+        let arrivals = (0..members).map(|_| Arrivals::default()).collect();
+        Barrier { arrivals, spins, broken: AtomicBool::new(false) }
+    }
+
+    fn wait(&self, index: usize, round: u64) {
         self.arrivals[index].0.store(round, Ordering::Release);
         for other in &self.arrivals {
             let mut spins = 0;
             while other.0.load(Ordering::Acquire) < round {
-                spins += 1;
-                if spins < SPINS {
+                if spins < self.spins {
+                    spins += 1;
                     std::hint::spin_loop();
                 } else {
                     assert!(!self.broken.load(Ordering::Relaxed), "another thread of this team has panicked");

@@ -25,6 +25,12 @@ impl Budget {
     /// However long it takes.
     pub const UNLIMITED: Budget = Budget { fixed: Duration::MAX, per_batch: Duration::ZERO };
 
+    /// Whether all threads work together at any price.
+    pub fn is_unlimited(&self) -> bool {
+        self.fixed == Duration::MAX
+    }
+
+    /// After so many batches.
     pub fn after(&self, batches: usize) -> Duration {
         self.per_batch.saturating_mul(u32::try_from(batches).unwrap_or(u32::MAX)).saturating_add(self.fixed)
     }
@@ -45,12 +51,16 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
-    /// A stretch of batches on one thread that is long enough to time, and a small part of the shortest run.
-    pub const STRETCH: Duration = Duration::from_millis(1);
+    /// A stretch of batches on one thread that is long enough to time, and a small part of the shortest epoch: the recipe's takes
+    /// 6 ms.
+    pub const STRETCH: Duration = Duration::from_micros(250);
+    /// So long the others may take to come, while the first thread goes on. Threads that were woken onto one core are parted at a
+    /// tick of the system's clock, every 1 to 4 ms.
+    pub const PATIENCE: Duration = Duration::from_millis(6);
     /// A stretch is believed for so many times its length: measuring again costs at most that part of what is won.
     const FRESH: u32 = 100;
-    /// Threads that were woken onto one core are parted at a tick of the system's clock, every 1 to 4 ms: an attempt that lasts
-    /// half of that often sees one. Little enough that a run of 50 ms hardly feels it.
+    /// Threads that all run when they start lose nothing unless they are interrupted, or sharing does not pay: half a time slice of
+    /// the system's is enough to see either. Little enough that a run of 50 ms hardly feels it.
     const ADVANCE: f64 = 2e-3;
     /// With less an attempt would say nothing: waking the threads and warming their caches takes 0.1 ms, a short
     /// interruption as long again.
@@ -61,6 +71,9 @@ impl Trial {
     /// An attempt that failed is followed by a rest of so many times what the next one may lose, and what the last one overran:
     /// so attempts cost 1/40 of a run at most, and the advance.
     const REST_PER_LOSS: f64 = 40.0;
+    /// Where the others did not come, another process has their cores. The rest is so many times what they were waited for: they
+    /// take time from that process meanwhile.
+    const REST_PER_WAIT: u32 = 8;
 
     pub fn new() -> Self {
         Trial { one_thread: [f64::INFINITY; 4], fresh_until: None, balance: Self::ADVANCE, rest_until: Instant::now() }
@@ -85,8 +98,9 @@ impl Trial {
         due.then(|| Budget { fixed: duration(self.balance), per_batch: duration(self.one_thread_seconds()) })
     }
 
-    /// All threads have ended an attempt, because they were done or used their budget up.
-    pub fn all_threads_took(&mut self, elapsed: Duration, batches: usize) {
+    /// An attempt has ended, because the batches were done, the budget was used up or the others did not come. Of its batches the
+    /// last `shared` were on all threads.
+    pub fn all_threads_took(&mut self, elapsed: Duration, batches: usize, shared: usize) {
         let lost = elapsed.as_secs_f64() - self.one_thread_seconds() * batches as f64;
         self.balance = (self.balance - lost).min(Self::MOST);
         if self.balance < Self::LEAST {
@@ -96,6 +110,9 @@ impl Trial {
             // So long that the clock cannot say when it ends: until the end of the run, as good as.
             let rest = rest.unwrap_or(Duration::MAX).min(Duration::from_secs(3600));
             self.rest_until = Instant::now() + rest;
+        }
+        if shared == 0 {
+            self.rest_until = self.rest_until.max(Instant::now() + elapsed * Self::REST_PER_WAIT);
         }
     }
 }
@@ -134,7 +151,7 @@ mod tests {
             let mut trial = measured();
             let budget = trial.budget().unwrap();
             let before = Instant::now();
-            trial.all_threads_took(budget.after(5) + late, 5);
+            trial.all_threads_took(budget.after(5) + late, 5, 5);
             assert!(trial.budget().is_none());
             let cost = Duration::from_micros(500) + late;
             assert!(trial.rest_until >= before + 40 * cost - MS, "{late:?}");
@@ -146,15 +163,29 @@ mod tests {
     fn threads_that_have_won_may_be_interrupted_and_those_that_lose_a_little_every_time_are_given_up() {
         let mut trial = measured();
         for _ in 0..3 {
-            trial.all_threads_took(6 * MS, 1000);
+            trial.all_threads_took(6 * MS, 1000, 1000);
         }
         assert_eq!(trial.budget().unwrap().fixed, 10 * MS);
-        trial.all_threads_took(14 * MS, 1000);
+        trial.all_threads_took(14 * MS, 1000, 1000);
         assert_eq!(trial.budget().unwrap().fixed, 6 * MS);
         for _ in 0..6 {
             assert!(trial.budget().is_some());
-            trial.all_threads_took(11 * MS, 1000);
+            trial.all_threads_took(11 * MS, 1000, 1000);
         }
         assert!(trial.budget().is_none());
+    }
+
+    /// One thread went on at its own pace meanwhile, so nothing is lost; but the next attempt would end alike.
+    #[test]
+    fn threads_that_do_not_come_are_left_alone_for_a_while() {
+        let mut trial = measured();
+        let before = Instant::now();
+        trial.all_threads_took(6 * MS, 600, 0);
+        assert!(trial.budget().is_none());
+        assert!(trial.rest_until >= before + 48 * MS && trial.rest_until <= Instant::now() + 48 * MS);
+        // Had they come for the last of the batches, there would be no rest.
+        let mut trial = measured();
+        trial.all_threads_took(6 * MS, 600, 1);
+        assert!(trial.budget().is_some());
     }
 }

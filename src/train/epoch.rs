@@ -1,6 +1,6 @@
 //! An epoch of training steps, on one thread or shared among all. It knows batches in order, not validation.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::time::Instant;
 
 use crate::data::Loader;
@@ -17,8 +17,7 @@ use crate::train::step::{Step, StepPlan};
 
 /// Trains epochs, on one thread or on shards.
 pub(super) struct EpochRunner {
-    step: Step,
-    local: Local,
+    whole: Whole,
     shards: Option<Shards>,
     sharing: Sharing,
     trial: Trial,
@@ -34,6 +33,36 @@ pub(super) struct Working<'a> {
     pub records: &'a mut Vec<BatchRecord>,
 }
 
+/// The step of the whole network, on the calling thread.
+#[derive(Default)]
+pub(super) struct Whole {
+    step: Step,
+    local: Local,
+}
+
+impl Whole {
+    /// One step on `batch`: appends its record and calls back. Breaks, with whether the callback broke, where no other batch
+    /// is to follow.
+    pub fn train(
+        &mut self,
+        plan: &StepPlan<'_>,
+        loader: &Loader<'_>,
+        batch: usize,
+        working: &mut Working<'_>,
+    ) -> ControlFlow<bool> {
+        let Working { model, optimizer, callback, records } = working;
+        let (columns, comm) = (0..model.in_features(), &mut self.local);
+        let record = self.step.train(model, optimizer, plan, loader, batch, columns, comm, &|| true);
+        let Some(record) = record else { return ControlFlow::Break(false) };
+        records.push(record);
+        let end = BatchEnd { epoch: plan.epoch, batch, lr: plan.lr(batch), record };
+        if callback.after_batch(&end).is_break() {
+            return ControlFlow::Break(true);
+        }
+        if record.is_finite() { ControlFlow::Continue(()) } else { ControlFlow::Break(false) }
+    }
+}
+
 impl EpochRunner {
     /// For a network with so many optimizer slots, and batches of at most `batch_size`.
     pub fn new(model: &Sequential, slots: usize, team: &Team, batch_size: usize, sharing: Sharing) -> Self {
@@ -43,8 +72,7 @@ impl EpochRunner {
         };
         let world_size = team.threads().min(cores).min(model.max_world_size());
         EpochRunner {
-            step: Step::default(),
-            local: Local::default(),
+            whole: Whole::default(),
             shards: (world_size > 1).then(|| Shards::new(model, slots, world_size, batch_size)),
             sharing,
             trial: Trial::new(),
@@ -80,21 +108,21 @@ impl EpochRunner {
                 (Some(_), Sharing::Always) => Some(Budget::UNLIMITED),
                 (Some(_), Sharing::Measured) => self.trial.budget(),
             };
-            let broken = match (budget, &mut self.shards) {
+            let (broken, shared) = match (budget, &mut self.shards) {
                 (Some(budget), Some(shards)) => {
                     let (started, before) = (Instant::now(), working.records.len());
-                    let broken = shards.run(team, plan, loader, batches, budget, working);
+                    let attempt = shards.run(team, plan, loader, batches, budget, &mut self.whole, working);
                     let done = working.records.len() - before;
-                    self.trial.all_threads_took(started.elapsed(), done);
-                    self.shared_batches += done;
-                    broken
+                    self.trial.all_threads_took(started.elapsed(), done, attempt.shared);
+                    self.shared_batches += attempt.shared;
+                    (attempt.broken, attempt.shared > 0)
                 }
-                _ => self.one_thread(plan, loader, batches, working),
+                _ => (self.one_thread(plan, loader, batches, working), false),
             };
             if working.records.last().is_some_and(|record| !record.is_finite()) {
-                let layer = match (budget, &self.shards) {
-                    (Some(_), Some(shards)) => shards.first_not_finite(),
-                    _ => self.step.first_not_finite(),
+                let layer = match &self.shards {
+                    Some(shards) if shared => shards.first_not_finite(),
+                    _ => self.whole.step.first_not_finite(),
                 };
                 let layer = layer.map_or("the loss".into(), |index| working.model.layer_name(index));
                 return Err(Error::NonFinite { epoch: plan.epoch, batch: working.records.len() - first, layer });
@@ -116,20 +144,11 @@ impl EpochRunner {
     ) -> bool {
         /// Batches that find caches cold and buffers too small; of long batches, the first one.
         const WARM_UP: usize = 4;
-        let Working { model, optimizer, callback, records } = working;
         // `first` is how many batches were done when the stretch at hand began; `None` while warming up.
         let (mut started, mut first) = (Instant::now(), None);
         for (done, batch) in (1..).zip(batches) {
-            let (columns, comm) = (0..model.in_features(), &mut self.local);
-            let record = self.step.train(model, optimizer, plan, loader, batch, columns, comm, &|| true);
-            let Some(record) = record else { return false };
-            records.push(record);
-            let end = BatchEnd { epoch: plan.epoch, batch, lr: plan.lr(batch), record };
-            if callback.after_batch(&end).is_break() {
-                return true;
-            }
-            if !record.is_finite() {
-                return false;
+            if let ControlFlow::Break(broken) = self.whole.train(plan, loader, batch, working) {
+                return broken;
             }
             if self.shards.is_none() {
                 continue;

@@ -1,7 +1,8 @@
 //! Several threads training one network. Each holds a shard of it in its own cache and takes every step with the others;
 //! what crosses between them are the parts of the sums that no shard has alone. It knows shards and threads, not epochs.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
+use std::sync::RwLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,10 @@ use crate::nn::Sequential;
 use crate::optim::OptimizerState;
 use crate::parallel::Team;
 use crate::parallel::comm::{Exchange, Threads};
-use crate::parallel::trial::Budget;
-use crate::train::callback::BatchEnd;
-use crate::train::epoch::Working;
+use crate::parallel::roll_call::{Caller, RollCall};
+use crate::parallel::trial::{Budget, Trial};
+use crate::train::callback::{BatchEnd, Callback};
+use crate::train::epoch::{Whole, Working};
 use crate::train::history::BatchRecord;
 use crate::train::step::{Step, StepPlan};
 
@@ -21,6 +23,67 @@ use crate::train::step::{Step, StepPlan};
 pub(super) struct Shards {
     ranks: Vec<Rank>,
     exchange: Exchange,
+}
+
+/// What came of a run on all threads.
+pub(super) struct Attempt {
+    /// The callback broke.
+    pub broken: bool,
+    /// The last so many batches were shared; those before them ran on the caller's thread.
+    pub shared: usize,
+}
+
+/// What the first rank has beside its shard.
+struct First<'a> {
+    whole: &'a mut Whole,
+    callback: &'a mut dyn Callback,
+    broken: bool,
+}
+
+/// How the time before the first shared batch ended.
+enum Alone {
+    /// All others run; the batch that comes next.
+    AllRun(usize),
+    /// The batches are done, or no other is to follow, or the others have been sent home.
+    Ended { broken: bool },
+}
+
+/// Trains the whole network on the caller's thread until all others run.
+#[expect(clippy::too_many_arguments, reason = "what a step works on, each of another owner")]
+fn alone(
+    caller: &mut Caller<'_>,
+    whole: &mut Whole,
+    plan: &StepPlan<'_>,
+    loader: &Loader<'_>,
+    batches: &Range<usize>,
+    budget: Budget,
+    started: Instant,
+    working: &mut Working<'_>,
+) -> Alone {
+    if budget.is_unlimited() {
+        return Alone::AllRun(batches.start);
+    }
+    let mut called_off = false;
+    for batch in batches.clone() {
+        if called_off {
+            // Whoever has not been given a processor yet would let the caller wait for it: so it does not.
+            if caller.all_left() {
+                return Alone::Ended { broken: false };
+            }
+        } else if caller.all_run() {
+            return Alone::AllRun(batch);
+        } else {
+            let elapsed = started.elapsed();
+            called_off = elapsed > Trial::PATIENCE || elapsed > budget.after(batch - batches.start);
+            if called_off {
+                caller.call_off();
+            }
+        }
+        if let ControlFlow::Break(broken) = whole.train(plan, loader, batch, working) {
+            return Alone::Ended { broken };
+        }
+    }
+    Alone::Ended { broken: false }
 }
 
 /// One thread's shard of the network, in cache lines that hold nothing of another's (hardware fetches them in pairs).
@@ -87,10 +150,13 @@ impl Shards {
         Shards { ranks: (0..world_size).map(rank).collect(), exchange: Exchange::new(model.largest_sum(batch_size)) }
     }
 
-    /// Trains on `batches` in order, then brings parameters and slots back. Appends a record for each batch done.
+    /// Trains on `batches` in order and leaves parameters and slots in `working`. Appends a record for each batch done.
     ///
-    /// Ends early after a batch whose loss is not finite, after one that the callback breaks at, and when the batches take
-    /// more than `budget`. Returns whether the callback broke.
+    /// Where the budget has a limit, the caller's thread trains `whole` by itself until all others run.
+    ///
+    /// Ends early after a batch whose loss is not finite, after one that the callback breaks at, when the batches take more
+    /// than `budget`, and when the others do not come.
+    #[expect(clippy::too_many_arguments, reason = "what a step works on, each of another owner")]
     pub fn run(
         &mut self,
         team: &Team,
@@ -98,10 +164,15 @@ impl Shards {
         loader: &Loader<'_>,
         batches: Range<usize>,
         budget: Budget,
+        whole: &mut Whole,
         working: &mut Working<'_>,
-    ) -> bool {
+    ) -> Attempt {
+        let started = Instant::now();
         let Working { model, optimizer, callback, records } = working;
         let exchange = &self.exchange;
+        let roll = RollCall::new(self.ranks.len());
+        // The first batch that all share. Set before they start.
+        let first_shared = AtomicUsize::new(batches.end);
         // The batch after which all stop. The first rank sets it before it meets the others in that batch; they read it after
         // they met, so they agree.
         let last = AtomicUsize::new(usize::MAX);
@@ -110,28 +181,59 @@ impl Shards {
         let given_up = AtomicUsize::new(usize::MAX);
         // Reading the clock takes as long as 1/200 of the shortest batch.
         let checked = if budget.per_batch > Duration::from_micros(100) { 1 } else { 8 };
-        let started = Instant::now();
-        let (whole, whole_optimizer) = (&**model, &**optimizer);
+        // Written while the first rank is alone, read by all when they start.
+        let network = RwLock::new((&mut **model, &mut **optimizer));
         // Only the caller's thread, the first rank, calls back.
-        let mut callback = Some(&mut **callback);
-        let mut states: Vec<_> = self.ranks.iter_mut().map(|rank| (rank, callback.take(), false)).collect();
-        team.run(&mut states, |member, (rank, callback, broken)| {
-            rank.take(whole, whole_optimizer);
+        let mut first = Some(First { whole, callback: &mut **callback, broken: false });
+        let mut states: Vec<_> = self.ranks.iter_mut().map(|rank| (rank, first.take())).collect();
+        team.run(&mut states, |member, (rank, first)| {
+            rank.records.clear();
+            let starts = match first {
+                None => roll.answer(member.index()),
+                Some(first) => {
+                    let mut network = network.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+                    let (model, optimizer) = &mut *network;
+                    let callback = &mut *first.callback;
+                    let mut working = Working { model, optimizer, callback, records: &mut rank.records };
+                    let mut caller = roll.caller();
+                    let alone = alone(&mut caller, first.whole, plan, loader, &batches, budget, started, &mut working);
+                    drop(network);
+                    match alone {
+                        Alone::AllRun(next) => {
+                            first_shared.store(next, Ordering::Relaxed);
+                            caller.start();
+                            true
+                        }
+                        Alone::Ended { broken } => {
+                            first.broken = broken;
+                            false
+                        }
+                    }
+                }
+            };
+            if !starts {
+                return;
+            }
+            {
+                let network = network.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+                rank.take(network.0, network.1);
+            }
+            let first_shared = first_shared.load(Ordering::Relaxed);
             let Rank { model, optimizer, columns, step, part, records, .. } = &mut **rank;
-            records.clear();
             let mut comm = Threads::new(exchange, member, part);
-            for (done, batch) in batches.clone().enumerate() {
-                if member.index() == 0 && done.is_multiple_of(checked) && started.elapsed() > budget.after(done) {
+            for batch in first_shared..batches.end {
+                let done = batch - batches.start;
+                if first.is_some() && done.is_multiple_of(checked) && started.elapsed() > budget.after(done) {
                     last.store(batch, Ordering::Relaxed);
                 }
                 let goes_on = || given_up.load(Ordering::Relaxed) != batch;
                 let record = step.train(model, optimizer, plan, loader, batch, columns.clone(), &mut comm, &goes_on);
                 let Some(record) = record else { break };
                 records.push(record);
-                if let Some(callback) = callback {
+                if let Some(first) = first {
                     let end = BatchEnd { epoch: plan.epoch, batch, lr: plan.lr(batch), record };
-                    if callback.after_batch(&end).is_break() {
-                        *broken = true;
+                    if first.callback.after_batch(&end).is_break() {
+                        first.broken = true;
                         given_up.store(batch + 1, Ordering::Relaxed);
                     }
                 }
@@ -140,12 +242,17 @@ impl Shards {
                 }
             }
         });
-        let broken = states[0].2;
-        for rank in &self.ranks {
-            rank.give(model, optimizer);
+        let broken = states[0].1.as_ref().is_some_and(|first| first.broken);
+        let done = self.ranks[0].records.len();
+        let shared = done - done.min(first_shared.into_inner() - batches.start);
+        // Whoever never started has nothing to bring back.
+        if shared > 0 {
+            for rank in &self.ranks {
+                rank.give(model, optimizer);
+            }
         }
         records.extend_from_slice(&self.ranks[0].records);
-        broken
+        Attempt { broken, shared }
     }
 
     /// The first layer that gave a value that is not finite in the last step. Any of the ranks may have that value.

@@ -1,6 +1,7 @@
 //! Seed in, bits out: the same parameters and figures for any number of threads, on every SIMD level, beside another
 //! trainer, and whatever the buffers held before. Bits are compared, never values within a tolerance.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -10,13 +11,14 @@ use flatnet::kernels::{KernelChoice, SimdChoice, SimdLevel};
 use flatnet::loss::{self, Criterion, CrossEntropy, LOSSES, Loss};
 use flatnet::nn::{Context, Init, ReluGrad, Sequential, Workspace};
 use flatnet::optim::{self, Optimizer, Sgd};
-use flatnet::train::{EpochRecord, History, Sharing, Trainer, evaluate};
+use flatnet::train::{EpochEnd, EpochRecord, History, Sharing, TrainState, Trainer, evaluate};
 use flatnet::{Error, Result};
 
 const REFERENCE: &str = "linear:10,relu";
 const HIDDEN: &str = "linear:128,relu,linear:10";
-/// Its 32 units are too few to share, so a step of it never is; of the same with 64 it is.
-const THREE_LAYERS: &str = "linear:64,relu,linear:32,relu,linear:10";
+/// Cut in pairs from its last layer backwards, which is too large a part of it for every rank to compute all of it; the same
+/// with 64 units is cut in pairs from its first layer on.
+const THREE_LAYERS: &str = "linear:64,relu,linear:128,relu,linear:10";
 const THREE_SHARED_LAYERS: &str = "linear:64,relu,linear:64,relu,linear:10";
 const THREADS: [usize; 5] = [1, 2, 3, 5, 8];
 const EPOCHS: usize = 3;
@@ -107,6 +109,39 @@ fn assert_threads_change_nothing(sharing: Sharing, kernel: KernelChoice, shuffle
 fn sharing_every_step_changes_no_bit() {
     assert_threads_change_nothing(Sharing::Always, KernelChoice::Auto, Shuffle::Never);
     assert_threads_change_nothing(Sharing::Always, KernelChoice::Auto, Shuffle::Epoch);
+}
+
+/// As many threads as a machine of 32 cores has, and a network with a part for each of them; here on fewer cores, so that
+/// every step waits for threads that do not run.
+#[test]
+fn threads_far_beyond_the_cores_change_no_bit() {
+    const WIDE: &str = "linear:1024,relu,dropout:0.25,linear:10";
+    let few = |set: &Dataset| set.select(&(0..144).collect::<Vec<_>>());
+    let (train, val) = (few(&SETS.0), few(&SETS.1));
+    let adamw = || optim::build("adamw", 1e-3, &optim::Settings::default()).unwrap();
+    let runs: [(&str, &dyn Fn() -> Trainer); 2] = [
+        ("sgd", &|| trainer_by(Sgd::new(0.05).momentum(0.9), Shuffle::Epoch, 1)),
+        ("adamw", &|| trainer_by(adamw(), Shuffle::Epoch, 1)),
+    ];
+    for (name, trainer) in runs {
+        let outcome = |threads| {
+            let mut model = network(WIDE, KernelChoice::Auto);
+            let trainer = trainer().epochs(2).threads(threads).sharing(Sharing::Always);
+            let mut state = TrainState::new(&model, trainer.optimizer());
+            let mut shared = Vec::new();
+            let mut count = |end: &mut EpochEnd<'_>| {
+                shared.push(end.shared_batches);
+                ControlFlow::Continue(())
+            };
+            trainer.fit_from(&mut model, &mut state, &train, &val, &mut count).unwrap();
+            assert_eq!(shared, if threads == 1 { [0, 0] } else { [5, 5] }, "{name}, {threads} threads");
+            Outcome::of(&model, &state.history)
+        };
+        let alone = outcome(1);
+        for threads in [16, 32] {
+            outcome(threads).assert_same(&alone, &format!("{name}, {threads} threads"));
+        }
+    }
 }
 
 #[test]

@@ -10,15 +10,16 @@ use serde_json::Value;
 
 use crate::common::{flatnet, keys, stderr, stdout};
 
-/// Networks, batch sizes, and kernels; each with every number of threads.
-const CASES: [(&str, u64, [&str; 2]); 7] = [
-    ("784-10", 1, ["narrow", "gemm"]),
-    ("784-10", 8, ["narrow", "gemm"]),
-    ("784-10", 32, ["narrow", "gemm"]),
-    ("784-10", 128, ["narrow", "gemm"]),
-    ("784-10", 1024, ["narrow", "gemm"]),
-    ("784-128-10", 32, ["narrow+wide", "gemm"]),
-    ("784-512-256-10", 32, ["narrow+wide+gemm", "gemm"]),
+/// Networks, optimizers, batch sizes, and kernels; each with every number of threads.
+const CASES: [(&str, &str, u64, &[&str]); 8] = [
+    ("784-10", "sgd", 1, &["narrow", "gemm"]),
+    ("784-10", "sgd", 8, &["narrow", "gemm"]),
+    ("784-10", "sgd", 32, &["narrow", "gemm"]),
+    ("784-10", "sgd", 128, &["narrow", "gemm"]),
+    ("784-10", "sgd", 1024, &["narrow", "gemm"]),
+    ("784-128-10", "sgd", 32, &["narrow+wide", "gemm"]),
+    ("784-512-256-10", "sgd", 32, &["narrow+wide+gemm", "gemm"]),
+    ("784-128-10", "adam", 32, &["narrow+wide"]),
 ];
 
 fn bench(cwd: &Path, words: &[&str]) -> std::process::Output {
@@ -70,22 +71,33 @@ fn the_json_keeps_the_contract_with_figures_that_can_be_true() {
 
     let rows = report["rows"].as_array().unwrap();
     let mut expected = Vec::new();
-    for (net, batch_size, kernels) in CASES {
+    for (net, optimizer, batch_size, kernels) in CASES {
         for kernel in kernels {
-            expected.extend(threads().iter().map(|threads| (net, batch_size, kernel, *threads)));
+            expected.extend(threads().iter().map(|threads| (net, optimizer, batch_size, *kernel, *threads)));
         }
     }
     let found: Vec<_> = (rows.iter())
         .map(|row| {
-            let (net, kernel) = (row["net"].as_str().unwrap(), row["kernel"].as_str().unwrap());
-            (net, row["batch_size"].as_u64().unwrap(), kernel, row["threads"].as_u64().unwrap())
+            let word = |key: &str| row[key].as_str().unwrap();
+            let number = |key: &str| row[key].as_u64().unwrap();
+            (word("net"), word("optimizer"), number("batch_size"), word("kernel"), number("threads"))
         })
         .collect();
     assert_eq!(found, expected);
     for row in rows {
         assert_eq!(
             keys(row),
-            ["batch_size", "batches_per_second", "kernel", "net", "share_of_peak", "shared", "threads", "us_per_batch"]
+            [
+                "batch_size",
+                "batches_per_second",
+                "kernel",
+                "net",
+                "optimizer",
+                "share_of_peak",
+                "shared",
+                "threads",
+                "us_per_batch"
+            ]
         );
         assert_eq!(row_fault(row), None);
     }
@@ -123,16 +135,20 @@ fn the_table_has_a_line_for_each_row_and_fits_80_columns() {
     assert!(lines[0].starts_with("Images: ") && lines[0].contains("data/mnist"), "{}", lines[0]);
     assert!(lines.iter().any(|line| line.contains("GFLOP/s") && line.contains(SimdLevel::detect().name())));
     assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:#?}");
-    for (net, batch_size, kernels) in CASES {
+    let mut rows = 0;
+    for (net, optimizer, batch_size, kernels) in CASES {
+        let name = if optimizer == "adam" { format!("{net} Adam") } else { net.into() };
         for kernel in kernels {
             for threads in threads() {
-                let start = [net, &batch_size.to_string(), kernel, &threads.to_string()];
-                let of_row = |line: &&&str| line.split_whitespace().take(4).eq(start);
+                let start = format!("{name} {batch_size} {kernel} {threads} ");
+                let words = |line: &str| line.split_whitespace().fold(String::new(), |words, word| words + word + " ");
+                let of_row = |line: &&&str| words(line).starts_with(&start);
                 assert_eq!(lines.iter().filter(of_row).count(), 1, "{start:?} in {lines:#?}");
+                rows += 1;
             }
         }
     }
-    assert_eq!(lines.iter().filter(|line| line.starts_with("784-")).count(), CASES.len() * 2 * threads().len());
+    assert_eq!(lines.iter().filter(|line| line.starts_with("784-")).count(), rows);
     assert!(lines.iter().any(|line| line.contains("1 thread: ") && line.ends_with(" ms")), "{lines:#?}");
 }
 

@@ -7,20 +7,43 @@ use std::time::Duration;
 use flatnet::data::Shuffle;
 use flatnet::kernels::KernelChoice;
 use flatnet::nn::{Init, Linear, ReluGrad, Sequential};
-use flatnet::optim::Sgd;
+use flatnet::optim::{self, Settings};
 use flatnet::train::{EpochEnd, EpochRecord, TrainState, Trainer};
 use flatnet::{Dataset, Result};
 
 use super::images::{FEATURES, Images};
 
-/// Networks as the table calls them and as `--layers` does, and the batch sizes that they are trained with.
-const NETS: [(&str, &str, &[usize]); 3] = [
-    ("784-10", "linear:10,relu", &[1, 8, 32, 128, 1024]),
-    ("784-128-10", "linear:128,relu,linear:10", &[32]),
-    ("784-512-256-10", "linear:512,relu,linear:256,relu,linear:10", &[32]),
-];
+/// A network as the table calls it and as `--layers` does, the optimizer and the batch sizes that it is trained with, and by
+/// which kernels.
+struct Net {
+    name: &'static str,
+    layers: &'static str,
+    optimizer: &'static str,
+    batch_sizes: &'static [usize],
+    kernels: &'static [KernelChoice],
+}
+
 /// `auto` is what users get: narrow kernels where a layer is narrow.
-const KERNELS: [KernelChoice; 2] = [KernelChoice::Auto, KernelChoice::Gemm];
+const AUTO: &[KernelChoice] = &[KernelChoice::Auto];
+const AUTO_AND_GEMM: &[KernelChoice] = &[KernelChoice::Auto, KernelChoice::Gemm];
+const HIDDEN: &str = "linear:128,relu,linear:10";
+const TWO_HIDDEN: &str = "linear:512,relu,linear:256,relu,linear:10";
+/// The recipe's network comes first, what was added last.
+const NETS: [Net; 4] = [
+    Net {
+        name: "784-10",
+        layers: "linear:10,relu",
+        optimizer: SGD,
+        batch_sizes: &[1, 8, 32, 128, 1024],
+        kernels: AUTO_AND_GEMM,
+    },
+    Net { name: "784-128-10", layers: HIDDEN, optimizer: SGD, batch_sizes: &[32], kernels: AUTO_AND_GEMM },
+    Net { name: "784-512-256-10", layers: TWO_HIDDEN, optimizer: SGD, batch_sizes: &[32], kernels: AUTO_AND_GEMM },
+    Net { name: "784-128-10", layers: HIDDEN, optimizer: "adam", batch_sizes: &[32], kernels: AUTO },
+];
+/// Low enough for every optimizer and network above; it changes no time.
+const LEARNING_RATE: f32 = 1e-3;
+const SGD: &str = "sgd";
 /// What the recipe validates with.
 const EVALUATION_BATCH_SIZE: usize = 32;
 
@@ -28,6 +51,7 @@ const EVALUATION_BATCH_SIZE: usize = 32;
 #[derive(Clone)]
 pub struct Case {
     pub net: &'static str,
+    pub optimizer: &'static str,
     pub batch_size: usize,
     pub threads: usize,
     /// As it is before every measurement.
@@ -35,10 +59,10 @@ pub struct Case {
 }
 
 impl Case {
-    fn new(net: &'static str, layers: &str, batch_size: usize, kernel: KernelChoice, threads: usize) -> Result<Self> {
-        let builder = Sequential::new(FEATURES).layers(&layers.parse()?).kernel(kernel);
+    fn new(net: &Net, batch_size: usize, kernel: KernelChoice, threads: usize) -> Result<Self> {
+        let builder = Sequential::new(FEATURES).layers(&net.layers.parse()?).kernel(kernel);
         let model = builder.init(Init::UnitNorm).relu_grad(ReluGrad::StraightThrough).build(0)?;
-        Ok(Case { net, batch_size, threads, model })
+        Ok(Case { net: net.name, optimizer: net.optimizer, batch_size, threads, model })
     }
 
     /// The kernels that run, as a run's summary names them.
@@ -66,7 +90,8 @@ impl Case {
         wanted: f64,
         seconds: fn(&EpochRecord) -> f64,
     ) -> Result<(f64, f64)> {
-        let trainer = Trainer::new(Sgd::new(0.01)).epochs(2 + 2 * epochs).batch_size(self.batch_size);
+        let optimizer = optim::build(self.optimizer, LEARNING_RATE, &Settings::default())?;
+        let trainer = Trainer::new(optimizer).epochs(2 + 2 * epochs).batch_size(self.batch_size);
         let trainer = trainer.shuffle(Shuffle::Never).threads(self.threads);
         let (mut warm, mut sum, mut shared, mut count) = (0.0, 0.0, 0, 0);
         let mut count_epoch = |end: &mut EpochEnd<'_>| {
@@ -101,11 +126,11 @@ impl Training {
     /// All cases, in the order of the table.
     pub fn all(thread_counts: &[usize], images: &Images) -> Result<Vec<Self>> {
         let mut all = Vec::new();
-        for (net, layers, batch_sizes) in NETS {
-            for &batch_size in batch_sizes {
-                for kernel in KERNELS {
+        for net in &NETS {
+            for &batch_size in net.batch_sizes {
+                for &kernel in net.kernels {
                     for &threads in thread_counts {
-                        let case = Case::new(net, layers, batch_size, kernel, threads)?;
+                        let case = Case::new(net, batch_size, kernel, threads)?;
                         let train = images.at_least(Self::least_images(batch_size));
                         let (seconds, _) = case.time(train, &images.one, 1, 0.0, |epoch| epoch.train_seconds)?;
                         let estimate = seconds / (train.len() / batch_size) as f64;
@@ -121,24 +146,25 @@ impl Training {
     pub fn measure(&mut self, images: &Images, slice: Duration) -> Result<()> {
         /// Should the guess be far too high, so many epochs are still enough.
         const MOST_EPOCHS: usize = 100;
-        // A third of the time to warm up, the rest to be counted; epochs short enough that several make up each.
-        let epoch_seconds = slice.as_secs_f64() / 12.0;
+        // A third of the time to warm up, the rest to be counted. Epochs as long as that allows: at the start of each the threads
+        // are woken and given their shards, which is nothing to an epoch of a real run and would be much to a short one.
+        let epoch_seconds = slice.as_secs_f64() / 4.0;
         let batch_size = self.case.batch_size;
         let affordable = (epoch_seconds / self.estimate) as usize * batch_size;
         let train = images.at_most(affordable.max(Self::least_images(batch_size)));
         debug_assert!(train.len().is_multiple_of(batch_size), "a short batch would count as a whole one");
         let (seconds, shared) =
-            self.case.time(train, &images.one, MOST_EPOCHS, 8.0 * epoch_seconds, |epoch| epoch.train_seconds)?;
+            self.case
+                .time(train, &images.one, MOST_EPOCHS, slice.as_secs_f64() * 2.0 / 3.0, |epoch| epoch.train_seconds)?;
         let batches = (train.len() / batch_size) as f64;
         self.seconds_per_batch.push(seconds / batches);
         self.shared.push(shared / batches);
         Ok(())
     }
 
-    /// Images of the shortest epoch: sixteen batches, since the engine finds out within an epoch whether a step is worth
-    /// sharing among threads.
+    /// Images of the shortest epoch: 64 batches, of which the threads may come to the first few too late to share them.
     fn least_images(batch_size: usize) -> usize {
-        16 * batch_size
+        64 * batch_size
     }
 }
 
@@ -152,8 +178,7 @@ pub struct Evaluating {
 impl Evaluating {
     /// A case for each number of threads.
     pub fn all(thread_counts: &[usize]) -> Result<Vec<Self>> {
-        let (net, layers, _) = NETS[0];
-        let case = |threads| Case::new(net, layers, EVALUATION_BATCH_SIZE, KernelChoice::Auto, threads);
+        let case = |threads| Case::new(&NETS[0], EVALUATION_BATCH_SIZE, KernelChoice::Auto, threads);
         let evaluating = |threads: &usize| Ok(Evaluating { case: case(*threads)?, seconds: Vec::new() });
         thread_counts.iter().map(evaluating).collect()
     }
@@ -175,8 +200,7 @@ mod tests {
 
     #[test]
     fn flops_are_those_of_the_products() {
-        let flops =
-            |net: usize, batch_size| Case::new("", NETS[net].1, batch_size, KernelChoice::Auto, 1).unwrap().flops();
+        let flops = |net: usize, batch_size| Case::new(&NETS[net], batch_size, KernelChoice::Auto, 1).unwrap().flops();
         assert_eq!(flops(0, 1), 4.0 * 7_840.0);
         assert_eq!(flops(0, 32), 1_003_520.0);
         assert_eq!(flops(1, 32), 32.0 * (4.0 * 784.0 * 128.0 + 6.0 * 128.0 * 10.0));
@@ -187,7 +211,8 @@ mod tests {
     fn every_net_is_measured_with_every_kernel_and_number_of_threads() {
         let images = Images::synthetic().unwrap();
         let training = Training::all(&[1, 2], &images).unwrap();
-        assert_eq!(training.len(), (5 + 1 + 1) * 2 * 2);
+        assert_eq!(training.len(), ((5 + 1 + 1) * 2 + 1) * 2);
+        assert_eq!(training.last().unwrap().case.optimizer, "adam");
         let names: Vec<_> = training.iter().map(|training| training.case.kernel_name()).collect();
         assert_eq!(names[..4], ["narrow", "narrow", "gemm", "gemm"]);
         assert!(names.contains(&"narrow+wide") && names.contains(&"narrow+wide+gemm"), "{names:?}");

@@ -25,6 +25,7 @@ pub struct Report {
 #[derive(Serialize)]
 pub struct Row {
     pub net: &'static str,
+    pub optimizer: &'static str,
     pub batch_size: usize,
     pub kernel: &'static str,
     pub threads: usize,
@@ -34,6 +35,17 @@ pub struct Row {
     pub batches_per_second: f64,
     /// Nominal operations per second over the FMA peak of as many cores as threads, but no more than there are.
     pub share_of_peak: f64,
+}
+
+impl Row {
+    /// What a person calls it: SGD goes without saying.
+    fn name(&self) -> String {
+        match self.optimizer {
+            "sgd" => self.net.into(),
+            "adam" => format!("{} Adam", self.net),
+            other => format!("{} {other}", self.net),
+        }
+    }
 }
 
 /// Evaluating all test images.
@@ -60,17 +72,17 @@ impl Report {
         writeln!(text, "{}", shortened(&self.cpu, 80))?;
         writeln!(text, "{cores}, {}; FMA peak of one core {:.1} GFLOP/s (f32)\n", self.simd, self.fma_peak_gflops)?;
         writeln!(text, "Training steps, medians of {rounds} rounds in turn")?;
-        writeln!(text, "net            batch  kernel           threads  shared us/batch batches/s  share")?;
+        writeln!(text, "net             batch kernel           threads  shared us/batch batches/s  share")?;
         let mut before = None;
         for row in &self.rows {
-            let group = (row.net, row.batch_size);
+            let group = (row.net, row.optimizer, row.batch_size);
             if before.replace(group).is_some_and(|before| before != group) {
                 text.push('\n');
             }
             writeln!(
                 text,
-                "{:<14}{:>6}  {:<16}{:>8}{:>6.0} %{:>9}{:>10}{:>5.0} %",
-                row.net,
+                "{:<15}{:>6} {:<16}{:>8}{:>6.0} %{:>9}{:>10}{:>5.0} %",
+                row.name(),
                 row.batch_size,
                 row.kernel,
                 row.threads,
@@ -126,6 +138,7 @@ mod tests {
     fn report() -> Report {
         let row = |net, batch_size, kernel, threads, us_per_batch: f64| Row {
             net,
+            optimizer: "sgd",
             batch_size,
             kernel,
             threads,
@@ -144,6 +157,7 @@ mod tests {
                 row("784-10", 1, "narrow", 1, 0.4123),
                 row("784-10", 1024, "gemm", 256, 99_999.4),
                 row("784-512-256-10", 32, "narrow+wide+gemm", 256, 4.1),
+                Row { optimizer: "adam", ..row("784-128-10", 32, "narrow+wide", 1, 41.0) },
             ],
             data: "a/very/long/path".repeat(9),
             evaluation: vec![evaluation(1, 2.345), evaluation(128, 0.05)],
@@ -156,11 +170,12 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines.iter().all(|line| line.chars().count() <= 80), "{text}");
         assert!(lines[0].starts_with("Images: a/very/long/path") && lines[0].ends_with("..."), "{text}");
-        assert_eq!(lines.iter().filter(|line| line.starts_with("784-")).count(), 3, "{text}");
+        assert_eq!(lines.iter().filter(|line| line.starts_with("784-")).count(), 4, "{text}");
         for whole in [
-            "784-10             1  narrow                 1    50 %    0.412 2,425,418   46 %",
-            "784-10          1024  gemm                 256    50 %   99,999        10   46 %",
-            "784-512-256-10    32  narrow+wide+gemm     256    50 %     4.10   243,902   46 %",
+            "784-10              1 narrow                 1    50 %    0.412 2,425,418   46 %",
+            "784-10           1024 gemm                 256    50 %   99,999        10   46 %",
+            "784-512-256-10     32 narrow+wide+gemm     256    50 %     4.10   243,902   46 %",
+            "784-128-10 Adam    32 narrow+wide            1    50 %     41.0    24,390   46 %",
             "   1 thread:      2.35 ms",
             " 128 threads:     0.05 ms",
         ] {
