@@ -30,7 +30,8 @@ pub fn wilson(correct: u64, samples: u64) -> Option<(f64, f64)> {
 }
 
 /// The share of samples whose label is among the `k` likeliest classes. Of equal probabilities, the class of the lower
-/// number comes first, as where a prediction is chosen; scikit-learn takes the higher one.
+/// number comes first, as where a prediction is chosen. scikit-learn takes the higher one, so that it says the same of classes
+/// in reverse order; after a last ReLU, where many outputs are equal, that is some images in ten thousand.
 #[derive(Debug)]
 pub(super) struct TopK {
     k: usize,

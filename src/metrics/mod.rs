@@ -23,7 +23,7 @@
 //! one without samples, R2 of targets that are all the same. A mean over classes or outputs is one over those whose figure
 //! is defined. That is scikit-learn's `zero_division=np.nan`; its default puts 0 there (and 0 or 1 for R2, 0 for Matthews'
 //! coefficient), so that its means over classes are lower where a class is never predicted. All other figures are those of
-//! scikit-learn, and tests hold them to it.
+//! scikit-learn, and tests hold them to it; of equal probabilities, the top few take the class of the lower number first.
 
 mod accuracy;
 mod agreement;

@@ -68,8 +68,13 @@ def inputs():
     classified("one_class_of_two", 2, [1, 1, 1], [[WHOLE // 4, 3 * WHOLE // 4]] * 3)
     labels = random.integers(0, 4, 40)
     classified("perfect", 4, labels, WHOLE * numpy.eye(4, dtype=int)[labels])
-    # No two alike: of equal probabilities scikit-learn takes the higher class first, flatnet the lower.
-    classified("one_answer", 4, labels, [[parts * (WHOLE // 16) for parts in (8, 4, 3, 1)]] * 40)
+    classified("one_answer", 4, labels, [[WHOLE, 0, 0, 0]] * 40)
+    # As after a ReLU: most classes are equally unlikely.
+    labels = random.integers(0, 8, 64)
+    parts = numpy.zeros((64, 8), dtype=int)
+    parts[numpy.arange(64), random.integers(0, 8, 64)] = WHOLE // 2
+    parts[numpy.arange(64), labels] += WHOLE // 4
+    classified("equal_probabilities", 8, labels, parts + (WHOLE // 4) // 8)
 
     def measured(name, predictions, targets):
         cases[name] = {"predictions": predictions.astype("f4").tolist(), "targets": targets.astype("f4").tolist()}
@@ -99,6 +104,13 @@ def expected_calibration_error(right, confidence):
     return float((counts * numpy.abs(share - mean)).sum() / counts.sum())
 
 
+def top_k(labels, p, k):
+    """Of equal probabilities scikit-learn takes the higher class first. Where all are counted from behind, that is the lower
+    one, as a prediction is chosen."""
+    classes = p.shape[1]
+    return metrics.top_k_accuracy_score(classes - 1 - labels, p[:, ::-1], k=k, labels=list(range(classes)))
+
+
 def classification(case):
     labels, classes = numpy.array(case["labels"]), case["classes"]
     p = numpy.array(case["parts"]) / WHOLE
@@ -121,8 +133,7 @@ def classification(case):
         "roc_auc": metrics.roc_auc_score(labels, p[:, 1]) if classes == 2 else math.nan,
     }
     for k in (3, 5):
-        top = metrics.top_k_accuracy_score(labels, p, k=k, labels=every) if classes > k else math.nan
-        found[f"top_{k}_accuracy"] = top
+        found[f"top_{k}_accuracy"] = top_k(labels, p, k) if classes > k else math.nan
     for name, average in (("per_class", None), ("macro_avg", "macro"), ("weighted_avg", "weighted")):
         figures = metrics.precision_recall_fscore_support(
             labels, predictions, labels=every, average=average, zero_division=numpy.nan
