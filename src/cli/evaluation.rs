@@ -36,9 +36,12 @@ pub fn told(
     text
 }
 
+/// One figure of a class, or of an average.
+type OfClass = fn(&Averages) -> Option<f64>;
+
 /// Which figures of a class are shown, and what they are called.
 struct Layout {
-    figures: &'static [(&'static str, fn(&Averages) -> Option<f64>)],
+    figures: &'static [(&'static str, OfClass)],
     support: &'static str,
 }
 

@@ -100,7 +100,7 @@ pub(super) fn figures(classification: &ClassificationReport) -> String {
         ("Macro F1", percent(macro_f1), "mean F1 of the classes"),
         ("Balanced accuracy", percent(of("balanced_accuracy")), "mean recall of the classes"),
         ("Cohen\u{2019}s kappa", shown(of("kappa"), 4), "0: as by chance, 1: all right"),
-        ("Calibration error", percent(of("calibration_error")), "how sure less how often right, 15 bins"),
+        ("Calibration error", percent(of("calibration_error")), "confidence against accuracy, 15 bins"),
     ] {
         let _ = write!(html, "<div class=\"card\"><dt>{name}</dt><dd>{figure}<small>{note}</small></dd></div>");
     }
