@@ -60,7 +60,10 @@ mod tests {
     }
 
     #[test]
-    fn both_ends_have_a_bin() {
+    fn both_ends_have_bins_of_their_own() {
         assert_eq!((error(&[0], &[1.0]), error(&[1], &[1.0]), error(&[0], &[0.0])), (0.0, 1.0, 1.0));
+        // 15 times each is 0.9 and 1.9, and 13.1 and 14.1: the first bin and the next, and the last and the one before.
+        assert_eq!(error(&[0, 1], &[0.0625, 0.125]), (0.9375 + 0.125) / 2.0);
+        assert_eq!(error(&[0, 1], &[0.875, 0.9375]), (0.125 + 0.9375) / 2.0);
     }
 }
