@@ -16,17 +16,45 @@ pub(crate) struct Staged {
     published: bool,
 }
 
-impl Staged {
-    /// Writes what `fill` gives beside `place`, in the same folder, so that the later rename cannot cross file systems.
-    pub fn write(place: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Staged> {
+/// A file that is being written beside its place, bit by bit. Dropped before it is complete, it is removed.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    // First, so that the file is closed before it is removed.
+    out: BufWriter<File>,
+    staged: Staged,
+}
+
+impl Draft {
+    /// An empty one, in the folder of `place`, so that the later rename cannot cross file systems.
+    pub fn start(place: &Path) -> Result<Draft> {
         check_replaceable(place)?;
-        let failed = |source| Error::Io { path: place.to_path_buf(), action: "write", source };
-        let (file, temporary) = create_beside(place).map_err(failed)?;
-        // Made before the first byte, so that a failure below removes the file.
+        let (file, temporary) = create_beside(place).map_err(|source| failed(place, source))?;
         let staged = Staged { temporary, place: place.to_path_buf(), published: false };
-        let mut out = BufWriter::with_capacity(1 << 16, file);
-        fill(&mut out).and_then(|()| out.flush()).map_err(failed)?;
-        Ok(staged)
+        Ok(Draft { out: BufWriter::with_capacity(1 << 16, file), staged })
+    }
+
+    /// Adds what `fill` gives.
+    pub fn add(&mut self, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+        fill(&mut self.out).map_err(|source| failed(&self.staged.place, source))
+    }
+
+    /// Nothing is added any more.
+    pub fn complete(mut self) -> Result<Staged> {
+        self.add(|out| out.flush())?;
+        Ok(self.staged)
+    }
+}
+
+fn failed(place: &Path, source: io::Error) -> Error {
+    Error::Io { path: place.to_path_buf(), action: "write", source }
+}
+
+impl Staged {
+    /// Writes what `fill` gives beside `place`.
+    pub fn write(place: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Staged> {
+        let mut draft = Draft::start(place)?;
+        draft.add(fill)?;
+        draft.complete()
     }
 
     /// Puts the file in its place; what stood there before is replaced.

@@ -49,6 +49,11 @@ const EVALUATE_EXAMPLES: &str = "\
 Examples:
   flatnet evaluate --model runs/1/model.safetensors
   flatnet evaluate --model runs/1/model.safetensors --sample run --json
+  flatnet evaluate --model runs/1 --predictions predictions.csv
+
+A precision, recall or F1 that would divide nothing by nothing is shown as -,
+and left out of averages. In the file of --predictions, row counts from 0 in
+the split's own files, and p_0, p_1, ... are the probabilities of the classes.
 
 Models saved by PyTorch (tensors 0.weight, 0.bias, ...) are read as well.";
 
@@ -78,7 +83,7 @@ pub enum Command {
     /// Train a network, validate it after every epoch, and keep the run's files
     #[command(after_help = TRAIN_EXAMPLES)]
     Train(TrainArguments),
-    /// Measure a saved model's loss and accuracy on a data set
+    /// Measure how well a saved model tells the classes of a data set apart
     #[command(after_help = EVALUATE_EXAMPLES)]
     Evaluate(EvaluateArguments),
     /// Measure this machine: training steps by network, kernel and threads
@@ -261,6 +266,13 @@ pub struct EvaluateArguments {
     /// All of them, or the rows that the model's run drew
     #[arg(long, value_enum, default_value = "all", value_name = "all|run", hide_possible_values = true)]
     pub sample: Sample,
+    /// Write a CSV file with a row per image: its label, what is predicted, and
+    /// the probability of every class [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub predictions: Option<PathBuf>,
+    /// Replace the file at --predictions
+    #[arg(long, requires = "predictions")]
+    pub overwrite: bool,
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,

@@ -1,17 +1,23 @@
-//! `flatnet evaluate`: a saved model's loss and accuracy on a data set, or on the very rows its run drew.
+//! `flatnet evaluate`: how well a saved model tells the classes of a data set apart, or of the very rows its run drew.
 
 use std::path::Path;
 use std::time::Instant;
 
 use flatnet::data::{self, Dataset, Split};
+use flatnet::metrics::{Averages, Classification, wilson};
 use flatnet::model_file::{self, ModelMeta};
 use flatnet::nn::Sequential;
+use flatnet::report::{Predictions, PredictionsCsv};
 use flatnet::run::{self, Recipe};
-use flatnet::{Error, Result, train};
+use flatnet::train::Evaluation;
+use flatnet::{Error, Result};
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use super::args::{EvaluateArguments, Sample, SplitChoice, default_data};
-use super::own_data::OwnData;
+use super::evaluation::{self, Subject};
+use super::own_data::{OwnData, OwnRows};
+use super::report::belongs_to_a_run;
 use super::threads::threads;
 use super::{model_path, print, print_json, table};
 
@@ -31,29 +37,58 @@ struct Report {
     loss: f64,
     /// From the start of the program, loading included.
     seconds: f64,
+    /// By name; null where a figure is not defined.
+    metrics: Map<String, Value>,
+    per_class: Vec<ClassRow>,
+    /// Of the class of the row, predicted as that of the column.
+    confusion: Vec<Vec<u64>>,
+}
+
+/// Null where a figure is not defined.
+#[derive(Serialize)]
+struct ClassRow {
+    class: usize,
+    precision: Option<f64>,
+    recall: Option<f64>,
+    f1: Option<f64>,
+    support: u64,
 }
 
 pub fn run(arguments: &EvaluateArguments) -> Result<()> {
     let started = Instant::now();
     let threads = threads(None)?;
     let path = model_path(&arguments.model);
+    check_predictions(arguments, &path)?;
     let (mut model, meta) = model_file::load(&path)?;
     let recipe = recipe(&path, &meta, arguments.sample)?;
     if let Some(recipe) = &recipe {
         // As the run did, so that the figures of its own rows are its last ones to the bit.
         model = model.with_kernel(recipe.kernel)?;
     }
-    let data = match (arguments.sample, &recipe) {
-        (Sample::Run, Some(recipe)) => own_rows(arguments, &path, &meta, recipe)?,
+    let (data, numbers) = match (arguments.sample, &recipe) {
+        (Sample::Run, Some(recipe)) => {
+            let OwnRows { data, numbers } = own_rows(arguments, &path, &meta, recipe)?;
+            (data, Some(numbers))
+        }
         _ => {
             let folder = arguments.data.clone().unwrap_or_else(default_data);
-            data::load_split(&folder, arguments.split.into())?
+            (data::load_split(&folder, arguments.split.into())?, None)
         }
     };
     check_fit(&path, &model, &meta, &data)?;
     let batch_size = recipe.as_ref().map_or(BATCH_SIZE, |recipe| recipe.batch_size);
     let data = data.with_scale(meta.scale)?;
-    let evaluation = train::evaluate(&model, &data, batch_size, threads.used)?;
+    // Begun first: where it cannot be written, that is said before anything is computed.
+    let mut csv = arguments.predictions.as_ref().map(|file| PredictionsCsv::start(file, data.classes())).transpose()?;
+    let mut classification = Classification::new(data.classes())?;
+    let evaluation = Predictions::of(&model, &data, batch_size, threads.used)?.for_each(|batch| {
+        if let Some(csv) = &mut csv {
+            let rows = batch.first..batch.first + batch.classified.labels.len();
+            let number = |row: usize| numbers.as_ref().map_or(row, |numbers| numbers[row] as usize);
+            csv.add(rows.map(number), &batch.classified)?;
+        }
+        classification.add(&batch.classified)
+    })?;
     if !evaluation.loss.is_finite() {
         return Err(Error::Model {
             path,
@@ -61,25 +96,77 @@ pub fn run(arguments: &EvaluateArguments) -> Result<()> {
             problem: "is not a finite number; its weights are too large to be of use".into(),
         });
     }
+    csv.map_or(Ok(()), PredictionsCsv::publish)?;
 
     let (split, what) = match arguments.split {
         SplitChoice::Test => ("test", "test images"),
         SplitChoice::Train => ("train", "training images"),
     };
-    let report = Report {
-        model: path.display().to_string(),
-        data: data.source().to_string(),
+    let Evaluation { samples, correct, accuracy, loss } = evaluation;
+    let seconds = started.elapsed().as_secs_f64();
+    let (model, data) = (path.display().to_string(), data.source().to_string());
+    if !arguments.json {
+        let subject = Subject { model: &model, data: &data, images: what };
+        return print(&evaluation::told(&subject, &evaluation, &classification, seconds, table::columns()));
+    }
+    let (metrics, confusion) = (metrics(&classification), classification.confusion());
+    let per_class = confusion.by_class().into_iter().enumerate().map(|(class, figures)| ClassRow {
+        class,
+        precision: figures.precision,
+        recall: figures.recall,
+        f1: figures.f1,
+        support: figures.support,
+    });
+    print_json(&Report {
+        model,
+        data,
         split,
-        samples: evaluation.samples,
-        correct: evaluation.correct,
-        accuracy: evaluation.accuracy,
-        loss: evaluation.loss,
-        seconds: started.elapsed().as_secs_f64(),
+        samples,
+        correct,
+        accuracy,
+        loss,
+        seconds,
+        metrics,
+        per_class: per_class.collect(),
+        confusion: confusion.rows().map(<[u64]>::to_vec).collect(),
+    })
+}
+
+/// Every figure of all classes together, under its name.
+fn metrics(classification: &Classification) -> Map<String, Value> {
+    let confusion = classification.confusion();
+    let averages = |Averages { precision, recall, f1 }| json!({ "precision": precision, "recall": recall, "f1": f1 });
+    let mut metrics: Map<String, Value> =
+        classification.figures().map(|figure| (figure.name.to_string(), json!(figure.value))).collect();
+    metrics.insert("accuracy_interval".into(), json!(wilson(confusion.correct(), confusion.samples())));
+    metrics.insert("macro_avg".into(), averages(confusion.macro_average()));
+    metrics.insert("weighted_avg".into(), averages(confusion.weighted_average()));
+    metrics
+}
+
+/// An error unless the file of `--predictions` is a new one, or one that may be replaced and is nobody's but the user's.
+fn check_predictions(arguments: &EvaluateArguments, model: &Path) -> Result<()> {
+    let Some(file) = &arguments.predictions else { return Ok(()) };
+    let refuse = |expected: &str| {
+        let (found, expected) = (format!("'{}'", file.display()), expected.to_string());
+        Err(Error::Setting { name: "predictions", found, expected })
     };
-    if arguments.json {
-        print_json(&report)
-    } else {
-        print(&table::of_evaluation(&report.model, &report.data, what, &evaluation, report.seconds))
+    let is_model = || file.canonicalize().is_ok_and(|file| model.canonicalize().is_ok_and(|model| file == model));
+    if file.as_os_str() == "-" {
+        // Results go there, and with --json nothing else may.
+        return refuse("a file, as standard output is for the results; ./- for one of that name");
+    }
+    if belongs_to_a_run(file) || is_model() {
+        return refuse("a file of its own, none of a run and not the model");
+    }
+    if !arguments.overwrite && file.symlink_metadata().is_ok() {
+        return refuse("a new file, or --overwrite to replace the one that is there");
+    }
+    match file.parent() {
+        Some(folder) if folder != Path::new("") && !folder.is_dir() => {
+            refuse("a file in a folder that is there; make the folder first")
+        }
+        _ => Ok(()),
     }
 }
 
@@ -101,7 +188,7 @@ fn recipe(path: &Path, meta: &ModelMeta, sample: Sample) -> Result<Option<Recipe
 }
 
 /// The rows of the model's run. Where its data lie, the summary beside the model says, and no other file.
-fn own_rows(arguments: &EvaluateArguments, path: &Path, meta: &ModelMeta, recipe: &Recipe) -> Result<Dataset> {
+fn own_rows(arguments: &EvaluateArguments, path: &Path, meta: &ModelMeta, recipe: &Recipe) -> Result<OwnRows> {
     let run_folder = path.parent().map(|folder| if folder == Path::new("") { Path::new(".") } else { folder });
     // A summary that cannot be read, or of another run, is as good as none.
     let summary = run_folder.and_then(|folder| run::read_summary(folder).ok());

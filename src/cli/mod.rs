@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod completions;
 mod evaluate;
+mod evaluation;
 mod fetch;
 mod help;
 mod inspect;

@@ -21,12 +21,19 @@ pub struct OwnData<'a> {
     pub val_sha256: Option<&'a str>,
 }
 
+/// The rows of a run.
+pub struct OwnRows {
+    pub data: Dataset,
+    /// Their numbers in the files of the split, from 0.
+    pub numbers: Vec<u32>,
+}
+
 impl OwnData<'_> {
     /// The rows that the run drew from `split`: from the folder `given`, or else from the first place that holds them.
     ///
     /// # Errors
     /// What is wrong with the folder given; else which places were tried.
-    pub fn load(&self, split: Split, given: Option<&Path>) -> Result<Dataset> {
+    pub fn load(&self, split: Split, given: Option<&Path>) -> Result<OwnRows> {
         if let Some(folder) = given {
             return self.load_from(split, folder);
         }
@@ -66,20 +73,21 @@ impl OwnData<'_> {
         places
     }
 
-    fn load_from(&self, split: Split, folder: &Path) -> Result<Dataset> {
+    fn load_from(&self, split: Split, folder: &Path) -> Result<OwnRows> {
         let all = data::load_split(folder, split)?;
-        let rows = all.select(&self.recipe.rows(split, all.len())?);
+        let numbers = self.recipe.rows(split, all.len())?;
+        let data = all.select(&numbers);
         let expected = match split {
             Split::Train => self.train_sha256,
             Split::Test => self.val_sha256,
         };
-        if expected.is_some_and(|expected| expected != rows.sha256()) {
+        if expected.is_some_and(|expected| expected != data.sha256()) {
             return Err(Error::DataFolder {
                 path: folder.to_path_buf(),
                 problem: "holds other data than those of the run (their SHA-256 differs); name the folder of its own"
                     .into(),
             });
         }
-        Ok(rows)
+        Ok(OwnRows { data, numbers })
     }
 }

@@ -117,7 +117,7 @@ fn comparison(arguments: &ReportArguments) -> Result<Option<&Path>> {
 }
 
 /// Whether the folder of a run, or that of its graphs, keeps a file of this name, which would be lost.
-fn belongs_to_a_run(path: &Path) -> bool {
+pub(super) fn belongs_to_a_run(path: &Path) -> bool {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
     let here = if folder == Path::new("") { Path::new(".") } else { folder };
     let is_run = |folder: &Path| folder::FILES.iter().any(|name| folder.join(name).exists());
@@ -148,7 +148,7 @@ fn remake(folder: &Path, data: Option<&Path>) -> Result<Kept> {
         train_sha256: summary.data.train_sha256.as_deref(),
         val_sha256: summary.data.val_sha256.as_deref(),
     };
-    let images = own.load(Split::Test, data).and_then(|images| images.with_scale(meta.scale));
+    let images = own.load(Split::Test, data).and_then(|rows| rows.data.with_scale(meta.scale));
     let classification = match images {
         Ok(images) => ClassificationReport::of(&model, &images, summary.recipe.batch_size),
         // Asked for by name, they are needed.

@@ -8,14 +8,16 @@ use flatnet::nn::ReluGrad;
 pub use flatnet::report::grouped;
 use flatnet::report::verdict;
 use flatnet::run::{Summary, folder};
-use flatnet::train::{Evaluation, History, shown_loss};
+use flatnet::train::{History, shown_loss};
 
 /// Of the table of figures.
 const TABLE_COLUMNS: usize = 67;
 
-/// Columns of the terminal that results go to; 80 where they go elsewhere.
-fn columns() -> usize {
-    terminal_size::terminal_size_of(io::stdout()).map_or(80, |(width, _)| usize::from(width.0))
+/// Columns of the terminal that results go to; where they go elsewhere, what COLUMNS says, else 80.
+pub fn columns() -> usize {
+    let said = || std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0);
+    let terminal = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+    terminal.or_else(said).unwrap_or(80)
 }
 
 /// What a run came to: final and best figures, speed, seconds.
@@ -54,7 +56,7 @@ pub fn of_files(summary: &Summary, history: &History, folder: &Path, warnings: &
 }
 
 /// Breaks lines that are too long before a word; a single word, such as a path, stays whole.
-fn wrapped(text: &str, columns: usize) -> String {
+pub fn wrapped(text: &str, columns: usize) -> String {
     let mut broken = String::with_capacity(text.len());
     for line in text.lines() {
         if line.chars().count() <= columns {
@@ -134,17 +136,6 @@ fn speed(text: &mut String, summary: &Summary) -> std::fmt::Result {
         text,
         "Seconds: load {:.2}, train {:.2}, validate {:.2}, total {:.2}",
         seconds.load, seconds.train, seconds.validate, seconds.total
-    )
-}
-
-/// What an evaluation came to. `model` and `data` are names to show.
-pub fn of_evaluation(model: &str, data: &str, what: &str, evaluation: &Evaluation, seconds: f64) -> String {
-    format!(
-        "{model} on {data}, {what}\n  accuracy {:.2} % ({} of {})\n  loss     {}\n  seconds  {seconds:.2}\n",
-        100.0 * evaluation.accuracy,
-        grouped(evaluation.correct),
-        grouped(evaluation.samples),
-        shown_loss(evaluation.loss),
     )
 }
 

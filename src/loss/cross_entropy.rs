@@ -6,6 +6,7 @@ use crate::kernels::losses::{self, Smoothing};
 use crate::kernels::softmax::{self, SoftmaxOutput};
 use crate::kernels::{LANES, SimdLevel};
 use crate::loss::{ALL_ALIKE, Loss, LossBuffers, LossSums, setting, shape};
+use crate::metrics;
 
 /// With `p = exp(z) / sum of exp(z)`, the label `y` and `K` classes of weights `w`: a sample's loss is
 /// `(1 - e) w_y (-ln p_y) + e / K sum over classes of w_c (-ln p_c)`, where `e` is the label smoothing, and it counts `w_y`,
@@ -129,7 +130,7 @@ impl Loss for CrossEntropy {
             self.fill_shares(outputs, scratch);
             losses::smooth_losses(level, output, labels, self.smoothing(scratch), losses);
         }
-        let correct = predictions.iter().zip(labels).filter(|(prediction, label)| prediction == label).count() as u32;
+        let correct = metrics::correct(predictions, labels);
         match &self.class_weights {
             None => buffers.sum_up(weights, correct, ALL_ALIKE),
             Some(of_class) => buffers.sum_up(weights, correct, Some(|sample: usize| of_class[labels[sample] as usize])),

@@ -12,6 +12,8 @@ mod hover;
 mod markup;
 mod page;
 mod pictures;
+mod predictions;
+mod predictions_csv;
 mod series;
 mod settings;
 mod tables;
@@ -22,7 +24,9 @@ mod words;
 use std::fs;
 use std::path::Path;
 
-pub use classification::{ClassFigures, ClassificationReport, MAX_MISTAKES, Mistake};
+pub use classification::{ClassificationReport, MAX_MISTAKES, Mistake};
+pub use predictions::{PredictedBatch, Predictions};
+pub use predictions_csv::PredictionsCsv;
 pub use warnings::warnings;
 pub use words::{grouped, verdict};
 

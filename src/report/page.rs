@@ -113,7 +113,8 @@ fn write_classification(page: &mut String, run: &Run<'_>) {
         Ok(classification) => {
             page.push_str(CLASSES);
             page.push_str(&told_of(classification, run));
-            page.push_str(&tables::confusion(classification));
+            page.push_str(&tables::figures(classification));
+            page.push_str(&tables::confusion(&classification.confusion));
             page.push_str(&tables::mistakes(classification));
         }
         Err(reason) => {
@@ -128,7 +129,7 @@ fn write_classification(page: &mut String, run: &Run<'_>) {
 
 /// Of which images the tables speak, and whether they are those that the run saw.
 fn told_of(classification: &ClassificationReport, run: &Run<'_>) -> String {
-    let (samples, correct) = (classification.samples(), classification.correct());
+    let (samples, correct) = (classification.confusion.samples(), classification.confusion.correct());
     let mut text = format!(
         "<p class=\"soft\">{} validation images of {}, {} of them right.",
         grouped(samples as usize),

@@ -7,6 +7,7 @@ use super::classification::ClassificationReport;
 use super::markup::escape;
 use super::pictures;
 use super::words::{grouped, percent};
+use crate::metrics::Confusion;
 use crate::run::Summary;
 use crate::train::{History, shown_loss};
 
@@ -89,17 +90,39 @@ pub(super) fn epochs(history: &History) -> String {
     html + "</tbody></table></div></details>"
 }
 
-/// The confusion matrix as a heat map, and precision, recall and F1 beside it.
-pub(super) fn confusion(classification: &ClassificationReport) -> String {
-    let mut html = String::from("<div class=\"two\"><div class=\"panel\">");
-    if classification.classes <= MAX_MATRIX_CLASSES {
-        html.push_str(&matrix(classification));
-    } else {
-        let _ = write!(html, "<p>A matrix of {} classes would fit no screen.</p>", classification.classes);
+/// The figures of all classes together that say most beside the accuracy.
+pub(super) fn figures(classification: &ClassificationReport) -> String {
+    let percent = |share: Option<f64>| shown(share.map(|share| 100.0 * share), 2) + " <span class=\"unit\">%</span>";
+    let of = |name: &str| classification.figure(name);
+    let macro_f1 = classification.confusion.macro_average().f1;
+    let mut html = String::from("<dl class=\"cards\">");
+    for (name, figure, note) in [
+        ("Macro F1", percent(macro_f1), "mean F1 of the classes"),
+        ("Balanced accuracy", percent(of("balanced_accuracy")), "mean recall of the classes"),
+        ("Cohen\u{2019}s kappa", shown(of("kappa"), 4), "0: as by chance, 1: all right"),
+        ("Calibration error", percent(of("calibration_error")), "confidence against accuracy, 15 bins"),
+    ] {
+        let _ = write!(html, "<div class=\"card\"><dt>{name}</dt><dd>{figure}<small>{note}</small></dd></div>");
     }
-    let pairs = classification.most_confused(5);
+    html + "</dl>"
+}
+
+/// A figure with so many decimals, or a dash where it is not defined.
+fn shown(figure: Option<f64>, decimals: usize) -> String {
+    figure.map_or("\u{2013}".into(), |figure| format!("{figure:.decimals$}"))
+}
+
+/// The confusion matrix as a heat map, and precision, recall and F1 beside it.
+pub(super) fn confusion(confusion: &Confusion) -> String {
+    let mut html = String::from("<div class=\"two\"><div class=\"panel\">");
+    if confusion.classes() <= MAX_MATRIX_CLASSES {
+        html.push_str(&matrix(confusion));
+    } else {
+        let _ = write!(html, "<p>A matrix of {} classes would fit no screen.</p>", confusion.classes());
+    }
+    let pairs = confusion.most_confused(5);
     if !pairs.is_empty() {
-        let pair = |(label, prediction, times): &(usize, usize, u32)| {
+        let pair = |(label, prediction, times): &(usize, usize, u64)| {
             format!("{label} taken for {prediction} ({} times)", grouped(*times as usize))
         };
         let pairs: Vec<String> = pairs.iter().map(pair).collect();
@@ -110,26 +133,26 @@ pub(super) fn confusion(classification: &ClassificationReport) -> String {
         );
     }
     html.push_str("</div><div class=\"panel\">");
-    html.push_str(&by_class(classification));
+    html.push_str(&by_class(confusion));
     html + "</div></div>"
 }
 
-fn matrix(classification: &ClassificationReport) -> String {
-    let classes = classification.classes;
+fn matrix(confusion: &Confusion) -> String {
+    let classes = confusion.classes();
     let mut html = format!(
         "<table class=\"confusion\"><caption>Images by class (row) and prediction (column). Blue: right, by the share of \
          the class. Orange: wrong, by how often.</caption><thead><tr><th></th>{}</tr></thead><tbody>",
         (0..classes).map(|class| format!("<th scope=\"col\">{class}</th>")).collect::<String>()
     );
-    let most_wrong = classification.most_confused(1).first().map_or(1, |(.., times)| *times);
+    let most_wrong = confusion.most_confused(1).first().map_or(1, |(.., times)| *times);
     for class in 0..classes {
-        let row = classification.row(class);
-        let images: u32 = row.iter().sum();
+        let row = confusion.row(class);
+        let images = confusion.support(class);
         let _ = write!(html, "<tr><th scope=\"row\">{class}</th>");
         for (prediction, &count) in row.iter().enumerate() {
             let right = prediction == class;
             let whole = if right { images } else { most_wrong };
-            let share = f64::from(count) / f64::from(whole.max(1));
+            let share = count as f64 / whole.max(1) as f64;
             // Even a single image should show; squares make the rare and the frequent easier to tell apart.
             let shade = if right { 0.15 + 0.75 * share * share } else { 0.12 + 0.73 * share };
             let kind = if right { "right" } else { "wrong" };
@@ -148,20 +171,20 @@ fn matrix(classification: &ClassificationReport) -> String {
     html + "</tbody></table>"
 }
 
-fn by_class(classification: &ClassificationReport) -> String {
+fn by_class(confusion: &Confusion) -> String {
     let mut html = String::from(
         "<table><caption>By class, in %. Precision: of the images predicted so, those that are. Recall: of the images of \
          the class, those predicted so. F1: the harmonic mean of both.</caption><thead><tr><th scope=\"col\">class</th>\
          <th scope=\"col\">images</th><th scope=\"col\">precision</th><th scope=\"col\">recall</th>\
          <th scope=\"col\">F1</th></tr></thead><tbody>",
     );
-    let figures = classification.by_class();
-    let shown = |share: Option<f64>| share.map_or("\u{2013}".into(), |share| format!("{:.1}", 100.0 * share));
+    let figures = confusion.by_class();
+    let shown = |share: Option<f64>| shown(share.map(|share| 100.0 * share), 1);
     for (class, figures) in figures.iter().enumerate() {
         let _ = write!(
             html,
             "<tr><th scope=\"row\">{class}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            grouped(figures.images as usize),
+            grouped(figures.support as usize),
             shown(figures.precision),
             shown(figures.recall),
             shown(figures.f1)
@@ -174,7 +197,7 @@ fn by_class(classification: &ClassificationReport) -> String {
 pub(super) fn mistakes(classification: &ClassificationReport) -> String {
     let (rows, columns) = classification.image_size;
     let shown = classification.mistakes.len().min(MAX_MISTAKE_PIXELS / (rows * columns).max(1));
-    let wrong = (classification.samples() - classification.correct()) as usize;
+    let wrong = (classification.confusion.samples() - classification.confusion.correct()) as usize;
     if wrong == 0 {
         return "<h2>Mistakes</h2><p class=\"soft\">There is none.</p>".into();
     }
@@ -204,20 +227,24 @@ pub(super) fn mistakes(classification: &ClassificationReport) -> String {
 mod tests {
     use super::super::classification::Mistake;
     use super::*;
+    use crate::metrics::Figure;
 
     /// `classes` classes of one image each; the image of class 0 is taken for class 1.
     fn classification(classes: usize, image_size: (usize, usize)) -> ClassificationReport {
-        let mut confusion = vec![0; classes * classes];
-        confusion[1] = 1;
-        (1..classes).for_each(|class| confusion[class * classes + class] = 1);
+        let mut counts = vec![0; classes * classes];
+        counts[1] = 1;
+        (1..classes).for_each(|class| counts[class * classes + class] = 1);
+        let confusion = Confusion::from_counts(classes, counts).unwrap();
         let pixels = vec![9; image_size.0 * image_size.1];
         let mistakes = vec![Mistake { label: 0, prediction: 1, probability: 0.75, pixels }];
-        ClassificationReport { source: "images".into(), classes, image_size, confusion, mistakes, never_positive: 0 }
+        let figures = vec![Figure { name: "kappa", title: "", value: Some(0.875), says_something: true }];
+        ClassificationReport { source: "images".into(), image_size, confusion, figures, mistakes, never_positive: 0 }
     }
 
     #[test]
     fn what_would_fit_no_screen_is_told_in_words() {
-        let (few, many) = (confusion(&classification(10, (2, 2))), confusion(&classification(100, (2, 2))));
+        let (few, many) =
+            (confusion(&classification(10, (2, 2)).confusion), confusion(&classification(100, (2, 2)).confusion));
         assert!(few.contains("class=\"confusion\"") && few.contains("0 taken for 1 (once)"), "{few}");
         assert!(!many.contains("class=\"confusion\"") && many.contains("matrix of 100 classes"), "{many}");
         assert!(many.contains("0 taken for 1 (once)"));
@@ -225,7 +252,22 @@ mod tests {
         let (small, large) = (mistakes(&classification(10, (28, 28))), mistakes(&classification(10, (300, 300))));
         assert!(small.contains("1 of 1") && small.contains("75.0 %"), "{small}");
         assert!(large.contains("300 x 300 are too large"), "{large}");
-        let right = ClassificationReport { confusion: vec![1, 0, 0, 1], mistakes: vec![], ..classification(2, (1, 1)) };
+        let confusion = Confusion::from_counts(2, vec![1, 0, 0, 1]).unwrap();
+        let right = ClassificationReport { confusion, mistakes: vec![], ..classification(2, (1, 1)) };
         assert!(mistakes(&right).contains("There is none"));
+    }
+
+    #[test]
+    fn figures_of_all_classes_are_shown_or_a_dash() {
+        // F1 of 0, 2/3 and 1.
+        let html = figures(&classification(3, (1, 1)));
+        for (name, figure) in [
+            ("Macro F1", "55.56 <span class=\"unit\">%</span>"),
+            ("Balanced accuracy", "\u{2013} <span"),
+            ("Cohen\u{2019}s kappa", "0.8750<"),
+            ("Calibration error", "\u{2013} <span"),
+        ] {
+            assert!(html.contains(&format!("<dt>{name}</dt><dd>{figure}")), "{name}: {html}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use crate::nn::ReluGrad;
 use crate::run::Recipe;
 
 /// A class of fewer images may be missed by chance.
-const ENOUGH_IMAGES: u32 = 20;
+const ENOUGH_IMAGES: u64 = 20;
 /// So many classes are named.
 const MAX_NAMED: usize = 5;
 
@@ -18,15 +18,16 @@ pub fn warnings(classification: &ClassificationReport, recipe: &Recipe) -> Vec<S
 
 fn of(classification: &ClassificationReport, layers: &str, relu_grad: ReluGrad) -> Vec<String> {
     let mut lines = Vec::new();
-    let classes = classification.classes;
-    let images = |class: usize| classification.row(class).iter().sum::<u32>();
-    let predicted = |class: usize| (0..classes).any(|label| classification.row(label)[class] > 0);
+    let confusion = &classification.confusion;
+    let classes = confusion.classes();
+    let images = |class: usize| confusion.support(class);
+    let predicted = |class: usize| confusion.predicted(class) > 0;
     let given: Vec<usize> = (0..classes).filter(|class| predicted(*class)).collect();
     let there = (0..classes).filter(|class| images(*class) > 0).count();
     let missed: Vec<usize> =
         (0..classes).filter(|class| images(*class) >= ENOUGH_IMAGES && !predicted(*class)).collect();
     if let ([class], true) = (&given[..], there > 1) {
-        let samples = grouped(classification.samples() as usize);
+        let samples = grouped(confusion.samples() as usize);
         lines.push(format!("Warning: all {samples} validation images get one class, {class}: nothing was learned."));
     } else if !missed.is_empty() {
         let mut names: Vec<String> = missed.iter().take(MAX_NAMED).map(usize::to_string).collect();
@@ -46,10 +47,12 @@ fn of(classification: &ClassificationReport, layers: &str, relu_grad: ReluGrad) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Confusion;
 
-    fn found(confusion: Vec<u32>, never_positive: usize) -> ClassificationReport {
-        let mistakes = Vec::new();
-        ClassificationReport { source: "s".into(), classes: 3, image_size: (1, 1), confusion, mistakes, never_positive }
+    fn found(confusion: Vec<u64>, never_positive: usize) -> ClassificationReport {
+        let confusion = Confusion::from_counts(3, confusion).unwrap();
+        let (mistakes, figures) = (Vec::new(), Vec::new());
+        ClassificationReport { source: "s".into(), image_size: (1, 1), confusion, figures, mistakes, never_positive }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::loss::LossSums;
+use crate::metrics;
 
 /// One epoch: all training batches, then all validation batches. Accuracies are fractions, 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +49,7 @@ impl BatchRecord {
 
     /// Correct predictions over samples.
     pub fn accuracy(&self) -> f64 {
-        f64::from(self.correct) / f64::from(self.samples)
+        accuracy(u64::from(self.correct), u64::from(self.samples))
     }
 
     /// Whether its loss is a finite number.
@@ -143,7 +144,12 @@ pub(crate) fn mean_loss_and_accuracy(batches: &[BatchRecord]) -> (f64, f64) {
     let sum = |value: fn(&BatchRecord) -> f64| batches.iter().map(value).sum::<f64>();
     let correct: u64 = batches.iter().map(|batch| u64::from(batch.correct)).sum();
     let samples: u64 = batches.iter().map(|batch| u64::from(batch.samples)).sum();
-    (sum(|batch| batch.loss_sum) / sum(|batch| batch.weight), correct as f64 / samples as f64)
+    (sum(|batch| batch.loss_sum) / sum(|batch| batch.weight), accuracy(correct, samples))
+}
+
+/// Of no samples, no number.
+fn accuracy(correct: u64, samples: u64) -> f64 {
+    metrics::share(correct, samples).unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]

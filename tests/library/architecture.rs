@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room, from the ground up. A room is a folder or a file of `src/`.
-const MAP: [&str; 20] = [
+const MAP: [&str; 21] = [
     "error",
     "names",
     "regular_file",
@@ -18,6 +18,7 @@ const MAP: [&str; 20] = [
     "parallel",
     "data",
     "picture",
+    "metrics",
     "nn",
     "loss",
     "optim",

@@ -5,6 +5,7 @@ mod at_the_door;
 mod by_hand;
 mod determinism;
 mod golden;
+mod golden_metrics;
 mod gradients;
 mod idx_faults;
 mod make_synthetic;
