@@ -52,8 +52,7 @@ impl Candle {
         let optimizer = match task.optimizer {
             exported::Optimizer::Sgd => Either::Sgd(SGD::new(all, task.lr)?),
             exported::Optimizer::Adam => {
-                let params =
-                    ParamsAdamW { lr: task.lr, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 };
+                let params = ParamsAdamW { lr: task.lr, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 };
                 Either::Adam(AdamW::new(all, params)?)
             }
         };
