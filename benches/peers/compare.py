@@ -9,10 +9,10 @@
     python3 benches/peers/compare.py --only NAME    peers whose name contains NAME, and flatnet; prints only
 
 --install makes a virtual environment for each Python peer from requirements/*.txt (5 GB in all, 4 of them PyTorch's on Linux) and
-builds the Rust peers (candle in minutes, burn in an hour on two cores) and the C++ peer, all below
-benches/peers/build. Nothing is installed without it. A peer that cannot be had is a row that says why. Then all run in turn, A B C A B C.
-Run it on a machine that does nothing else. Needs Python 3.11 with its headers and cargo; g++ for the C++ peer and for PyTorch's
-compiler. Only pip and cargo use the network.
+builds the Rust peers (candle in minutes, burn in an hour on two cores) and the C++ peer, all below benches/peers/build. Nothing is
+installed without it. A peer that cannot be had is a row that says why. Then all run in turn, A B C A B C; a row far behind flatnet runs
+once. Run it on a machine that does nothing else: a peer's threads wait for each other in loops. Needs Python 3.11 with its headers and
+cargo; g++ for the C++ peer and for PyTorch's compiler. Only pip and cargo use the network.
 """
 
 import argparse
@@ -426,8 +426,10 @@ def summary(measured):
             fastest[row.case] = min(fastest.get(row.case, (float("inf"), 0)), (measured.median(row), row.threads))
         elif row in measured.problems:
             problems.setdefault(name, measured.problems[row])
-    flatnet = {case: min(fastest[case][0] for name, fastest in best.items() if FLATNET in name and case in fastest) for case in {row.case for row in measured.results}}
-    cases = [case for case in CASES if case.name in flatnet]
+    cases = [case for case in CASES if measured.of_case(case.name)]
+    flatnet = {
+        case.name: min((best[name][case.name][0] for name in best if FLATNET in name and case.name in best[name]), default=float("nan")) for case in cases
+    }
     lines = [
         f"| us per training batch (threads); times flatnet | {' | '.join(case.name for case in cases)} |",
         "|---" + "|---:" * len(cases) + "|",
