@@ -24,6 +24,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -56,13 +57,12 @@ class Case:
 
     @property
     def name(self):
-        """Names its folder, too."""
         return f"{self.network}, {'SGD' if self.optimizer == 'sgd' else 'Adam'}, batch {self.batch_size}"
 
     @property
     def short(self):
         """What Adam's losses are judged by. It divides by the root of what it learnt of a gradient's size, so that a rounding of a small
-        gradient moves a weight as far as a large one does: after three epochs one program in float32 and in float64 differ in the second
+        gradient moves a weight as far as a large one does: after three epochs programs that do the same differ in the second or third
         digit, after this in the seventh. None where the whole run will do."""
         return dataclasses.replace(self, epochs=2, train_samples=9_600) if self.optimizer == "adam" else None
 
@@ -104,7 +104,11 @@ RUN_SECONDS = 300
 
 # Whether what is missing may be downloaded and built.
 INSTALL = False
-NOT_INSTALLED = "not installed: --install does it"
+
+
+def folder_name(*words):
+    """PyTorch's compiler hands its folder to g++ without quotes."""
+    return re.sub(r"\W+", "-", "-".join(map(str, words)))
 
 
 def say(text):
@@ -116,7 +120,7 @@ class Unavailable(Exception):
 
 
 def execute(command, seconds, what, **more):
-    """Standard output of a command; a failure is Unavailable with its last line."""
+    """Standard output of a command; a failure is Unavailable with the line that names an error, or with its last."""
     try:
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=seconds, **more)
     except FileNotFoundError:
@@ -125,7 +129,8 @@ def execute(command, seconds, what, **more):
         raise Unavailable(f"{what}: not done after {seconds} s") from None
     if done.returncode != 0:
         lines = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
-        raise Unavailable(f"{what}: {next((line for line in lines if line.startswith('error')), lines[-1]).strip()[:160]}")
+        told = next((line for line in lines if re.match(r"error|[\w.]+(Error|Exception): ", line)), lines[-1])
+        raise Unavailable(f"{what}: {told.strip()[:160]}")
     return done.stdout
 
 
@@ -139,7 +144,7 @@ def environment(name):
     wanted = hashlib.sha256(pins.read_bytes()).hexdigest()
     if not stamp.is_file() or stamp.read_text() != wanted:
         if not INSTALL:
-            raise Unavailable(NOT_INSTALLED)
+            raise Unavailable("not installed: --install does it")
         say(f"installing {pins.relative_to(CRATE)} ...")
         shutil.rmtree(folder, ignore_errors=True)
         execute([sys.executable, "-m", "venv", folder], 300, "venv")
@@ -249,7 +254,7 @@ class Bench:
         return ["train", *case.flags(), "--data", self.data, "--json", "--quiet", "--no-report"]
 
     def start(self, case):
-        return BUILD / "start" / f"{case.name}, {case.train_samples}"
+        return BUILD / "start" / folder_name(case.name, case.train_samples)
 
     def epochs(self, case):
         return QUICK_EPOCHS if self.quick else case.epochs
@@ -291,7 +296,7 @@ class Bench:
     def run_peer(self, peer, case, variant, threads):
         words = ["--run", self.start(case), "--data", self.data, "--epochs", self.epochs(case), "--threads", threads, "--variant", variant]
         # What is compiled for one row must not be found by another.
-        kept = INDUCTOR / f"{case.name}, {variant}, {threads}"
+        kept = INDUCTOR / folder_name(case.name, variant, threads)
         variables = os.environ | {"RAYON_NUM_THREADS": str(threads), "TORCHINDUCTOR_CACHE_DIR": str(kept)}
         return json.loads(execute([*peer.command, *words], RUN_SECONDS, "run", env=variables))
 

@@ -3,6 +3,7 @@
 
 import csv
 import math
+import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -50,6 +51,18 @@ class Judging(unittest.TestCase):
             figures, row = measured(us_per_batch=us, threads=threads)
             self.assertEqual(figures.is_far(row), far, (us, threads))
             self.assertFalse(figures.is_far(figures.rows[0]))
+
+
+class Running(unittest.TestCase):
+    def test_a_folder_has_no_character_that_a_compiler_would_split_at(self):
+        for case in compare.CASES:
+            self.assertRegex(compare.folder_name(case.name, "compile", 2), r"^[\w-]+$")
+
+    def test_a_failure_is_told_by_the_line_that_names_the_error(self):
+        for text, told in [("x\nValueError: wrong shape\nset this\n", "ValueError: wrong shape"), ("x\nerror: no field\ny", "error: no field"), ("x\ny", "y")]:
+            with self.assertRaises(compare.Unavailable) as raised:
+                compare.execute([sys.executable, "-c", f"import sys; sys.exit({text!r})"], 60, "run")
+            self.assertEqual(str(raised.exception), f"run: {told}")
 
 
 class Telling(unittest.TestCase):
