@@ -10,6 +10,7 @@ import csv
 import gzip
 import json
 import os
+import re
 import resource
 import statistics
 import struct
@@ -40,17 +41,23 @@ class Task:
     """A run of flatnet before its first step. Pixels are float32 [samples, 784] as x / 255, labels int64 [samples].
 
     `layers` are (weight [out, in], bias [out]) of each linear layer. One layer means 784-10-relu with the straight-through ReLU
-    of the reference; two mean 784-N-relu-10 with the exact one.
+    of the reference; more mean hidden layers, each with an exact ReLU behind it. `optimizer` is "sgd" or "adam", which is PyTorch's
+    with BETAS and EPS.
     """
+
+    BETAS, EPS = (0.9, 0.999), 1e-8
+    RELU_LAST, HIDDEN = r"linear:10,relu \(straight-through\)", r"(linear:\d+,relu,)+linear:10 \(exact\)"
 
     def __init__(self, run, data):
         import numpy as np
 
         recipe = json.loads((run / "summary.json").read_text())["recipe"]
-        shapes = {("linear:10,relu", "straight-through"), ("linear:128,relu,linear:10", "exact")}
-        if (recipe["layers"], recipe["relu_grad"]) not in shapes or recipe["scale"] != "unit" or recipe["shuffle"] != "never":
+        network = f"{recipe['layers']} ({recipe['relu_grad']})"
+        has_network = any(re.fullmatch(pattern, network) for pattern in (self.RELU_LAST, self.HIDDEN))
+        is_plain = recipe["scale"] == "unit" and recipe["shuffle"] == "never" and "optimizer_settings" not in recipe
+        if not has_network or not is_plain or recipe["optimizer"] not in ("sgd", "adam"):
             sys.exit(f"{run}: no peer has this recipe; see compare.py for those they have")
-        self.lr, self.batch_size = recipe["lr"], recipe["batch_size"]
+        self.lr, self.batch_size, self.optimizer = recipe["lr"], recipe["batch_size"], recipe["optimizer"]
         tensors = read_safetensors(run / "model.safetensors")
         indices = sorted(int(name.split(".")[0]) for name in tensors if name.endswith(".weight"))
         self.layers = [(tensors[f"{index}.weight"], tensors[f"{index}.bias"]) for index in indices]
@@ -62,7 +69,7 @@ class Task:
 
     @property
     def is_deep(self):
-        return len(self.layers) == 2
+        return len(self.layers) > 1
 
     def batches(self):
         """Slices of the training rows in order; the last one is shorter."""
@@ -101,24 +108,26 @@ def sampled_rows(run, phase):
 
 
 def evaluate(task, layers, x, labels):
-    """(mean of the batch losses, share of correct predictions), as flatnet counts them."""
+    """(mean loss of the samples, share of correct predictions), as flatnet counts them."""
     import numpy as np
 
-    z = x @ layers[0][0].T + layers[0][1]
-    z = np.maximum(z, 0)
-    if task.is_deep:
-        z = z @ layers[1][0].T + layers[1][1]
+    z = x
+    for index, (weight, bias) in enumerate(layers):
+        z = z @ weight.T + bias
+        if index + 1 < len(layers) or not task.is_deep:
+            z = np.maximum(z, 0)
     z = z.astype(np.float64)
     z -= z.max(axis=1, keepdims=True)
     losses = np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), labels]
-    means = [losses[start : start + task.batch_size].mean() for start in range(0, len(z), task.batch_size)]
-    return float(np.mean(means)), float((z.argmax(axis=1) == labels).mean())
+    return float(losses.mean()), float((z.argmax(axis=1) == labels).mean())
 
 
-def run(arguments, library, version, build, **more):
+def run(arguments, library, version, build, optimizers=("sgd",)):
     """`build(task, arguments)` gives (train_epoch, parameters): a function that trains one epoch and returns the mean of its batch
     losses, and one that returns the layers as NumPy arrays [out, in]. Only train_epoch is timed."""
     task = Task(arguments.run, arguments.data)
+    if task.optimizer not in optimizers:
+        sys.exit(f"{library}: this peer has no optimizer {task.optimizer}")
     train_epoch, parameters = build(task, arguments)
     seconds = []
     for _ in range(arguments.epochs):
@@ -146,4 +155,4 @@ def run(arguments, library, version, build, **more):
         "val_accuracy": val_accuracy,
         "peak_memory_mib": round(peak, 1),
     }
-    print(json.dumps(result | more))
+    print(json.dumps(result))

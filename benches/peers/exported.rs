@@ -30,10 +30,18 @@ pub struct Samples {
     pub labels: Vec<u8>,
 }
 
+/// What a step does with the gradients. Adam is PyTorch's, with betas of 0.9 and 0.999 and an eps of 1e-8.
+#[derive(Clone, Copy)]
+pub enum Optimizer {
+    Sgd,
+    Adam,
+}
+
 /// A run of flatnet before its first step. One layer means 784-10-relu with the straight-through ReLU of the reference;
-/// two mean 784-N-relu-10 with the exact one.
+/// more mean hidden layers, each with an exact ReLU behind it.
 pub struct Task {
     pub layers: Vec<Layer>,
+    pub optimizer: Optimizer,
     pub lr: f64,
     pub batch_size: usize,
     pub train: Samples,
@@ -90,6 +98,11 @@ impl Arguments {
         let number = |name: &str| summary["recipe"][name].as_f64().ok_or(format!("summary.json: no {name}"));
         Ok(Task {
             layers: read_layers(&self.run.join("model.safetensors"))?,
+            optimizer: match summary["recipe"]["optimizer"].as_str() {
+                Some("sgd") => Optimizer::Sgd,
+                Some("adam") => Optimizer::Adam,
+                other => return Err(format!("summary.json: no peer has the optimizer {other:?}").into()),
+            },
             lr: number("lr")?,
             batch_size: number("batch_size")? as usize,
             train: self.samples("train", "train")?,
@@ -126,7 +139,8 @@ fn read_layers(path: &Path) -> Result<Vec<Layer>> {
     };
     let layer =
         |index| Some(Layer { weight: values(format!("{index}.weight"))?, bias: values(format!("{index}.bias"))? });
-    Ok([0, 2].into_iter().map_while(layer).collect())
+    // A ReLU stands between two linear layers, so every other index has tensors.
+    Ok((0..).step_by(2).map_while(layer).collect())
 }
 
 /// A network of one framework, made from a task.
@@ -172,38 +186,36 @@ pub fn run(arguments: &Arguments, library: &str, version: &str, task: &Task, pee
     Ok(())
 }
 
-/// Mean of the batch losses and share of correct predictions, as flatnet counts them.
+/// Mean loss of the samples and share of correct predictions, as flatnet counts them.
 fn evaluate(task: &Task, layers: &[Layer], samples: &Samples) -> (f64, f64) {
     let (mut losses, mut correct) = (0.0, 0);
-    let mut batches = 0;
-    for (x, labels) in samples.x.chunks(task.batch_size * task.features()).zip(samples.labels.chunks(task.batch_size)) {
-        let mut loss = 0.0;
-        for (image, &label) in x.chunks_exact(task.features()).zip(labels) {
-            let mut z = forward(&layers[0], image);
-            z.iter_mut().for_each(|z| *z = z.max(0.0));
-            if let Some(second) = layers.get(1) {
-                z = forward(second, &z);
+    for (image, &label) in samples.x.chunks_exact(task.features()).zip(&samples.labels) {
+        let mut z = image.to_vec();
+        for (index, layer) in layers.iter().enumerate() {
+            z = forward(layer, &z);
+            if index + 1 < layers.len() || index == 0 {
+                z.iter_mut().for_each(|z| *z = z.max(0.0));
             }
-            let largest = z.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let sum: f64 = z.iter().map(|&z| f64::from(z - largest).exp()).sum();
-            loss += sum.ln() - f64::from(z[usize::from(label)] - largest);
-            correct += usize::from(z.iter().position(|&z| z == largest) == Some(usize::from(label)));
         }
-        losses += loss / labels.len() as f64;
-        batches += 1;
+        let largest = z.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f64 = z.iter().map(|&z| f64::from(z - largest).exp()).sum();
+        losses += sum.ln() - f64::from(z[usize::from(label)] - largest);
+        correct += usize::from(z.iter().position(|&z| z == largest) == Some(usize::from(label)));
     }
-    (losses / f64::from(batches), correct as f64 / samples.labels.len() as f64)
+    let count = samples.labels.len() as f64;
+    (losses / count, correct as f64 / count)
 }
 
 fn forward(layer: &Layer, x: &[f32]) -> Vec<f32> {
     let dot = |row: &[f32]| {
         let mut lanes = [0f32; 16];
-        for (row, x) in row.as_chunks::<16>().0.iter().zip(x.as_chunks::<16>().0) {
+        let ((rows, row_end), (xs, x_end)) = (row.as_chunks::<16>(), x.as_chunks::<16>());
+        for (row, x) in rows.iter().zip(xs) {
             for lane in 0..16 {
                 lanes[lane] += row[lane] * x[lane];
             }
         }
-        lanes.iter().sum::<f32>()
+        lanes.iter().sum::<f32>() + row_end.iter().zip(x_end).map(|(row, x)| row * x).sum::<f32>()
     };
     layer.weight.chunks_exact(x.len()).zip(&layer.bias).map(|(row, bias)| dot(row) + bias).collect()
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A peer: NumPy with every array made once and every operation in place.
 
-Weights are kept as NumPy multiplies them fastest: [in, out] in the first layer of either network, so that the gradient x^T g
+Weights are kept as NumPy multiplies them fastest: [in, out], so that the gradient x^T g
 needs no transposed copy.
 """
 
@@ -13,17 +13,23 @@ import numpy as np  # noqa: E402
 
 
 class Linear:
-    """z = x w + b for up to `batch` rows; w is [in, out]."""
+    """z = x w + b for up to `batch` rows; w is [in, out]. `dx` holds the gradient with respect to x."""
 
     def __init__(self, weight, bias, batch):
         self.w, self.b = np.ascontiguousarray(weight.T), bias.copy()
         self.z, self.dw = np.empty((batch, len(bias)), np.float32), np.empty_like(self.w)
+        self.dx = np.empty((batch, len(self.w)), np.float32)
 
     def forward(self, x):
         z = self.z[: len(x)]
         np.dot(x, self.w, out=z)
         z += self.b
         return z
+
+    def backward(self, dz):
+        dx = self.dx[: len(dz)]
+        np.dot(dz, self.w.T, out=dx)
+        return dx
 
     def descend(self, x, dz, rate):
         np.dot(x.T, dz, out=self.dw)
@@ -46,34 +52,30 @@ def build(task, _arguments):
     layers = [Linear(weight, bias, task.batch_size) for weight, bias in task.layers]
     rows = np.arange(task.batch_size)
     batches = [(task.train_x[part], task.train_y[part]) for part in task.batches()]
-    hidden_gradient = np.empty_like(layers[0].z)
+    *hidden_layers, last = layers
 
-    def step_of_one(x, labels):
-        (layer,) = layers
-        z = layer.forward(x)
-        np.maximum(z, 0, out=z)
-        here = rows[: len(x)]
+    def step(x, labels):
+        inputs = [x]
+        for layer in hidden_layers:
+            z = layer.forward(inputs[-1])
+            inputs.append(np.maximum(z, 0, out=z))
+        z = last.forward(inputs[-1])
+        if not hidden_layers:
+            np.maximum(z, 0, out=z)
+        here, rate = rows[: len(x)], task.lr / len(x)
         loss = softmax_and_loss(z, labels, here)
         z[here, labels] -= 1
-        layer.descend(x, z, task.lr / len(x))
+        # Straight-through where the ReLU stands last: its gradient is the one of its output.
+        dz = z
+        for index in reversed(range(len(layers))):
+            dx = None
+            if index > 0:
+                dx = layers[index].backward(dz)
+                dx *= inputs[index] > 0
+            layers[index].descend(inputs[index], dz, rate)
+            dz = dx
         return loss
 
-    def step_of_two(x, labels):
-        first, second = layers
-        hidden = first.forward(x)
-        np.maximum(hidden, 0, out=hidden)
-        z = second.forward(hidden)
-        here = rows[: len(x)]
-        loss = softmax_and_loss(z, labels, here)
-        z[here, labels] -= 1
-        dh = hidden_gradient[: len(x)]
-        np.dot(z, second.w.T, out=dh)
-        dh *= hidden > 0
-        second.descend(hidden, z, task.lr / len(x))
-        first.descend(x, dh, task.lr / len(x))
-        return loss
-
-    step = step_of_two if task.is_deep else step_of_one
     return (
         lambda: sum(float(step(x, labels)) for x, labels in batches) / len(batches),
         lambda: [(layer.w.T, layer.b) for layer in layers],

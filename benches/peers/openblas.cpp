@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
@@ -50,6 +51,12 @@ static double number_after(const std::string& text, const std::string& key, size
     return std::strtod(text.c_str() + at + key.size(), nullptr);
 }
 
+// Whether a JSON text has `"name":"value"`, with any spaces.
+static bool has_setting(std::string text, const std::string& setting) {
+    text.erase(std::remove_if(text.begin(), text.end(), [](unsigned char c) { return std::isspace(c); }), text.end());
+    return text.find(setting) != std::string::npos;
+}
+
 struct Linear {
     int in, out;
     bool natural;  // w is [in, out]; otherwise [out, in]
@@ -71,7 +78,8 @@ static std::vector<Linear> read_layers(const std::string& path, bool natural) {
         return result;
     };
     std::vector<Linear> layers;
-    for (int index = 0; index < 4; index += 2) {
+    // A ReLU stands between two linear layers, so every other index has tensors.
+    for (int index = 0;; index += 2) {
         size_t weight = header.find("\"" + std::to_string(index) + ".weight\":");
         size_t bias = header.find("\"" + std::to_string(index) + ".bias\":");
         if (weight == std::string::npos || bias == std::string::npos) break;
@@ -146,7 +154,7 @@ static void relu(float* z, size_t count) {
     for (size_t i = 0; i < count; i++) z[i] = std::max(z[i], 0.0f);
 }
 
-// Turns logits z: [m, 10] into probabilities minus targets. Returns the mean loss, counts rows whose largest logit is their label's.
+// Turns logits z: [m, 10] into probabilities minus targets. Returns the sum of losses, counts rows whose largest logit is their label's.
 template <bool count_correct>
 static float softmax(float* z, const int* labels, int m, int* correct) {
     constexpr int classes = 10;
@@ -161,39 +169,49 @@ static float softmax(float* z, const int* labels, int m, int* correct) {
         for (int o = 0; o < classes; o++) z[o] *= 1 / sum;
         z[labels[row]] -= 1;
     }
-    return loss / m;
+    return loss;
 }
 
+// What a step needs: outputs z of each layer, after its ReLU, and gradients dz with respect to the outputs of hidden ones.
 struct Scratch {
-    std::vector<float> x, hidden, dh, z;
+    std::vector<float> x;
+    std::vector<std::vector<float>> z, dz;
+    Scratch(const std::vector<Linear>& layers, int batch_size) : x(size_t(batch_size) * layers[0].in) {
+        for (const Linear& layer : layers) z.emplace_back(size_t(batch_size) * layer.out);
+        dz = z;
+    }
 };
 
-// Logits of both networks: 784-10-relu, or 784-N-relu-10.
-static void network(const std::vector<Linear>& layers, const float* x, int m, Scratch& scratch) {
-    if (layers.size() == 1) {
-        forward(layers[0], x, m, scratch.z.data());
-        relu(scratch.z.data(), m * layers[0].out);
-    } else {
-        forward(layers[0], x, m, scratch.hidden.data());
-        relu(scratch.hidden.data(), m * layers[0].out);
-        forward(layers[1], scratch.hidden.data(), m, scratch.z.data());
+// Outputs of 784-10-relu, or of any number of hidden layers with a ReLU behind each. Returns them: [m, 10].
+static float* network(const std::vector<Linear>& layers, const float* x, int m, Scratch& scratch) {
+    for (size_t index = 0; index < layers.size(); index++) {
+        float* z = scratch.z[index].data();
+        forward(layers[index], x, m, z);
+        if (index + 1 < layers.size() || index == 0) relu(z, size_t(m) * layers[index].out);
+        x = z;
     }
+    return scratch.z.back().data();
+}
+
+// dx: [m, in], overwritten with dz w^T where x, the ReLU's output, is not zero, and with 0 elsewhere.
+static void backward(const Linear& layer, const float* x, const float* dz, int m, float* dx) {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, layer.natural ? CblasTrans : CblasNoTrans, m, layer.in, layer.out, 1.0f, dz, layer.out,
+                layer.w.data(), layer.natural ? layer.out : layer.in, 0.0f, dx, layer.in);
+    for (int i = 0; i < m * layer.in; i++) dx[i] = x[i] > 0 ? dx[i] : 0;
 }
 
 static float step(std::vector<Linear>& layers, const float* x, const int* labels, int m, float lr, Scratch& scratch) {
-    network(layers, x, m, scratch);
-    float loss = softmax<false>(scratch.z.data(), labels, m, nullptr);
-    // Straight-through: the gradient passes the ReLU on the logits unchanged.
-    if (layers.size() == 1) {
-        descend(layers[0], x, scratch.z.data(), m, -lr / m);
-        return loss;
+    float* dz = network(layers, x, m, scratch);
+    float loss = softmax<false>(dz, labels, m, nullptr) / m;
+    // Straight-through where the ReLU stands last: the gradient passes it unchanged.
+    for (size_t index = layers.size() - 1; index > 0; index--) {
+        const float* input = scratch.z[index - 1].data();
+        float* dx = scratch.dz[index - 1].data();
+        backward(layers[index], input, dz, m, dx);
+        descend(layers[index], input, dz, m, -lr / m);
+        dz = dx;
     }
-    Linear& second = layers[1];
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, second.natural ? CblasTrans : CblasNoTrans, m, second.in, second.out, 1.0f, scratch.z.data(),
-                second.out, second.w.data(), second.natural ? second.out : second.in, 0.0f, scratch.dh.data(), second.in);
-    for (int i = 0; i < m * second.in; i++) scratch.dh[i] = scratch.hidden[i] > 0 ? scratch.dh[i] : 0;
-    descend(second, scratch.hidden.data(), scratch.z.data(), m, -lr / m);
-    descend(layers[0], x, scratch.dh.data(), m, -lr / m);
+    descend(layers[0], x, dz, m, -lr / m);
     return loss;
 }
 
@@ -202,15 +220,14 @@ struct Figures {
 };
 
 static Figures evaluate(const std::vector<Linear>& layers, const Samples& samples, int batch_size, Scratch& scratch) {
-    int features = layers[0].in, batches = 0, correct = 0;
+    int features = layers[0].in, correct = 0;
     double losses = 0;
-    for (int start = 0; start < samples.count(); start += batch_size, batches++) {
+    for (int start = 0; start < samples.count(); start += batch_size) {
         int m = std::min(batch_size, samples.count() - start);
         scale(&samples.pixels[size_t(start) * features], scratch.x.data(), size_t(m) * features);
-        network(layers, scratch.x.data(), m, scratch);
-        losses += softmax<true>(scratch.z.data(), &samples.labels[start], m, &correct);
+        losses += softmax<true>(network(layers, scratch.x.data(), m, scratch), &samples.labels[start], m, &correct);
     }
-    return {losses / batches, double(correct) / samples.count()};
+    return {losses / samples.count(), double(correct) / samples.count()};
 }
 
 int main(int argc, char** argv) {
@@ -234,16 +251,17 @@ int main(int argc, char** argv) {
     float lr = number_after(recipe, "\"lr\":");
     int batch_size = number_after(recipe, "\"batch_size\":");
     std::vector<Linear> layers = read_layers(run + "/model.safetensors", natural);
+    const char* gradient = layers.size() == 1 ? "straight-through" : "exact";
+    for (std::string setting : {std::string("\"optimizer\":\"sgd\""), "\"relu_grad\":\"" + std::string(gradient) + "\""})
+        if (!has_setting(recipe, setting)) fail(run + ": expected a recipe with " + setting);
+    if (layers.back().out != 10) fail(run + ": expected 10 classes");
     int features = layers[0].in;
     Samples train = read_samples(data, run, "train", features);
     if (floats) {
         train.scaled.resize(train.pixels.size());
         scale(train.pixels.data(), train.scaled.data(), train.pixels.size());
     }
-    Scratch scratch;
-    scratch.x.resize(batch_size * features);
-    for (auto* buffer : {&scratch.hidden, &scratch.dh}) buffer->resize(batch_size * layers[0].out);
-    scratch.z.resize(batch_size * 10);
+    Scratch scratch(layers, batch_size);
 
     std::vector<double> seconds;
     double epoch_loss = 0;

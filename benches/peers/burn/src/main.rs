@@ -1,4 +1,4 @@
-//! A peer: burn, with its autodiff, `nn::Linear` and SGD, as its users write it. Variants are its CPU backends: flex, ndarray.
+//! A peer: burn, with its autodiff, `nn::Linear` and SGD or Adam, as its users write it. Variants are its CPU backends: flex, ndarray.
 
 #[path = "../../exported.rs"]
 mod exported;
@@ -6,10 +6,10 @@ mod exported;
 use burn::module::{Module, Param};
 use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
 use burn::nn::{Linear, LinearConfig};
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use exported::{Arguments, Layer, Peer, Result, Task};
+use exported::{Arguments, Layer, Optimizer, Peer, Result, Task};
 
 #[derive(Module, Debug)]
 struct Network {
@@ -18,12 +18,13 @@ struct Network {
 
 impl Network {
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let z = self.layers[0].forward(x);
-        match self.layers.get(1) {
+        let [hidden @ .., last] = self.layers.as_slice() else { return x };
+        let z = last.forward(hidden.iter().fold(x, |x, layer| relu(layer.forward(x))));
+        if hidden.is_empty() {
             // Straight-through: the value of the ReLU, the gradient of z.
-            None => z.clone() + (relu(z.clone()) - z).detach(),
-            Some(second) => second.forward(relu(z)),
+            return z.clone() + (relu(z.clone()) - z).detach();
         }
+        z
     }
 }
 
@@ -58,7 +59,10 @@ impl Burn {
             .collect();
         Burn {
             network: Some(Network { layers: task.layers.iter().map(linear).collect() }),
-            optimizer: SgdConfig::new().init(),
+            optimizer: match task.optimizer {
+                Optimizer::Sgd => SgdConfig::new().init(),
+                Optimizer::Adam => AdamConfig::new().with_beta_1(0.9).with_beta_2(0.999).with_epsilon(1e-8).init(),
+            },
             criterion: CrossEntropyLossConfig::new().init(device),
             lr: task.lr,
             batches,

@@ -1,16 +1,30 @@
-//! A peer: candle, with autograd and candle-nn's SGD, as its users write it.
+//! A peer: candle, with autograd and candle-nn's SGD or AdamW, which without decay is Adam, as its users write it.
 
 #[path = "../../exported.rs"]
 mod exported;
 
 use candle_core::{D, Device, Tensor, Var};
-use candle_nn::{Linear, Module, Optimizer, SGD, loss};
+use candle_nn::{AdamW, Linear, Module, Optimizer, ParamsAdamW, SGD, loss};
 use exported::{Arguments, Layer, Peer, Result, Task};
+
+enum Either {
+    Sgd(SGD),
+    Adam(AdamW),
+}
+
+impl Either {
+    fn backward_step(&mut self, loss: &Tensor) -> candle_core::Result<()> {
+        match self {
+            Either::Sgd(optimizer) => optimizer.backward_step(loss),
+            Either::Adam(optimizer) => optimizer.backward_step(loss),
+        }
+    }
+}
 
 struct Candle {
     variables: Vec<(Var, Var)>,
     layers: Vec<Linear>,
-    optimizer: SGD,
+    optimizer: Either,
     /// Pixels and labels of each batch: views into one tensor.
     batches: Vec<(Tensor, Tensor)>,
 }
@@ -35,16 +49,28 @@ impl Candle {
         let y = Tensor::from_vec(labels, task.train.labels.len(), &device)?;
         let slice = |&(start, len): &(usize, usize)| Ok((x.narrow(0, start, len)?, y.narrow(0, start, len)?));
         let batches = task.batches().iter().map(slice).collect::<Result<_>>()?;
-        Ok(Candle { variables, layers, optimizer: SGD::new(all, task.lr)?, batches })
+        let optimizer = match task.optimizer {
+            exported::Optimizer::Sgd => Either::Sgd(SGD::new(all, task.lr)?),
+            exported::Optimizer::Adam => {
+                let params = ParamsAdamW { lr: task.lr, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 };
+                Either::Adam(AdamW::new(all, params)?)
+            }
+        };
+        Ok(Candle { variables, layers, optimizer, batches })
     }
 
     fn logits(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let z = self.layers[0].forward(x)?;
-        match self.layers.get(1) {
-            // Straight-through: the value of the ReLU, the gradient of z.
-            None => &z + (z.relu()? - &z)?.detach(),
-            Some(second) => second.forward(&z.relu()?),
+        let [hidden @ .., last] = self.layers.as_slice() else { return Ok(x.clone()) };
+        let mut x = x.clone();
+        for layer in hidden {
+            x = layer.forward(&x)?.relu()?;
         }
+        let z = last.forward(&x)?;
+        if hidden.is_empty() {
+            // Straight-through: the value of the ReLU, the gradient of z.
+            return &z + (z.relu()? - &z)?.detach();
+        }
+        Ok(z)
     }
 }
 
