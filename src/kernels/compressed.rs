@@ -2,10 +2,11 @@
 //! has one. To walk over the bits of a word needs no list of places; transposed, 64 words at a time, they say which samples
 //! have a feature.
 
-use fearless_simd::{Simd, f32x8, mask32x8, prelude::*};
+use fearless_simd::{Simd, f32x8, prelude::*};
 
+use crate::kernels::math::width;
 use crate::kernels::sparse::{BLOCK, Rows, blocks_per_row, transpose_bits};
-use crate::kernels::{AlignedVec, SimdLevel, dispatch};
+use crate::kernels::{AlignedVec, LANES, SimdLevel, dispatch};
 
 /// Features of a word of bits.
 pub const WORD: usize = 64;
@@ -48,28 +49,29 @@ impl Compressed {
         self.bits.resize(rows * width.div_ceil(WORD), 0);
         self.starts.clear();
         self.starts.resize(rows + 1, 0);
-        // Each block is written whole, and the next one over what is behind its numbers.
-        self.values.set_len(rows * blocks_per_row(width) * BLOCK + BLOCK);
+        // Each block is written whole, and the next one over what is behind its numbers; a vector is read from any place.
+        self.values.set_len(rows * blocks_per_row(width) * BLOCK + LANES);
         dispatch!(level, simd => self.fill_at(simd, x));
     }
 
     #[inline(always)]
     fn fill_at<S: Simd>(&mut self, simd: S, x: Rows<'_>) {
-        let mut end = 0;
-        let rows = self.bits.chunks_exact_mut(self.width.div_ceil(WORD).max(1)).zip(&mut self.starts[1..]);
+        let Compressed { width, bits, values, starts, .. } = self;
+        let (width, values, mut end) = (*width, &mut values[..], 0);
+        let rows = bits.chunks_exact_mut(width.div_ceil(WORD).max(1)).zip(&mut starts[1..]);
         for (sample, (bits, row_end)) in rows.enumerate() {
             let mut add = |block: usize, numbers: &[f32; BLOCK]| {
                 let numbers = f32x8::load_array_ref(simd, numbers);
                 let mask = numbers.simd_ne(f32x8::splat(simd, 0.0));
-                numbers.compress(mask).store_slice(&mut self.values[end..end + BLOCK]);
+                numbers.compress(mask).store_slice(&mut values[end..][..BLOCK]);
                 let kept = mask.to_bitmask();
                 bits[block * BLOCK / WORD] |= kept << (block * BLOCK % WORD);
                 end += kept.count_ones() as usize;
             };
             match x {
-                Rows::Sparse(x) => x.for_each_block(sample, 0..blocks_per_row(self.width), add),
+                Rows::Sparse(x) => x.for_each_block(sample, 0..blocks_per_row(width), add),
                 Rows::Dense(values) => {
-                    let (blocks, rest) = values[sample * self.width..][..self.width].as_chunks();
+                    let (blocks, rest) = values[sample * width..][..width].as_chunks();
                     for (block, numbers) in blocks.iter().enumerate() {
                         add(block, numbers);
                     }
@@ -134,11 +136,11 @@ impl<'a> CompressedRows<'a> {
     ) -> usize {
         let (bits, values) = (self.bits_of(index)[word], &self.values[next..]);
         let mut count = 0;
-        for (block, numbers) in numbers.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
-            let kept = bits >> (block * BLOCK) & 0xff;
-            // `Compressed` has a block's room behind the last value.
-            let block = f32x8::from_slice(simd, &values[count..][..BLOCK]);
-            block.expand(mask32x8::from_bitmask(simd, kept)).store_array(numbers);
+        for (index, numbers) in numbers.chunks_exact_mut(width::<S>()).enumerate() {
+            let kept = bits >> (index * width::<S>()) & (u64::MAX >> (WORD - width::<S>()));
+            // `Compressed` has a vector's room behind the last value.
+            let lanes = S::f32s::from_slice(simd, &values[count..][..width::<S>()]);
+            lanes.expand(S::mask32s::from_bitmask(simd, kept)).store_slice(numbers);
             count += kept.count_ones() as usize;
         }
         count

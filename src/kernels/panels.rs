@@ -60,26 +60,38 @@ fn transpose_at<S: Simd>(simd: S, panels: &[f32], k: usize, transposed: &mut [f3
     }
 }
 
-/// `from: [rows, columns]`, read; `to: [columns, rows]`, overwritten. In squares of four by four, and what is left one by one.
+/// `from: [rows, columns]`, read; `to: [columns, rows]`, overwritten.
 #[inline(always)]
 fn transpose_tile<S: Simd>(simd: S, from: &[f32], columns: usize, to: &mut [f32]) {
+    if let (Some(from), Some(to)) = (whole_tile(from, columns), to.as_chunks_mut::<PANEL>().0.as_mut_array::<PANEL>()) {
+        transpose_whole_tile(simd, from, to);
+        return;
+    }
     let rows = from.len() / columns;
-    let (whole_rows, whole_columns) = (rows / SIDE * SIDE, columns / SIDE * SIDE);
-    for row in (0..whole_rows).step_by(SIDE) {
-        for column in (0..whole_columns).step_by(SIDE) {
-            let mut square = [f32x4::splat(simd, 0.0); SIDE];
-            for (index, lanes) in square.iter_mut().enumerate() {
-                *lanes = f32x4::from_slice(simd, &from[(row + index) * columns + column..][..SIDE]);
-            }
-            for (index, lanes) in transposed(square).into_iter().enumerate() {
-                lanes.store_slice(&mut to[(column + index) * rows + row..][..SIDE]);
-            }
+    for (row, from) in from.chunks_exact(columns).enumerate() {
+        for (to, value) in to.chunks_exact_mut(rows).zip(from) {
+            to[row] = *value;
         }
     }
-    for row in 0..rows {
-        let first = if row < whole_rows { whole_columns } else { 0 };
-        for column in first..columns {
-            to[column * rows + row] = from[row * columns + column];
+}
+
+#[inline(always)]
+fn whole_tile(values: &[f32], columns: usize) -> Option<&[[f32; PANEL]; PANEL]> {
+    if columns == PANEL { values.as_chunks().0.as_array() } else { None }
+}
+
+/// In squares of four by four.
+#[inline(always)]
+fn transpose_whole_tile<S: Simd>(simd: S, from: &[[f32; PANEL]; PANEL], to: &mut [[f32; PANEL]; PANEL]) {
+    for row in (0..PANEL).step_by(SIDE) {
+        for column in (0..PANEL).step_by(SIDE) {
+            let mut square = [f32x4::splat(simd, 0.0); SIDE];
+            for (index, lanes) in square.iter_mut().enumerate() {
+                *lanes = f32x4::from_slice(simd, &from[row + index][column..column + SIDE]);
+            }
+            for (index, lanes) in transposed(square).into_iter().enumerate() {
+                lanes.store_slice(&mut to[column + index][row..row + SIDE]);
+            }
         }
     }
 }

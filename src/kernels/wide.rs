@@ -41,6 +41,7 @@ fn forward_at<S: Simd>(simd: S, x: CompressedRows<'_>, w: &[f32], n: usize, colu
     let mut sums = CacheLines([[0.0; STRIPE]; GROUP]);
     for_each_stripe::<S>(
         n,
+        x.width,
         #[inline(always)]
         |stripe| {
             for (group, z) in z.chunks_mut(GROUP * n).enumerate() {
@@ -76,16 +77,16 @@ fn add_group<S: Simd>(
     }
     for start in columns.clone().step_by(WORD) {
         let features = start..columns.end.min(start + WORD);
-        let w = stripe.weights(w, x.width, features.clone());
+        let w = stripe.weights(w, x.width, start);
         let tile = Tile { x, features, first };
         match (stripe.panels, stripe.vectors) {
             (2, _) => tile.add_products::<S, 4, 2, 1>(simd, &mut next, w, stripe, sums),
-            (_, 16) => tile.add_products::<S, 16, 1, 1>(simd, &mut next, [w[0]], stripe, sums),
-            (_, 8) => tile.add_products::<S, 8, 1, 1>(simd, &mut next, [w[0]], stripe, sums),
-            (_, 4) => tile.add_products::<S, 4, 1, 2>(simd, &mut next, [w[0]], stripe, sums),
-            (_, 2) => tile.add_products::<S, 2, 1, 2>(simd, &mut next, [w[0]], stripe, sums),
-            (_, 1) => tile.add_products::<S, 1, 1, 2>(simd, &mut next, [w[0]], stripe, sums),
-            _ => tile.add_few_products(simd, &mut next, w[0], stripe, sums),
+            (_, 16) => tile.add_products::<S, 16, 1, 1>(simd, &mut next, w, stripe, sums),
+            (_, 8) => tile.add_products::<S, 8, 1, 1>(simd, &mut next, w, stripe, sums),
+            (_, 4) => tile.add_products::<S, 4, 1, 2>(simd, &mut next, w, stripe, sums),
+            (_, 2) => tile.add_products::<S, 2, 1, 2>(simd, &mut next, w, stripe, sums),
+            (_, 1) => tile.add_products::<S, 1, 1, 2>(simd, &mut next, w, stripe, sums),
+            _ => tile.add_few_products(simd, &mut next, w, stripe, sums),
         }
     }
 }
@@ -109,13 +110,13 @@ impl<'a> Tile<'a> {
     }
 
     /// `sums += numbers w[features, :]`, of `ROWS` samples at a time: as many sums at once as hide the latency of a
-    /// multiply-add. `w`: the weights of its features in each panel.
+    /// multiply-add. `w`: the weights of its features, and what follows.
     #[inline(always)]
     fn add_products<S: Simd, const VECTORS: usize, const PANELS: usize, const ROWS: usize>(
         &self,
         simd: S,
         next: &mut [usize; GROUP],
-        w: [&[f32]; PANELS],
+        w: &[f32],
         stripe: &Stripe,
         sums: &mut [[f32; STRIPE]],
     ) {
@@ -164,7 +165,7 @@ impl<'a> Tile<'a> {
 fn add_rows<S: Simd, const VECTORS: usize, const PANELS: usize, const ROWS: usize>(
     simd: S,
     rows: [(u64, &[f32]); ROWS],
-    w: [&[f32]; PANELS],
+    w: &[f32],
     stripe: &Stripe,
     sums: &mut [[f32; STRIPE]; ROWS],
 ) {
@@ -207,15 +208,15 @@ fn add_product<S: Simd, const VECTORS: usize, const PANELS: usize>(
     simd: S,
     bits: &mut u64,
     number: f32,
-    w: [&[f32]; PANELS],
+    w: &[f32],
     stripe: &Stripe,
     lanes: &mut [[S::f32s; VECTORS]; PANELS],
 ) {
     let place = bits.trailing_zeros() as usize * stripe.stride + stripe.first;
     *bits &= *bits - 1;
     let number = S::f32s::splat(simd, number);
-    for (lanes, w) in lanes.iter_mut().zip(w) {
-        let row = &w[place..][..VECTORS * width::<S>()];
+    for (panel, lanes) in lanes.iter_mut().enumerate() {
+        let row = &w[place + panel * stripe.next_panel..][..VECTORS * width::<S>()];
         for (vector, lanes) in lanes.iter_mut().enumerate() {
             let row = &row[vector * width::<S>()..][..width::<S>()];
             *lanes = number.mul_add_precise(S::f32s::from_slice(simd, row), *lanes);
@@ -234,44 +235,42 @@ struct Stripe {
     stride: usize,
     /// The first output, counted from its panel's first.
     first: usize,
+    /// From a panel to the next one.
+    next_panel: usize,
 }
 
 impl Stripe {
-    /// The weights of some features in its panels; of a single panel twice.
+    /// The weights from `feature` on in its first panel, and in what follows.
     #[inline(always)]
-    fn weights<'w>(&self, w: &'w [f32], k: usize, features: Range<usize>) -> [&'w [f32]; 2] {
-        let start = self.outputs.start - self.first;
-        [0, self.panels - 1].map(
-            #[inline(always)]
-            |index| &w[(start + index * PANEL) * k + features.start * self.stride..][..features.len() * self.stride],
-        )
+    fn weights<'w>(&self, w: &'w [f32], k: usize, feature: usize) -> &'w [f32] {
+        &w[(self.outputs.start - self.first) * k + feature * self.stride..]
     }
 }
 
 /// Cuts `n` outputs: whole panels, in pairs where a panel has only four vectors; the last panel, if it has fewer outputs, by
 /// eight, four, two, one vectors, and what is left.
 #[inline(always)]
-fn for_each_stripe<S: Simd>(n: usize, mut visit: impl FnMut(Stripe)) {
+fn for_each_stripe<S: Simd>(n: usize, k: usize, mut visit: impl FnMut(Stripe)) {
     let (whole, vectors) = (n / PANEL * PANEL, PANEL / width::<S>());
-    let mut start = 0;
+    let (mut start, next_panel) = (0, PANEL * k);
     let pairs = if vectors == 4 { whole / STRIPE * STRIPE } else { 0 };
     while start < pairs {
-        visit(Stripe { outputs: start..start + STRIPE, panels: 2, vectors, stride: PANEL, first: 0 });
+        visit(Stripe { outputs: start..start + STRIPE, panels: 2, vectors, stride: PANEL, first: 0, next_panel });
         start += STRIPE;
     }
     while start < whole {
-        visit(Stripe { outputs: start..start + PANEL, panels: 1, vectors, stride: PANEL, first: 0 });
+        visit(Stripe { outputs: start..start + PANEL, panels: 1, vectors, stride: PANEL, first: 0, next_panel });
         start += PANEL;
     }
     for vectors in [8, 4, 2, 1] {
         while n - start >= vectors * width::<S>() {
             let outputs = start..start + vectors * width::<S>();
             start = outputs.end;
-            visit(Stripe { first: outputs.start - whole, outputs, panels: 1, vectors, stride: n - whole });
+            visit(Stripe { first: outputs.start - whole, outputs, panels: 1, vectors, stride: n - whole, next_panel });
         }
     }
     if start < n {
-        visit(Stripe { outputs: start..n, panels: 1, vectors: 0, stride: n - whole, first: start - whole });
+        visit(Stripe { outputs: start..n, panels: 1, vectors: 0, stride: n - whole, first: start - whole, next_panel });
     }
 }
 
@@ -293,6 +292,7 @@ fn backward_weight_at<S: Simd>(simd: S, x: CompressedRows<'_>, dz: &[f32], n: us
     let mut of_stripe = CacheLines([[0.0; STRIPE]; GROUP]);
     for_each_stripe::<S>(
         n,
+        x.width,
         #[inline(always)]
         |stripe| {
             let mut output = output;

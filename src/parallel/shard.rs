@@ -121,7 +121,7 @@ mod tests {
         &[(784, 10)],
         &[(784, 1024), (1024, 10)],
         &[(784, 512), (512, 256), (256, 10)],
-        &[(784, 64), (64, 64), (64, 60)],
+        &[(784, 128), (128, 128), (128, 120)],
         &[(784, 64), (64, 512), (512, 64), (64, 256), (256, 10)],
         &[(5, 3)],
     ];
@@ -170,18 +170,18 @@ mod tests {
     fn a_last_layer_without_a_partner_is_every_ranks_if_it_is_small() {
         let small = plan(&[(784, 512), (512, 256), (256, 10)]);
         let found = |cuts: &[Cut]| cuts.iter().map(|cut| (cut.axis, cut.parts.total)).collect::<Vec<_>>();
-        assert_eq!(found(&small), [(Axis::Units, 16), (Axis::Features, 16), (Axis::Features, 1)]);
-        for rank in 0..16 {
-            assert_eq!(small[2].shard(rank, 16), (0..256, small[2].clone()));
+        assert_eq!(found(&small), [(Axis::Units, 8), (Axis::Features, 8), (Axis::Features, 1)]);
+        for rank in 0..8 {
+            assert_eq!(small[2].shard(rank, 8), (0..256, small[2].clone()));
         }
-        let large = plan(&[(784, 64), (64, 64), (64, 60)]);
+        let large = plan(&[(784, 128), (128, 128), (128, 120)]);
         assert_eq!(found(&large), [(Axis::Features, 2), (Axis::Units, 2), (Axis::Features, 2)]);
     }
 
     #[test]
     fn a_wide_network_has_a_part_for_each_of_32_threads() {
         let most = |shapes: &[(usize, usize)]| max_world_size(shapes, &plan(shapes).iter().collect::<Vec<_>>());
-        for (units, parts) in [(63, 1), (128, 4), (512, 16), (1024, 32), (4096, 32)] {
+        for (units, parts) in [(127, 1), (128, 2), (512, 8), (1024, 16), (2048, 32), (4096, 32)] {
             assert_eq!(most(&[(784, units), (units, 10)]), parts, "{units} units");
             assert_eq!(most(&[(784, units), (units, units), (units, 10)]), parts, "twice {units} units");
         }
