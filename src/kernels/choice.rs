@@ -1,5 +1,4 @@
-//! Which kernel runs a linear layer: by its shape and by whether its rows come without their zeros, so that results never
-//! depend on timing.
+//! Which kernel runs a linear layer: by its shape, so that results never depend on timing.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,12 +13,12 @@ use crate::names;
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum KernelChoice {
-    /// The best for each layer's shape.
+    /// The narrow kernels for layers of at most 16 outputs, the wide ones for the others.
     #[default]
     Auto,
     /// matrixmultiply's GEMM for every layer.
     Gemm,
-    /// The narrow kernels for every layer of at most 16 outputs.
+    /// The narrow kernels for every layer of at most 16 outputs, GEMM for the others.
     Narrow,
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::names;
 
-/// What `--simd` asks for. The narrow path and the pointwise kernels give the same bits on every level.
+/// What `--simd` asks for. All kernels but GEMM give the same bits on every level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]

@@ -346,13 +346,12 @@ fn a_unit_that_leaves_the_numbers_is_found_whoever_has_it() {
     }
 }
 
-/// matrixmultiply chooses its instructions itself; everything else runs on the level that is asked for. The first two networks
-/// are narrow throughout.
+/// Networks of narrow layers, and of narrow and wide ones, the last of them with parts of panels.
 #[test]
 fn the_simd_level_changes_no_bit_of_a_run() {
     // The levels of this machine: where it has a vector unit there are at least two to compare.
     assert!(SimdLevel::all().len() > 1 || SimdLevel::detect().name() == "fallback");
-    for layers in [REFERENCE, "linear:16,relu,linear:10", HIDDEN] {
+    for layers in [REFERENCE, "linear:16,relu,linear:10", HIDDEN, "linear:200,relu,linear:77,tanh,linear:10"] {
         let auto = outcome(layers, &trainer(Shuffle::Epoch, 1));
         for simd in [SimdChoice::Avx512, SimdChoice::Avx2, SimdChoice::Fallback] {
             if SimdLevel::resolve(simd).is_ok() {
