@@ -305,7 +305,7 @@ pub enum IdxFault {
     #[error("label {label}, but the set has {classes} classes")]
     LabelRange {
         /// What stands there.
-        label: u8,
+        label: i64,
         /// Number of classes.
         classes: usize,
     },

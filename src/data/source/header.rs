@@ -20,7 +20,9 @@ const MOST_DIMENSIONS: usize = 255;
 pub(in crate::data) struct Header {
     /// None of them 0.
     pub dims: Vec<usize>,
-    /// Bytes of the values.
+    /// Bytes of a value.
+    pub element_bytes: u64,
+    /// Bytes of all values.
     pub value_bytes: u64,
     /// Bytes of the whole file, unpacked.
     pub file_bytes: u64,
@@ -50,7 +52,7 @@ pub(in crate::data) fn read(
     if found < MAGIC_BYTES {
         return cut_short(MAGIC_BYTES as u64, found as u64);
     }
-    let Some(value_bytes) = element_bytes(element) else {
+    let Some(element_bytes) = element_bytes(element) else {
         return fail(2, IdxFault::NotBytes { found: element });
     };
     let dimensions = usize::from(dimensions);
@@ -64,7 +66,7 @@ pub(in crate::data) fn read(
         return cut_short(len(dimensions), found);
     }
     let dims: Vec<usize> = sizes.chunks_exact(4).map(|size| BigEndian::read_u32(size) as usize).collect();
-    let value_bytes = bytes_of(path, &dims, value_bytes)?;
+    let value_bytes = bytes_of(path, &dims, element_bytes)?;
     let expected = len(dimensions) + value_bytes;
     match extent {
         Extent::Exactly(found) if found < expected => cut_short(expected, found),
@@ -72,7 +74,9 @@ pub(in crate::data) fn read(
         Extent::AtMost { limit, packed } if limit < expected => {
             fail(MAGIC_BYTES as u64, IdxFault::TooLargeForGzip { promised: expected, packed, limit })
         }
-        Extent::Exactly(_) | Extent::AtMost { .. } => Ok(Header { dims, value_bytes, file_bytes: expected }),
+        Extent::Exactly(_) | Extent::AtMost { .. } => {
+            Ok(Header { dims, element_bytes, value_bytes, file_bytes: expected })
+        }
     }
 }
 

@@ -19,6 +19,11 @@ use crate::error::{Error, IdxFault, Result};
 
 const MAX_DIMENSIONS: usize = 3;
 const UNSIGNED_BYTE: u8 = 0x08;
+const WHOLE_NUMBER: u8 = 0x0c;
+
+fn only_bytes(element: u8) -> Option<u64> {
+    (element == UNSIGNED_BYTE).then_some(1)
+}
 
 /// What an IDX file holds: `bytes` of shape `dims`, row-major.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +50,7 @@ pub fn read(path: &Path) -> Result<IdxArray> {
 /// # Errors
 /// As [`read`].
 pub fn parse(path_for_errors: &Path, bytes: &[u8]) -> Result<IdxArray> {
-    collect(Values::new(path_for_errors, Unpacked::new(path_for_errors, bytes, bytes.len() as u64)?)?)
+    collect(Values::new(path_for_errors, Unpacked::new(path_for_errors, bytes, bytes.len() as u64)?, only_bytes)?)
 }
 
 /// Writes `array` to a new raw file at `path`. What it writes, [`read`] gives back.
@@ -86,21 +91,35 @@ pub(super) struct Values<'a, R> {
     dims: Vec<usize>,
     /// Bytes of the whole file, unpacked, as the header says.
     expected: u64,
-    /// Values that have not been taken.
+    /// Bytes of a value.
+    value_bytes: usize,
+    /// Bytes of values that have not been taken.
     left: usize,
 }
 
 impl<'a> Values<'a, BufReader<File>> {
+    /// Of bytes.
     pub fn open(path: &'a Path) -> Result<Self> {
-        Self::new(path, Unpacked::open(path)?)
+        Self::new(path, Unpacked::open(path)?, only_bytes)
+    }
+
+    /// Of bytes or of whole numbers of four bytes.
+    pub fn open_numbers(path: &'a Path) -> Result<Self> {
+        let numbers = |element| if element == WHOLE_NUMBER { Some(4) } else { only_bytes(element) };
+        Self::new(path, Unpacked::open(path)?, numbers)
     }
 }
 
 impl<'a, R: BufRead> Values<'a, R> {
-    fn new(path: &'a Path, mut source: Unpacked<'a, R>) -> Result<Self> {
-        let only_bytes = |element| (element == UNSIGNED_BYTE).then_some(1);
-        let header = header::read(path, source.extent(), only_bytes, MAX_DIMENSIONS, |out| source.fill(out))?;
-        Ok(Values { path, source, dims: header.dims, expected: header.file_bytes, left: header.value_bytes as usize })
+    fn new(path: &'a Path, mut source: Unpacked<'a, R>, elements: impl FnOnce(u8) -> Option<u64>) -> Result<Self> {
+        let header = header::read(path, source.extent(), elements, MAX_DIMENSIONS, |out| source.fill(out))?;
+        let (value_bytes, left) = (header.element_bytes as usize, header.value_bytes as usize);
+        Ok(Values { path, source, dims: header.dims, expected: header.file_bytes, value_bytes, left })
+    }
+
+    /// Bytes of a value.
+    pub fn value_bytes(&self) -> usize {
+        self.value_bytes
     }
 
     /// 1 to 3 sizes, none of them 0.
@@ -108,12 +127,12 @@ impl<'a, R: BufRead> Values<'a, R> {
         &self.dims
     }
 
-    /// Values that have not been taken.
+    /// Bytes of values that have not been taken.
     pub fn left(&self) -> usize {
         self.left
     }
 
-    /// Replaces what `bytes` holds by the next `count` values, at most those that are left.
+    /// Replaces what `bytes` holds by the next `count` bytes of values, at most those that are left.
     pub fn take(&mut self, bytes: &mut Vec<u8>, count: usize) -> Result<()> {
         self.source.take(bytes, count)?;
         if bytes.len() < count {

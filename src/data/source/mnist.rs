@@ -1,10 +1,11 @@
 //! A folder in MNIST's layout: four IDX files, two for each split. It knows their names, not the format.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
+use byteorder::{BigEndian, ByteOrder};
+
 use super::idx;
+use super::names::{Kind, Named};
 use crate::data::rows::Rows;
 use crate::data::{Dataset, TargetColumns};
 use crate::error::{Error, IdxFault, Result};
@@ -28,7 +29,11 @@ pub fn mnist(folder: impl AsRef<Path>) -> Result<(Dataset, Dataset)> {
 
 /// Reads one split of a folder in MNIST's layout: `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, or
 /// `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`. Each may end in `.gz` (a raw file is preferred), and may be
-/// spelled with a dot before `idx`.
+/// spelled with a dot before `idx`. EMNIST and QMNIST are read under the names they are published with (of a folder with
+/// several of EMNIST's sets, `dir` names one: `data/emnist/emnist-letters`), and torchvision's `MNIST/raw` is found below
+/// `dir`. EMNIST's images, published on their side, are turned upright, and [`Dataset::source`] says so.
+///
+/// Labels are bytes or whole numbers of four bytes; of rows of several (QMNIST's) the first is the class.
 ///
 /// A set has as many classes as its *training* labels say: the largest of them and 1 more, at least 2. The test split
 /// therefore reads the training labels too, so that both splits always agree; a test label beyond them is an error.
@@ -37,14 +42,15 @@ pub fn mnist(folder: impl AsRef<Path>) -> Result<(Dataset, Dataset)> {
 /// [`Error::DataFolder`] if the folder or a file is missing, [`Error::Io`] and [`Error::Idx`] as [`idx::read`], the latter
 /// also if one kind of file stands in place of the other, the counts differ, or a label is out of range.
 pub fn load_split(dir: &Path, split: Split) -> Result<Dataset> {
-    let files = Files::find(dir, split)?;
-    let images = read_images(&files.images)?;
+    let set = Named::at(dir)?;
+    let files = Files::find(&set, split)?;
+    let images = read_images(&files.images, set.is_transposed())?;
     let labels = read_labels(&files.labels)?;
     let classes = match split {
         Split::Train => count_classes(&labels),
-        Split::Test => count_classes(&read_labels(&find(dir, Split::Train, Kind::Labels)?)?),
+        Split::Test => count_classes(&read_labels(&set.find(Split::Train, Kind::Labels)?)?),
     };
-    files.join(dir, images, labels, classes)
+    files.join(&source_of(dir, &set), images, labels, classes)
 }
 
 /// Reads both splits, training first, with images of the same size; see [`load_split`]. Two threads share the work.
@@ -52,16 +58,17 @@ pub fn load_split(dir: &Path, split: Split) -> Result<Dataset> {
 /// # Errors
 /// As [`load_split`]; [`Error::Shape`] if the images of the two splits differ in size.
 pub fn load_mnist_folder(dir: &Path) -> Result<(Dataset, Dataset)> {
-    let train = Files::find(dir, Split::Train)?;
-    let test = Files::find(dir, Split::Test)?;
+    let set = Named::at(dir)?;
+    let (train, test) = (Files::find(&set, Split::Train)?, Files::find(&set, Split::Test)?);
+    let transposed = set.is_transposed();
     // The training images are by far the largest file: all others fit into the time that they take.
     let (train_images, others) = std::thread::scope(|scope| {
         let others = std::thread::Builder::new()
             .spawn_scoped(scope, || {
-                Ok((read_labels(&train.labels)?, read_images(&test.images)?, read_labels(&test.labels)?))
+                Ok((read_labels(&train.labels)?, read_images(&test.images, transposed)?, read_labels(&test.labels)?))
             })
             .map_err(|error| Error::Threads { threads: 1, problem: error.to_string() })?;
-        let train_images = read_images(&train.images);
+        let train_images = read_images(&train.images, transposed);
         let others: Result<_> = others.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Ok::<_, Error>((train_images, others))
     })?;
@@ -69,8 +76,9 @@ pub fn load_mnist_folder(dir: &Path) -> Result<(Dataset, Dataset)> {
     let (train_labels, test_images, test_labels) = others?;
 
     let classes = count_classes(&train_labels);
-    let train_set = train.join(dir, train_images, train_labels, classes)?;
-    let test_set = test.join(dir, test_images, test_labels, classes)?;
+    let source = source_of(dir, &set);
+    let train_set = train.join(&source, train_images, train_labels, classes)?;
+    let test_set = test.join(&source, test_images, test_labels, classes)?;
     let ((rows, columns), found) = (train_set.image_size(), test_set.image_size());
     if found != (rows, columns) {
         return Err(Error::Shape {
@@ -82,12 +90,6 @@ pub fn load_mnist_folder(dir: &Path) -> Result<(Dataset, Dataset)> {
     Ok((train_set, test_set))
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Images,
-    Labels,
-}
-
 /// The two files of a split.
 struct Files {
     images: PathBuf,
@@ -95,70 +97,32 @@ struct Files {
 }
 
 impl Files {
-    fn find(dir: &Path, split: Split) -> Result<Files> {
-        Ok(Files { images: find(dir, split, Kind::Images)?, labels: find(dir, split, Kind::Labels)? })
+    fn find(set: &Named, split: Split) -> Result<Files> {
+        Ok(Files { images: set.find(split, Kind::Images)?, labels: set.find(split, Kind::Labels)? })
     }
 
     /// Puts what the two files hold together.
-    fn join(&self, dir: &Path, images: Images, labels: Vec<u8>, classes: usize) -> Result<Dataset> {
+    fn join(&self, source: &str, images: Images, labels: Labels, classes: usize) -> Result<Dataset> {
         let fail = |offset, fault| Err(Error::Idx { path: self.labels.clone(), offset, fault });
         let ([count, rows, columns], images) = images;
+        let Labels { labels, start, step } = labels;
         if labels.len() != count {
             let image_file = self.images.clone();
             return fail(4, IdxFault::CountMismatch { labels: labels.len(), images: count, image_file });
         }
-        if let Some(index) = first_label_beyond(&labels, classes) {
-            return fail(LABELS_START + index as u64, IdxFault::LabelRange { label: labels[index], classes });
+        if let Some(index) = labels.iter().position(|label| usize::from(*label) >= classes) {
+            let label = i64::from(labels[index]);
+            return fail(start + step * index as u64, IdxFault::LabelRange { label, classes });
         }
-        let targets = TargetColumns::Classes { labels: labels.into_iter().map(u16::from).collect(), classes };
-        Dataset::from_rows(images, targets, (rows, columns), dir.display().to_string())
+        let targets = TargetColumns::Classes { labels, classes };
+        Dataset::from_rows(images, targets, (rows, columns), source.to_string())
     }
 }
 
-/// Where the values of an IDX file of one dimension begin.
-const LABELS_START: u64 = 8;
-
-fn find(dir: &Path, split: Split, kind: Kind) -> Result<PathBuf> {
-    let split_name = match split {
-        Split::Train => "train",
-        Split::Test => "t10k",
-    };
-    let (kind_name, dimensions) = match kind {
-        Kind::Images => ("images", 3),
-        Kind::Labels => ("labels", 1),
-    };
-    let mut names = Vec::new();
-    for ending in ["", ".gz"] {
-        for separator in ['-', '.'] {
-            names.push(format!("{split_name}-{kind_name}{separator}idx{dimensions}-ubyte{ending}"));
-        }
-    }
-    for name in &names {
-        let path = dir.join(name);
-        match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => return Ok(path),
-            Ok(_) => {}
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            Err(source) => return Err(Error::Io { path, action: "open", source }),
-        }
-    }
-    let problem = match fs::metadata(dir) {
-        Ok(metadata) if metadata.is_dir() => {
-            let wanted_for = match (split, kind) {
-                (Split::Train, Kind::Labels) => " (it also says how many classes the test split has)",
-                _ => "",
-            };
-            format!(
-                "no file of {split_name} {kind_name}{wanted_for}: looked for {}; put it there, or name another folder",
-                names.join(", ")
-            )
-        }
-        Ok(_) => "not a folder; name the folder that holds the data".into(),
-        Err(_) => {
-            format!("no such folder; looked there for {} and its like; name the folder that holds the data", names[0])
-        }
-    };
-    Err(Error::DataFolder { path: dir.to_path_buf(), problem })
+/// What reports say of where the data come from.
+fn source_of(dir: &Path, set: &Named) -> String {
+    let turned = if set.is_transposed() { " (images turned upright)" } else { "" };
+    format!("{}{turned}", dir.display())
 }
 
 /// Images, their rows, their columns; and the pixels, a row for each image.
@@ -169,8 +133,9 @@ type Images = ([usize; 3], Rows);
 const TINY_PIXELS: usize = 16;
 const MAX_TINY_IMAGES: usize = 1 << 22;
 
-/// Packs the images as they come, so that all of their bytes are never in memory at once.
-fn read_images(path: &Path) -> Result<Images> {
+/// Packs the images as they come, so that all of their bytes are never in memory at once. With `transposed`, rows and columns
+/// of each change places, as EMNIST's do to stand upright.
+fn read_images(path: &Path, transposed: bool) -> Result<Images> {
     /// Enough for one run to cost little, and little enough to stay in L2.
     const RUN_BYTES: usize = 256 * 1024;
     let mut values = idx::Values::open(path)?;
@@ -185,35 +150,75 @@ fn read_images(path: &Path) -> Result<Images> {
         return Err(Error::Idx { path: path.to_path_buf(), offset: 4, fault });
     }
     let run = (RUN_BYTES / image).max(1) * image;
-    let (mut rows, mut bytes) = (Rows::new(image), Vec::new());
+    let (mut rows, mut bytes, mut upright) = (Rows::new(image), Vec::new(), Vec::new());
     while values.left() > 0 {
         values.take(&mut bytes, run.min(values.left()))?;
-        rows.extend(&bytes);
+        if transposed {
+            upright.resize(bytes.len(), 0);
+            for (from, to) in bytes.chunks_exact(image).zip(upright.chunks_exact_mut(image)) {
+                for (row, to) in to.chunks_exact_mut(height).enumerate() {
+                    to.iter_mut().enumerate().for_each(|(column, pixel)| *pixel = from[column * width + row]);
+                }
+            }
+            rows.extend(&upright);
+        } else {
+            rows.extend(&bytes);
+        }
     }
     rows.shrink();
     let dims = values.finish()?;
+    let (height, width) = if transposed { (width, height) } else { (height, width) };
     Ok(([dims[0], height, width], rows))
 }
 
-fn read_labels(path: &Path) -> Result<Vec<u8>> {
-    let array = idx::read(path)?;
-    match array.dims.len() {
-        1 => Ok(array.bytes),
-        found => Err(Error::Idx { path: path.to_path_buf(), offset: 3, fault: IdxFault::NotLabels { found } }),
+/// Class numbers, and where in the unpacked file each stands: the first at `start`, the others `step` bytes further on.
+struct Labels {
+    labels: Vec<u16>,
+    start: u64,
+    step: u64,
+}
+
+/// A byte each or a whole number of four bytes; or rows of such numbers (QMNIST's), of which the first is the class.
+fn read_labels(path: &Path) -> Result<Labels> {
+    let fail = |offset, fault| Err(Error::Idx { path: path.to_path_buf(), offset, fault });
+    let mut values = idx::Values::open_numbers(path)?;
+    let (bytes_each, dims) = (values.value_bytes(), values.dims().to_vec());
+    let columns = match dims[..] {
+        [_] => 1,
+        [_, columns] if columns == 1 || bytes_each > 1 => columns,
+        _ => return fail(3, IdxFault::NotLabels { found: dims.len() }),
+    };
+    let (start, step) = (super::header::len(dims.len()), bytes_each * columns);
+    let mut bytes = Vec::new();
+    values.take(&mut bytes, values.left())?;
+    values.finish()?;
+    let number = |row: &[u8]| match row[..bytes_each] {
+        [byte] => i64::from(byte),
+        _ => i64::from(BigEndian::read_i32(row)),
+    };
+    let mut labels = Vec::with_capacity(dims[0]);
+    for (index, row) in bytes.chunks_exact(step).enumerate() {
+        let label = number(row);
+        match u16::try_from(label) {
+            Ok(label) => labels.push(label),
+            Err(_) => {
+                let classes = usize::from(u16::MAX) + 1;
+                return fail(start + (index * step) as u64, IdxFault::LabelRange { label, classes });
+            }
+        }
     }
+    Ok(Labels { labels, start, step: step as u64 })
 }
 
-fn count_classes(labels: &[u8]) -> usize {
-    let largest = labels.iter().copied().max().map_or(0, usize::from);
+fn count_classes(labels: &Labels) -> usize {
+    let largest = labels.labels.iter().copied().max().map_or(0, usize::from);
     (largest + 1).max(2)
-}
-
-fn first_label_beyond(labels: &[u8], classes: usize) -> Option<usize> {
-    labels.iter().position(|&label| usize::from(label) >= classes)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::data::idx::IdxArray;
     use flate2::read::GzDecoder;
@@ -327,6 +332,47 @@ mod tests {
         assert_eq!(load().unwrap(), 3);
         fs::remove_file(name("train-labels-idx1-ubyte.gz")).unwrap();
         assert_eq!(load().unwrap(), 2);
+    }
+
+    /// As published: images on their side, under names of their own.
+    #[test]
+    fn images_of_emnist_are_turned_upright() {
+        let folder = tempfile::tempdir().unwrap();
+        for split in ["train", "test"] {
+            let name = |kind: &str| folder.path().join(format!("emnist-digits-{split}-{kind}-ubyte"));
+            // Two images of 2 rows and 3 columns.
+            let images = IdxArray { dims: vec![2, 2, 3], bytes: (1..=12).collect() };
+            idx::write(&name("images-idx3"), &images).unwrap();
+            idx::write(&name("labels-idx1"), &IdxArray { dims: vec![2], bytes: vec![0, 1] }).unwrap();
+        }
+        let (train, test) = load_mnist_folder(folder.path()).unwrap();
+        assert_eq!(train.image_size(), (3, 2));
+        assert_eq!((train.row(0), train.row(1)), (vec![1, 4, 2, 5, 3, 6], vec![7, 10, 8, 11, 9, 12]));
+        assert!(train.source().ends_with("(images turned upright)"), "{}", train.source());
+        assert_eq!(load_split(folder.path(), Split::Test).unwrap(), test);
+    }
+
+    /// The first of QMNIST's eight numbers is the class; a number that no class has is refused where it stands.
+    #[test]
+    fn labels_may_be_whole_numbers_and_the_first_of_a_row() {
+        let write = |folder: &Path, name: &str, dims: &[u32], values: &[i32]| {
+            let mut bytes = vec![0, 0, 0x0c, dims.len() as u8];
+            dims.iter().for_each(|size| bytes.extend(size.to_be_bytes()));
+            values.iter().for_each(|value| bytes.extend(value.to_be_bytes()));
+            fs::write(folder.join(name), bytes).unwrap();
+        };
+        for (dims, values) in [(&[2][..], vec![3, 300]), (&[2, 1], vec![3, 300]), (&[2, 2], vec![3, -1, 300, 70_000])] {
+            let folder = folder(&[0, 1], &[1]);
+            fs::remove_file(folder.path().join("train-labels-idx1-ubyte")).unwrap();
+            write(folder.path(), "train-labels-idx2-int", dims, &values);
+            let set = load_split(folder.path(), Split::Train).unwrap();
+            assert_eq!((set.labels(), set.classes()), (&[3, 300][..], 301), "{dims:?}");
+            for label in [-1, 65_536] {
+                write(folder.path(), "train-labels-idx2-int", &[2, 2], &[0, 0, label, 0]);
+                let error = load_split(folder.path(), Split::Train).unwrap_err().to_string();
+                assert!(error.contains(&format!("byte 20: label {label}, but the set has 65536 classes")), "{error}");
+            }
+        }
     }
 
     #[test]

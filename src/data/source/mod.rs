@@ -3,4 +3,5 @@
 pub(super) mod header;
 pub mod idx;
 pub mod mnist;
+mod names;
 pub(super) mod unpack;
