@@ -25,8 +25,8 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use clap::error::ContextValue;
-use clap::{CommandFactory, Parser};
 use flatnet::run::folder;
 use flatnet::{Error, Result};
 
@@ -41,7 +41,7 @@ const MAX_MESSAGE: usize = 2000;
 /// Reads the command line. `Err` when there is nothing to run: help was printed (0), or the usage is wrong (2).
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> std::result::Result<Arguments, ExitCode> {
     let words: Vec<OsString> = words.into_iter().collect();
-    Arguments::try_parse_from(&words).map_err(|stop| {
+    Arguments::read(&words).map_err(|stop| {
         if stop.use_stderr() {
             complain(&in_one_line(&stop, &words));
             return ExitCode::from(2);
@@ -205,7 +205,7 @@ mod tests {
     fn line(words: &[&str]) -> String {
         let words: Vec<OsString> =
             std::iter::once("flatnet").chain(words.iter().copied()).map(OsString::from).collect();
-        in_one_line(&Arguments::try_parse_from(&words).unwrap_err(), &words)
+        in_one_line(&Arguments::read(&words).unwrap_err(), &words)
     }
 
     #[test]

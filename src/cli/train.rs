@@ -221,6 +221,13 @@ fn recipe(arguments: &TrainArguments, threads: &Threads) -> Recipe {
         json: arguments.json,
         quiet: arguments.quiet,
         no_report: arguments.no_report,
+        patience: arguments.patience,
+        min_delta: arguments.min_delta,
+        monitor: arguments.monitor,
+        max_seconds: arguments.max_seconds,
+        checkpoint_every: arguments.checkpoint_every,
+        checkpoint_seconds: arguments.checkpoint_seconds,
+        keep_checkpoints: arguments.keep_checkpoints,
     }
 }
 

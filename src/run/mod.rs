@@ -1,5 +1,6 @@
 //! A run as others find it: its settings, its figures and its files. It knows neither flags nor terminals.
 
+pub mod checkpoint;
 pub mod csv;
 pub mod folder;
 mod place;
@@ -8,6 +9,7 @@ mod recipe;
 mod save;
 mod summary;
 
+pub use checkpoint::{Checkpoint, Moment};
 pub use folder::{Claim, Destination, Existing};
 pub use place::{relative, resolved};
 pub use read::{read, read_summary};
