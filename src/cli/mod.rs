@@ -14,6 +14,7 @@ mod own_data;
 mod predict;
 mod progress;
 mod report;
+mod resume;
 mod table;
 mod tensorboard;
 mod threads;
@@ -27,6 +28,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use clap::error::ContextValue;
+use flatnet::model_file::ModelMeta;
 use flatnet::run::folder;
 use flatnet::{Error, Result};
 
@@ -131,6 +133,34 @@ fn shortened(text: &str, most: usize) -> String {
         return text.to_string();
     }
     text.chars().take(most - 3).chain("...".chars()).collect()
+}
+
+/// Which of a run's parameters a model file holds, and after which epoch; nothing of a file that does not say.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+struct Parameters {
+    /// `last` or `best`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<String>,
+    /// Counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<u64>,
+}
+
+impl Parameters {
+    fn of(meta: &ModelMeta) -> Parameters {
+        let recipe = meta.recipe.as_ref();
+        let which =
+            recipe.and_then(|recipe| recipe.get("parameters")?.as_str()).map(|which| shortened(which, MAX_VALUE));
+        Parameters { parameters: which, epoch: recipe.and_then(|recipe| recipe.get("epoch")?.as_u64()) }
+    }
+
+    /// Behind the name of the file.
+    fn told(&self) -> String {
+        match (&self.parameters, self.epoch) {
+            (Some(which), Some(epoch)) => format!(" ({which} parameters, epoch {epoch})"),
+            _ => String::new(),
+        }
+    }
 }
 
 /// A model's file: of a run's folder, the model in it.

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::kernels::{KernelChoice, SimdChoice};
 use crate::loss::CrossEntropy;
 use crate::nn::{Init, ReluGrad, Sequential};
-use crate::optim::{self, Clip, Settings, schedule};
+use crate::optim::{self, Clip, Schedule, Settings, schedule};
 use crate::rng::Stream;
 use crate::train::{Monitor, Trainer};
 
@@ -139,13 +139,21 @@ impl Recipe {
             .monitor(self.monitor);
         let trainer = self.patience.map_or(trainer.clone(), |epochs| trainer.patience(epochs));
         let trainer = self.max_seconds.map_or(trainer.clone(), |seconds| trainer.max_seconds(seconds));
-        let trainer = match schedule::parse(&self.lr_schedule)? {
-            schedule if self.warmup_epochs == 0 => trainer.schedule(schedule),
-            schedule => trainer.schedule(schedule::Warmup::epochs(self.warmup_epochs, schedule)),
-        };
+        let trainer = trainer.schedule(self.schedule()?);
         let trainer = self.clip_norm.map_or(trainer.clone(), |norm| trainer.clip(Clip::Norm(norm)));
         trainer.validate()?;
         Ok(trainer)
+    }
+
+    /// How the learning rate changes.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) for one that cannot be read.
+    pub fn schedule(&self) -> Result<Box<dyn Schedule>> {
+        Ok(match schedule::parse(&self.lr_schedule)? {
+            schedule if self.warmup_epochs == 0 => schedule,
+            schedule => Box::new(schedule::Warmup::epochs(self.warmup_epochs, schedule)),
+        })
     }
 
     /// The network before training, for samples of `in_features`.
