@@ -55,6 +55,7 @@
 //! | `names` | the names of a setting's choices, the same in text and in JSON | which choices there are |
 //! | `regular_file` | opening what is a file and no pipe | what it holds |
 //! | `whole_file` | files that appear whole or not at all | what is written |
+//! | `tensor_file` | safetensors files: strings and tensors, read without trust | what they mean |
 //! | `rng` | seeded streams: a draw depends on (seed, purpose, epoch, batch, position) alone | data, networks |
 //! | `kernels` | arithmetic on flat slices, shapes as arguments, on every SIMD level | threads, layers |
 //! | `kernels/reference` | the same arithmetic as plain loops: the oracle of the tests | every kernel |
@@ -100,6 +101,7 @@ pub mod train;
 mod names;
 #[doc(hidden)]
 pub mod regular_file;
+mod tensor_file;
 mod whole_file;
 
 pub use error::{Error, Result};

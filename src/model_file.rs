@@ -5,19 +5,17 @@
 //! so that `torch.nn.Sequential` loads them as they are. The metadata says what the tensors cannot.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
-use byteorder::{LittleEndian, ReadBytesExt};
 use safetensors::Dtype;
-use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::tensor::TensorInfo;
 
 use crate::data::Scale;
 use crate::error::{Error, Result};
 use crate::kernels::KernelChoice;
 use crate::nn::{DataSpec, LayerSpec, LayerSpecs, ReluGrad, Sequential};
-use crate::regular_file;
+use crate::tensor_file::{self, Refuse, TensorFile};
 use crate::whole_file::Staged;
 
 /// What a model file says beside the weights. In the file each field is a string under its own name.
@@ -41,9 +39,6 @@ pub struct ModelMeta {
 
 /// Room for the names of thousands of layers; a longer header is no model of ours, and would cost memory to read.
 const MAX_HEADER_BYTES: u64 = 1 << 20;
-/// Where the header starts: its length stands before it, as a little-endian u64.
-const LENGTH_BYTES: u64 = 8;
-const METADATA: &str = "__metadata__";
 /// The fields without which a file that has any of them cannot be used.
 const FIELDS: [&str; 5] = ["layers", "relu_grad", "scale", "classes", "image_size"];
 
@@ -73,38 +68,23 @@ pub(crate) fn stage(path: &Path, model: &Sequential, meta: &ModelMeta) -> Result
         }
     }
     let header = header(model, meta).map_err(|source| refuse.io(source))?;
-    if header.len() as u64 > MAX_HEADER_BYTES {
-        let problem =
-            format!("would have {} bytes; expected at most {MAX_HEADER_BYTES}: a shorter recipe", header.len());
+    let header_bytes = header.len() as u64 - tensor_file::LENGTH_BYTES;
+    if header_bytes > MAX_HEADER_BYTES {
+        let problem = format!("would have {header_bytes} bytes; expected at most {MAX_HEADER_BYTES}: a shorter recipe");
         return Err(refuse.because("header", problem));
     }
     Staged::write(path, |out| write(out, &header, model))
 }
 
-/// Tensors in one sorted order, so that the same model and metadata always give the same bytes.
+/// Tensors in one order, so that the same model and metadata always give the same bytes.
 fn header(model: &Sequential, meta: &ModelMeta) -> io::Result<Vec<u8>> {
-    let mut header = serde_json::Map::new();
-    header.insert(METADATA.into(), serde_json::to_value(meta_strings(meta)?)?);
-    let mut offset = 0;
-    for tensor in model.parameters() {
-        let end = offset + tensor.shape().iter().product::<usize>() * size_of::<f32>();
-        let info = serde_json::json!({ "dtype": "F32", "shape": tensor.shape(), "data_offsets": [offset, end] });
-        header.insert(tensor.name().into(), info);
-        offset = end;
-    }
-    let mut header = serde_json::to_vec(&header)?;
-    // Spaces up to a multiple of 8, so that the tensors start aligned.
-    header.resize(header.len().next_multiple_of(8), b' ');
-    Ok(header)
+    let outline = model.parameters().map(|tensor| (tensor.name().to_string(), Dtype::F32, tensor.shape().to_vec()));
+    tensor_file::header(meta_strings(meta)?, outline)
 }
 
 fn write(out: &mut dyn Write, header: &[u8], model: &Sequential) -> io::Result<()> {
-    out.write_all(&(header.len() as u64).to_le_bytes())?;
     out.write_all(header)?;
-    for value in model.parameters().flat_map(|tensor| tensor.values()) {
-        out.write_all(&value.to_le_bytes())?;
-    }
-    Ok(())
+    model.parameters().try_for_each(|tensor| tensor_file::write_f32(out, &tensor.values()))
 }
 
 fn meta_strings(meta: &ModelMeta) -> io::Result<BTreeMap<&'static str, String>> {
@@ -128,12 +108,11 @@ fn meta_strings(meta: &ModelMeta) -> io::Result<BTreeMap<&'static str, String>> 
 /// first is `Flatten`, images are square if they can be, pixels are scaled as x / 255, and the ReLU gradient is exact.
 pub fn load(path: &Path) -> Result<(Sequential, ModelMeta)> {
     let refuse = Refuse { path };
-    let mut file = open(path, &refuse)?;
-    let header = read_header(&mut file, &refuse)?;
-    let strings = header.metadata.metadata().clone().unwrap_or_default();
+    let (mut file, metadata) = TensorFile::open(path, "model", MAX_HEADER_BYTES)?;
+    let strings = metadata.metadata().clone().unwrap_or_default();
     let ours = FIELDS.iter().any(|field| strings.contains_key(*field));
 
-    let infos = header.metadata.tensors();
+    let infos = metadata.tensors();
     let outline = Outline::of(&infos, &refuse)?;
     let (first_index, meta) = if ours { (0, parse_meta(&strings, &refuse)?) } else { infer_meta(&outline, &refuse)? };
     outline.check(first_index, &meta, &refuse)?;
@@ -145,8 +124,11 @@ pub fn load(path: &Path) -> Result<(Sequential, ModelMeta)> {
     for (position, _) in meta.layers.linears() {
         for tensor in ["weight", "bias"] {
             let name = format!("{}.{tensor}", position + first_index);
-            let info = infos.get(&name).ok_or_else(|| refuse.missing(&name))?;
-            let values = read_values(&mut file, header.tensors_start, info, &name, &refuse)?;
+            let info = infos.get(&name).ok_or_else(|| missing(&refuse, &name))?;
+            let values = file.read_f32(info)?;
+            if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+                return Err(refuse.not_finite(&name, at, values[at]));
+            }
             model.set_parameter(&format!("{position}.{tensor}"), &values)?;
         }
     }
@@ -235,69 +217,8 @@ fn square(pixels: usize) -> (usize, usize) {
     if side * side == pixels { (side, side) } else { (1, pixels) }
 }
 
-/// Makes errors that name the file.
-struct Refuse<'a> {
-    path: &'a Path,
-}
-
-impl Refuse<'_> {
-    fn because(&self, place: impl Into<String>, problem: impl Into<String>) -> Error {
-        Error::Model { path: self.path.to_path_buf(), place: place.into(), problem: problem.into() }
-    }
-
-    fn missing(&self, tensor: &str) -> Error {
-        self.because(format!("tensor {tensor}"), "is missing; every linear layer needs N.weight and N.bias")
-    }
-
-    fn not_finite(&self, tensor: &str, at: usize, value: f32) -> Error {
-        self.because(format!("tensor {tensor}"), format!("value {at} is {value}; expected finite numbers"))
-    }
-
-    fn io(&self, source: io::Error) -> Error {
-        Error::Io { path: self.path.to_path_buf(), action: "read", source }
-    }
-}
-
-fn open(path: &Path, refuse: &Refuse) -> Result<BufReader<File>> {
-    match regular_file::open(path).map_err(|source| refuse.io(source))? {
-        Some((file, _)) => Ok(BufReader::new(file)),
-        None => Err(refuse.because("file", "is not a regular file; give the path of a model.safetensors")),
-    }
-}
-
-struct Header {
-    metadata: Metadata,
-    /// Byte of the file at which the tensors' offset 0 lies.
-    tensors_start: u64,
-}
-
-fn read_header(file: &mut BufReader<File>, refuse: &Refuse) -> Result<Header> {
-    let file_bytes = file.get_ref().metadata().map_err(|source| refuse.io(source))?.len();
-    let no_model = |problem: String| refuse.because("header", problem);
-    if file_bytes < LENGTH_BYTES {
-        return Err(no_model(format!("the file has {file_bytes} bytes; a safetensors file has more")));
-    }
-    let header_bytes = file.read_u64::<LittleEndian>().map_err(|source| refuse.io(source))?;
-    let most = MAX_HEADER_BYTES.min(file_bytes - LENGTH_BYTES);
-    if header_bytes > most {
-        return Err(no_model(format!(
-            "its length is given as {header_bytes} bytes, where at most {most} can be; this is no safetensors model, or it was cut short"
-        )));
-    }
-    let mut text = vec![0; header_bytes as usize];
-    file.read_exact(&mut text).map_err(|source| refuse.io(source))?;
-    let metadata: Metadata = serde_json::from_slice(&text)
-        .map_err(|error| no_model(format!("is not that of a safetensors file: {error}")))?;
-
-    let tensors_start = LENGTH_BYTES + header_bytes;
-    let expected = tensors_start + metadata.data_len() as u64;
-    if expected != file_bytes {
-        return Err(refuse.because(
-            "tensors",
-            format!("the header describes a file of {expected} bytes, but it has {file_bytes}; fetch or save it again"),
-        ));
-    }
-    Ok(Header { metadata, tensors_start })
+fn missing(refuse: &Refuse<'_>, tensor: &str) -> Error {
+    refuse.because(format!("tensor {tensor}"), "is missing; every linear layer needs N.weight and N.bias")
 }
 
 /// Shapes of the linear layers by index, as the header gives them; nothing has been read yet.
@@ -337,11 +258,11 @@ impl Outline {
             }
         }
         if let Some(index) = biases.keys().find(|index| !linears.contains_key(index)) {
-            return Err(refuse.missing(&format!("{index}.weight")));
+            return Err(missing(refuse, &format!("{index}.weight")));
         }
         for (index, (rows, _)) in &linears {
             let name = format!("{index}.bias");
-            let found = biases.get(index).ok_or_else(|| refuse.missing(&name))?;
+            let found = biases.get(index).ok_or_else(|| missing(refuse, &name))?;
             if found != rows {
                 let problem = format!("has shape [{found}], but {index}.weight has {rows} rows");
                 return Err(refuse.because(format!("tensor {name}"), problem));
@@ -357,7 +278,7 @@ impl Outline {
         let mut expected = 0;
         for (position, out_features) in meta.layers.linears() {
             let name = format!("{}.weight", position + first_index);
-            let &(rows, columns) = self.linears.get(&(position + first_index)).ok_or_else(|| refuse.missing(&name))?;
+            let &(rows, columns) = self.linears.get(&(position + first_index)).ok_or_else(|| missing(refuse, &name))?;
             if (rows, columns) != (out_features, width) {
                 let problem = format!("has shape [{rows}, {columns}]; expected [{out_features}, {width}]");
                 return Err(refuse.because(format!("tensor {name}"), problem));
@@ -450,24 +371,6 @@ fn infer_meta(outline: &Outline, refuse: &Refuse) -> Result<(usize, ModelMeta)> 
         version: None,
     };
     Ok((first, meta))
-}
-
-/// One tensor's values. The file was found long enough for it, so the allocation is bounded by the file's length.
-fn read_values(
-    file: &mut BufReader<File>,
-    tensors_start: u64,
-    info: &TensorInfo,
-    name: &str,
-    refuse: &Refuse,
-) -> Result<Vec<f32>> {
-    let (start, end) = info.data_offsets;
-    let mut values = vec![0.0; (end - start) / size_of::<f32>()];
-    file.seek(SeekFrom::Start(tensors_start + start as u64)).map_err(|source| refuse.io(source))?;
-    file.read_f32_into::<LittleEndian>(&mut values).map_err(|source| refuse.io(source))?;
-    match values.iter().position(|value| !value.is_finite()) {
-        None => Ok(values),
-        Some(at) => Err(refuse.not_finite(name, at, values[at])),
-    }
 }
 
 #[cfg(test)]
@@ -802,7 +705,7 @@ mod tests {
 
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sparse.safetensors");
-        let mut file = File::create(&path).unwrap();
+        let mut file = fs::File::create(&path).unwrap();
         file.write_all(&(1u64 << 31).to_le_bytes()).unwrap();
         file.set_len(1 << 33).unwrap();
         assert!(load(&path).unwrap_err().to_string().contains("at most 1048576 can be"));

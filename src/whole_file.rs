@@ -1,8 +1,8 @@
 //! Files that appear whole or not at all: written beside their place under another name, then renamed. It knows
-//! nothing of what is written. This guards against an interrupted program, not against a power cut.
+//! nothing of what is written. This guards against an interrupted program; against a power cut, where it says so.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -38,6 +38,13 @@ impl Draft {
         fill(&mut self.out).map_err(|source| failed(&self.staged.place, source))
     }
 
+    /// Overwrites what stands at a byte of what has been added.
+    pub fn put(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
+        let put = self.out.seek(SeekFrom::Start(at)).and_then(|_| self.out.write_all(bytes));
+        let put = put.and_then(|()| self.out.seek(SeekFrom::End(0)).map(drop));
+        put.map_err(|source| failed(&self.staged.place, source))
+    }
+
     /// Nothing is added any more.
     pub fn complete(mut self) -> Result<Staged> {
         self.add(|out| out.flush())?;
@@ -68,6 +75,40 @@ impl Staged {
         })?;
         self.published = true;
         Ok(())
+    }
+}
+
+impl Staged {
+    /// The same, and on the disk when this returns: what stands there outlasts a power cut.
+    pub fn publish_for_good(self) -> Result<()> {
+        let place = self.place.clone();
+        sync_file(&self.temporary).map_err(|source| failed(&place, source))?;
+        self.publish()?;
+        sync_folder_of(&place).map_err(|source| failed(&place, source))
+    }
+}
+
+/// Waits until the disk has a file's bytes.
+pub(crate) fn sync_file(path: &Path) -> io::Result<()> {
+    File::options().write(true).open(path)?.sync_all()
+}
+
+/// Waits until the disk has the names in a folder. Some file systems cannot be asked to; then they do as they please.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    match File::open(path)?.sync_all() {
+        Err(error) if !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => return Err(error),
+        _ => {}
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+fn sync_folder_of(place: &Path) -> io::Result<()> {
+    match place.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
+        _ => sync_folder(Path::new(".")),
     }
 }
 

@@ -1,14 +1,18 @@
 //! The flags as typed, each checked as far as it can be alone, and what `--help` says. It knows no data and no model.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use flatnet::Error;
 use flatnet::data::{SampleSize, ScaleKind, Shuffle};
 use flatnet::kernels::{KernelChoice, SimdChoice};
 use flatnet::nn::{Init, LayerSpecs, ReluGrad};
 use flatnet::optim::schedule;
+use flatnet::train::Monitor;
 
 use super::completions::{self, CompletionsArguments};
 use super::fetch::{self, FetchArguments};
@@ -110,6 +114,9 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct TrainArguments {
+    /// The names of those that were typed; the others have their defaults.
+    #[arg(skip)]
+    pub typed: BTreeSet<String>,
     /// Folder with the set's four IDX files, raw or gzip
     /// [default: data/mnist, here or else in flatnet's own folder]
     #[arg(long, value_name = "DIR", help_heading = "Data")]
@@ -162,6 +169,43 @@ pub struct TrainArguments {
     #[arg(long, value_enum, default_value = "never", help_heading = "Training", hide_possible_values = true)]
     #[arg(value_name = "never|epoch")]
     pub shuffle: Shuffle,
+
+    /// End after so many epochs in a row without a better one [default: never]
+    #[arg(long, value_name = "N", help_heading = "Stopping", allow_negative_numbers = true)]
+    #[arg(value_parser = at_least_one)]
+    pub patience: Option<usize>,
+    /// By how much more than nothing an epoch must be better to count as better
+    #[arg(long, value_name = "X", default_value = "0", help_heading = "Stopping", allow_hyphen_values = true)]
+    #[arg(value_parser = real)]
+    pub min_delta: f64,
+    /// What tells better from worse, for --patience and best.safetensors:
+    /// val-loss or val-accuracy
+    #[arg(long, value_enum, default_value = "val-loss", help_heading = "Stopping", hide_possible_values = true)]
+    #[arg(value_name = "FIGURE")]
+    pub monitor: Monitor,
+    /// End after so many seconds, with the batch at hand [default: never]
+    #[arg(long, value_name = "S", help_heading = "Stopping", allow_hyphen_values = true)]
+    #[arg(value_parser = seconds)]
+    pub max_seconds: Option<f64>,
+    /// Write a checkpoint after every so many epochs [default: by time alone]
+    #[arg(long, value_name = "N", help_heading = "Stopping", allow_negative_numbers = true)]
+    #[arg(value_parser = at_least_one)]
+    pub checkpoint_every: Option<usize>,
+    /// Write a checkpoint whenever so many seconds have passed [default: 60, and
+    /// more where one takes longer than 0.6 s; none with --checkpoint-every]
+    #[arg(long, value_name = "S", help_heading = "Stopping", allow_hyphen_values = true)]
+    #[arg(value_parser = seconds)]
+    pub checkpoint_seconds: Option<f64>,
+    /// Keep the last so many checkpoints [default: 3]
+    #[arg(long, value_name = "K", help_heading = "Stopping", allow_negative_numbers = true)]
+    #[arg(value_parser = at_least_one)]
+    pub keep_checkpoints: Option<usize>,
+    /// Go on with a run from its newest checkpoint, or from the one named, as if
+    /// it had never ended; in its own folder unless --out names another. Settings
+    /// are the run's; --epochs, --threads and what is output may change
+    /// [default: a new run]
+    #[arg(long, value_name = "RUN|FILE", help_heading = "Stopping")]
+    pub resume: Option<PathBuf>,
 
     #[arg(long, value_name = "NAME", default_value = "sgd", help_heading = "Optimizer", help = help::optimizer())]
     pub optimizer: String,
@@ -312,6 +356,25 @@ pub fn default_data() -> PathBuf {
     if !here.is_dir() && crates_own.is_dir() { crates_own } else { here }
 }
 
+impl Arguments {
+    /// Reads the command line, and which of the settings of a training were typed.
+    pub fn read(words: &[OsString]) -> Result<Arguments, clap::Error> {
+        let matches = Arguments::command().try_get_matches_from(words)?;
+        let mut arguments = Arguments::from_arg_matches(&matches)?;
+        let (of, train) = match &mut arguments.command {
+            None => (&matches, &mut arguments.train),
+            Some(Command::Train(train)) => match matches.subcommand() {
+                Some((_, of)) => (of, train),
+                None => return Ok(arguments),
+            },
+            Some(_) => return Ok(arguments),
+        };
+        let is_typed = |id: &&clap::Id| of.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+        train.typed = of.ids().filter(is_typed).map(|id| id.as_str().to_string()).collect();
+        Ok(arguments)
+    }
+}
+
 impl TrainArguments {
     pub fn data(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(default_data)
@@ -319,8 +382,10 @@ impl TrainArguments {
 }
 
 /// Bounds that keep a slip of the finger from asking for more memory than there is.
-const MAX_EPOCHS: usize = 1_000_000;
+pub const MAX_EPOCHS: usize = 1_000_000;
 const MAX_BATCH_SIZE: usize = 1_000_000;
+/// Three hundred years.
+const MAX_SECONDS: f64 = 1e10;
 
 fn number(text: &str, least: usize, most: usize) -> Result<usize, String> {
     text.parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| format!("expected {least} to {most}"))
@@ -332,6 +397,15 @@ fn epochs(text: &str) -> Result<usize, String> {
 
 fn batch_size(text: &str) -> Result<usize, String> {
     number(text, 1, MAX_BATCH_SIZE)
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    number(text, 1, MAX_EPOCHS)
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: Option<f64> = text.parse().ok().filter(|seconds| *seconds > 0.0 && *seconds <= MAX_SECONDS);
+    seconds.ok_or_else(|| format!("expected a number above 0, at most {MAX_SECONDS}"))
 }
 
 fn threads(text: &str) -> Result<usize, String> {
@@ -391,8 +465,6 @@ fn lr_schedule(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn train(words: &[&str]) -> Result<TrainArguments, clap::Error> {

@@ -19,7 +19,7 @@ use super::evaluation::{self, Subject};
 use super::own_data::{OwnData, OwnRows};
 use super::report::belongs_to_a_run;
 use super::threads::threads;
-use super::{model_path, print, print_json, table};
+use super::{Parameters, model_path, print, print_json, table};
 
 /// For a model that does not say how its own run was evaluated.
 const BATCH_SIZE: usize = 32;
@@ -28,6 +28,8 @@ const BATCH_SIZE: usize = 32;
 #[derive(Serialize)]
 struct Report {
     model: String,
+    #[serde(flatten)]
+    parameters: Parameters,
     data: String,
     split: &'static str,
     samples: usize,
@@ -67,7 +69,7 @@ pub fn run(arguments: &EvaluateArguments) -> Result<()> {
     }
     let (data, numbers) = match (arguments.sample, &recipe) {
         (Sample::Run, Some(recipe)) => {
-            let OwnRows { data, numbers } = own_rows(arguments, &path, &meta, recipe)?;
+            let OwnRows { data, numbers, .. } = own_rows(arguments, &path, &meta, recipe)?;
             (data, Some(numbers))
         }
         _ => {
@@ -105,7 +107,9 @@ pub fn run(arguments: &EvaluateArguments) -> Result<()> {
     let Evaluation { samples, correct, accuracy, loss } = evaluation;
     let seconds = started.elapsed().as_secs_f64();
     let (model, data) = (path.display().to_string(), data.source().to_string());
+    let parameters = Parameters::of(&meta);
     if !arguments.json {
+        let model = format!("{model}{}", parameters.told());
         let subject = Subject { model: &model, data: &data, images: what };
         return print(&evaluation::told(&subject, &evaluation, &classification, seconds, table::columns()));
     }
@@ -119,6 +123,7 @@ pub fn run(arguments: &EvaluateArguments) -> Result<()> {
     });
     print_json(&Report {
         model,
+        parameters,
         data,
         split,
         samples,

@@ -14,6 +14,7 @@ mod own_data;
 mod predict;
 mod progress;
 mod report;
+mod resume;
 mod table;
 mod tensorboard;
 mod threads;
@@ -25,8 +26,9 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use clap::error::ContextValue;
-use clap::{CommandFactory, Parser};
+use flatnet::model_file::ModelMeta;
 use flatnet::run::folder;
 use flatnet::{Error, Result};
 
@@ -41,7 +43,7 @@ const MAX_MESSAGE: usize = 2000;
 /// Reads the command line. `Err` when there is nothing to run: help was printed (0), or the usage is wrong (2).
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> std::result::Result<Arguments, ExitCode> {
     let words: Vec<OsString> = words.into_iter().collect();
-    Arguments::try_parse_from(&words).map_err(|stop| {
+    Arguments::read(&words).map_err(|stop| {
         if stop.use_stderr() {
             complain(&in_one_line(&stop, &words));
             return ExitCode::from(2);
@@ -133,6 +135,34 @@ fn shortened(text: &str, most: usize) -> String {
     text.chars().take(most - 3).chain("...".chars()).collect()
 }
 
+/// Which of a run's parameters a model file holds, and after which epoch; nothing of a file that does not say.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+struct Parameters {
+    /// `last` or `best`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<String>,
+    /// Counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<u64>,
+}
+
+impl Parameters {
+    fn of(meta: &ModelMeta) -> Parameters {
+        let recipe = meta.recipe.as_ref();
+        let which =
+            recipe.and_then(|recipe| recipe.get("parameters")?.as_str()).map(|which| shortened(which, MAX_VALUE));
+        Parameters { parameters: which, epoch: recipe.and_then(|recipe| recipe.get("epoch")?.as_u64()) }
+    }
+
+    /// Behind the name of the file.
+    fn told(&self) -> String {
+        match (&self.parameters, self.epoch) {
+            (Some(which), Some(epoch)) => format!(" ({which} parameters, epoch {epoch})"),
+            _ => String::new(),
+        }
+    }
+}
+
 /// A model's file: of a run's folder, the model in it.
 fn model_path(path: &Path) -> PathBuf {
     let within = path.join(folder::MODEL);
@@ -205,7 +235,7 @@ mod tests {
     fn line(words: &[&str]) -> String {
         let words: Vec<OsString> =
             std::iter::once("flatnet").chain(words.iter().copied()).map(OsString::from).collect();
-        in_one_line(&Arguments::try_parse_from(&words).unwrap_err(), &words)
+        in_one_line(&Arguments::read(&words).unwrap_err(), &words)
     }
 
     #[test]

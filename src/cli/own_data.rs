@@ -26,6 +26,8 @@ pub struct OwnRows {
     pub data: Dataset,
     /// Their numbers in the files of the split, from 0.
     pub numbers: Vec<u32>,
+    /// The folder that holds them.
+    pub folder: PathBuf,
 }
 
 impl OwnData<'_> {
@@ -88,6 +90,6 @@ impl OwnData<'_> {
                     .into(),
             });
         }
-        Ok(OwnRows { data, numbers })
+        Ok(OwnRows { data, numbers, folder: folder.to_path_buf() })
     }
 }

@@ -14,7 +14,7 @@ use flatnet::{Error, Result};
 use serde::Serialize;
 
 use super::tiles::{self, Style};
-use super::{complain, model_path, print, print_json};
+use super::{Parameters, complain, model_path, print, print_json};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -43,6 +43,8 @@ pub struct PredictArguments {
 #[derive(Serialize)]
 struct Report {
     model: String,
+    #[serde(flatten)]
+    parameters: Parameters,
     predictions: Vec<Entry>,
 }
 
@@ -95,7 +97,8 @@ pub fn run(arguments: &PredictArguments) -> Result<()> {
         }
     }
     if arguments.json {
-        print_json(&Report { model: path.display().to_string(), predictions })?;
+        let parameters = Parameters::of(&network.meta);
+        print_json(&Report { model: path.display().to_string(), parameters, predictions })?;
     }
     failure.map_or(Ok(()), Err)
 }

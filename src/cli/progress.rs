@@ -24,6 +24,8 @@ pub struct Progress {
     /// Training batches of an epoch.
     batches: usize,
     started: Instant,
+    /// What part of the run was done then.
+    start: f64,
     /// When something was told last.
     told: Option<Instant>,
     /// The clock is read every so many batches, which is some hundred times a second,
@@ -82,6 +84,7 @@ impl Progress {
             epochs,
             batches: batches.max(1),
             started: now,
+            start: 0.0,
             told: None,
             stride: 1,
             until: 1,
@@ -92,13 +95,20 @@ impl Progress {
         progress
     }
 
-    /// Tells of a training batch that has ended; epochs and batches count from 1.
-    pub fn batch(&mut self, epoch: usize, batch: usize) {
+    /// Of the run, `batch` batches of `epoch` have been done before.
+    pub fn goes_on_at(&mut self, epoch: usize, batch: usize) {
+        self.start = if self.epochs == 0 { 0.0 } else { self.share(epoch, batch) };
+        self.draw(Instant::now(), epoch, batch);
+    }
+
+    /// Tells of a training batch that has ended; epochs and batches count from 1. Where it has looked at the clock, says what it
+    /// saw.
+    pub fn batch(&mut self, epoch: usize, batch: usize) -> Option<Instant> {
         /// Between two looks at the clock.
         const LOOK: Duration = Duration::from_millis(5);
         self.until -= 1;
         if self.until > 0 {
-            return;
+            return None;
         }
         let now = Instant::now();
         let since = now - self.looked;
@@ -107,12 +117,13 @@ impl Progress {
         match self.kind {
             Kind::Bar(_) if self.is_due(now, DRAW_EVERY) => self.draw(now, epoch, batch),
             Kind::Lines if now - self.told.unwrap_or(self.started) >= LINE_EVERY => {
-                let left = left(now - self.started, self.share(epoch, batch));
+                let left = self.left(now - self.started, self.share(epoch, batch));
                 let percent = 100 * batch / self.batches;
                 self.line(now, &format!("epoch {}  {percent} % of its batches{left}", self.of_all(epoch)));
             }
             _ => {}
         }
+        Some(now)
     }
 
     /// Tells of an epoch that has ended; epochs count from 1.
@@ -128,7 +139,7 @@ impl Progress {
             }
             Kind::Lines => {
                 if epoch == 1 || epoch == self.epochs || self.is_due(now, LINE_EVERY) {
-                    let left = left(now - self.started, self.share(epoch + 1, 0));
+                    let left = self.left(now - self.started, self.share(epoch + 1, 0));
                     self.line(now, &format!("epoch {}  {}{left}", self.of_all(epoch), figures(record)));
                 }
             }
@@ -170,7 +181,7 @@ impl Progress {
         let filled = (share * BAR as f64) as usize;
         let bar = format!("{}{}", "\u{2588}".repeat(filled), "\u{2591}".repeat(BAR.saturating_sub(filled)));
         let position = format!("{}/{}", epoch - 1, self.epochs);
-        let left = left(elapsed, share);
+        let left = self.left(elapsed, share);
         let variants = match &self.figures {
             None => {
                 let percent = 100 * batch / self.batches;
@@ -193,6 +204,11 @@ impl Progress {
     /// What part of the run is done when `batch` batches of `epoch` are.
     fn share(&self, epoch: usize, batch: usize) -> f64 {
         ((epoch - 1) as f64 + batch as f64 / self.batches as f64) / self.epochs as f64
+    }
+
+    /// How long the rest will take, judged by what this process has done.
+    fn left(&self, elapsed: Duration, share: f64) -> String {
+        left(elapsed, (share - self.start) / (1.0 - self.start))
     }
 
     fn of_all(&self, epoch: usize) -> String {

@@ -13,68 +13,67 @@ use flatnet::nn::{Init, LayerSpecs, ReluGrad, Sequential};
 use flatnet::optim::Settings;
 use flatnet::report::{self, ClassificationReport};
 use flatnet::run::{
-    self, DataSummary, Destination, Environment, Existing, Recipe, SampledRows, Saved, Summary, Writer, folder,
+    self, Checkpoints, DataSummary, Destination, Ended, Environment, Existing, Moment, Recipe, SampledRows, Saved,
+    Summary, Writer, folder,
 };
-use flatnet::train::{BatchEnd, BatchRecord, Callback, EpochEnd, Thinning, TrainState};
+use flatnet::train::{BatchEnd, BatchRecord, Callback, EpochEnd, Stopped, Thinning, TrainState};
 use flatnet::{Error, Result};
 
 use super::args::TrainArguments;
 use super::progress::Progress;
+use super::resume::Resumed;
 use super::tensorboard::EventFiles;
 use super::threads::{Threads, threads};
-use super::{complain, interrupt, print, print_json, table};
+use super::{complain, interrupt, print, print_json, table, tell, told};
 
 pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     let started = Instant::now();
     let threads = threads(arguments.threads)?;
-    let mut recipe = recipe(arguments, &threads);
+    let resumed = arguments.resume.as_deref().map(Resumed::open).transpose()?;
+    let layers = match &resumed {
+        Some(resumed) if !arguments.typed.contains("layers") => resumed.checkpoint.recipe.layers.parse()?,
+        _ => arguments.layers.clone(),
+    };
+    let mut recipe = recipe(arguments, &layers, &threads);
+    if let Some(resumed) = &resumed {
+        recipe = resumed.recipe(arguments, &recipe)?;
+    }
     // What is wrong with a setting is told before the data are read.
     recipe.trainer()?;
 
-    let data_folder = arguments.data();
-    let (train, val, rows) = load(&data_folder, &recipe)?;
-    check_outputs(&arguments.layers, &train)?;
-    recipe.class_weights = arguments.class_weights.as_deref().map(|from| class_weights(from, &train)).transpose()?;
+    let (train, val, rows, data_folder) = match &resumed {
+        Some(resumed) => resumed.load(arguments.data.as_deref())?,
+        None => load(&arguments.data(), &recipe)?,
+    };
+    if arguments.data.is_some() {
+        recipe.data = data_folder.display().to_string();
+    }
+    check_outputs(&layers, &train)?;
+    if let Some(from) = arguments.class_weights.as_deref() {
+        let weights = Some(class_weights(from, &train)?);
+        if resumed.is_some() && weights != recipe.class_weights {
+            let (found, expected) = (format!("'{}'", from.display()), "the weights of the run that goes on".into());
+            return Err(Error::Setting { name: "class_weights", found, expected });
+        }
+        recipe.class_weights = weights;
+    }
     let scale = Scale::fit(recipe.scale, &train);
     let (train, val) = (train.with_scale(scale)?, val.with_scale(scale)?);
-    let mut model = recipe.network(train.features())?;
     let trainer = recipe.trainer()?.threads(threads.used).sharing(threads.sharing);
     let load_seconds = started.elapsed().as_secs_f64();
     let batches = [train.len(), val.len()].map(|samples| samples.div_ceil(recipe.batch_size));
 
     // From here on the folder is this run's alone.
-    let writer = Writer::new(destination(arguments).claim()?)?;
+    let (place, goes_on_there) = match &resumed {
+        Some(resumed) => resumed.destination(arguments)?,
+        None => (destination(arguments), false),
+    };
+    let mut writer = Writer::new(place.claim()?)?;
+    if goes_on_there && resumed.as_ref().is_some_and(Resumed::was_to_replace) {
+        writer.claim().go_on_replacing();
+    }
     let folder = writer.folder().to_path_buf();
     recipe.out = folder.display().to_string();
-    let event_files = arguments.tensorboard.as_deref().map(EventFiles::create).transpose()?;
-    let progress = Progress::new(recipe.epochs, batches[0], recipe.quiet, arguments.log_format);
-    let mut watch = Watch {
-        progress,
-        event_files,
-        writer,
-        thinning: Thinning::default(),
-        batches,
-        whole: None,
-        is_broken_off: false,
-    };
-    interrupt::listen();
-    let mut state = TrainState::new(&model, trainer.optimizer());
-    let trained = trainer.fit_from(&mut model, &mut state, &train, &val, &mut watch);
-    watch.progress.finish();
-    trained?;
-    let (mut history, Watch { event_files, writer, thinning, whole, is_broken_off, .. }) = (state.history, watch);
-    let interrupted = history.epochs.len() < recipe.epochs;
-    if is_broken_off {
-        // What an epoch that was broken off did is no part of the run.
-        let Some((last, [train, val])) = whole else {
-            complain("interrupted before the end of the first epoch; nothing is kept");
-            return Ok(ExitCode::from(interrupt::EXIT_CODE));
-        };
-        model = last;
-        history.train_batches.truncate(train);
-        history.val_batches.truncate(val);
-    }
-
     let data = DataSummary {
         source: train.source().to_string(),
         train_samples: train.len(),
@@ -86,17 +85,99 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
         train_sha256: Some(train.sha256()),
         val_sha256: Some(val.sha256()),
     };
+    let mut event_files = arguments.tensorboard.as_deref().map(EventFiles::create).transpose()?;
+    let mut progress = Progress::new(recipe.epochs, batches[0], recipe.quiet, arguments.log_format);
+    let keep = recipe.keep_checkpoints.unwrap_or(KEEP_CHECKPOINTS);
+    let (checkpoint_folder, mut thinning) = (writer.claim().checkpoints(), Thinning::default());
+    let mut checkpoints = Checkpoints::new(checkpoint_folder.clone(), keep);
+    let (mut model, mut state);
+    match resumed {
+        None => {
+            model = recipe.network(train.features())?;
+            state = TrainState::new(&model, trainer.optimizer());
+        }
+        Some(Resumed { file, checkpoint, .. }) => {
+            (model, state, thinning) = (checkpoint.model, checkpoint.state, checkpoint.thinning);
+            if goes_on_there {
+                checkpoints = Checkpoints::resumed(checkpoint_folder, keep, &state);
+            }
+            writer.resume(&state.history, checkpoint.rows.as_deref(), batches)?;
+            for (epoch, record) in (1..).zip(&state.history.epochs) {
+                event_files.iter_mut().for_each(|files| files.epoch(epoch, record));
+            }
+            progress.goes_on_at(state.epoch + 1, state.batch);
+            if !recipe.quiet {
+                tell("note", &format!("going on from {}: {} epochs are done", file.display(), state.epoch));
+            }
+        }
+    }
+    let pace = Pace::of(&recipe);
+    let keeper = Keeper { checkpoints, recipe: &recipe, data: &data, is_told: false };
+    let mut watch = Watch { progress, event_files, writer, thinning, batches, keeper, pace, is_due: false };
+    interrupt::listen();
+    let training = Instant::now();
+    let trained = loop {
+        // Of the time that is allowed, what is left.
+        let left = |seconds: f64| (seconds - training.elapsed().as_secs_f64()).max(f64::MIN_POSITIVE);
+        let trainer = recipe.max_seconds.map_or(trainer.clone(), |seconds| trainer.clone().max_seconds(left(seconds)));
+        watch.is_due = false;
+        let trained = trainer.fit_from(&mut model, &mut state, &train, &val, &mut watch);
+        if !(watch.is_due && matches!(trained, Ok(Stopped::Callback))) {
+            break trained;
+        }
+        // Broken off for a checkpoint within a long epoch, which goes on.
+        watch.checkpoint(&model, &state);
+    };
+    watch.progress.finish();
+    let (stopped, failure) = match trained {
+        Ok(Stopped::Patience) => (Ended::Patience, None),
+        Ok(Stopped::MaxSeconds) => (Ended::MaxSeconds, None),
+        Ok(Stopped::Callback) => (Ended::Interrupted, None),
+        Ok(_) => (Ended::Epochs, None),
+        Err(error) if state.epoch == 0 => return Err(error),
+        Err(error) => (Ended::NonFinite, Some(error)),
+    };
+    // Training could go on from here, or the run has kept such places before.
+    let goes_on = matches!(stopped, Ended::MaxSeconds | Ended::Interrupted);
+    let checkpoint = if goes_on || failure.is_some() || watch.pace.is_asked() || !watch.keeper.checkpoints.is_empty() {
+        watch.checkpoint(&model, &state)
+    } else {
+        None
+    };
+    let Watch { event_files, mut writer, thinning, .. } = watch;
+    if let Some(error) = &failure
+        && writer.claim().replaces_a_run()
+    {
+        let kept = checkpoint.map_or(String::new(), |path| format!("; its last good epoch is {}", path.display()));
+        complain(&format!("{}; the run in {} stays{kept}", told(error), folder.display()));
+        return Ok(ExitCode::FAILURE);
+    }
+
+    // The figures are those of whole epochs, and so is the model. What an epoch that was broken off did is in the checkpoint.
+    let (best, last) = (state.best_model(&model), state.whole_model(&model));
+    let (model, best_epoch, within) = (last, state.best.as_ref().map(|best| best.epoch), state.batch);
+    let mut history = state.history;
+    history.train_batches.truncate(history.train_batches.len() - within);
     let environment = Environment {
         load_seconds,
         total_seconds: started.elapsed().as_secs_f64(),
         threads: trainer.threads_used(),
         simd: SimdLevel::resolve(recipe.simd)?.name(),
         kernel: model.kernel_name(),
+        stopped,
+        best_epoch,
     };
-    let summary = Summary::new(data, recipe, &model, &history, environment);
+    let summary = Summary::new(data.clone(), recipe.clone(), &model, &history, environment);
     // First of all, so that a disk that is full costs no figures; and whoever reads them costs no file.
     let printed = if arguments.json { print_json(&summary) } else { print(&table::of_run(&summary, &history)) };
-    let claim = writer.save(&Saved { model: &model, history: &history, rows: &rows, summary: &summary })?;
+    let saved = Saved { model: &model, best: &best, history: &history, rows: &rows, summary: &summary };
+    let claim = writer.save(&saved).map_err(|error| match &checkpoint {
+        Some(path) => Error::RunFolder {
+            path: folder.clone(),
+            problem: format!("the run is not written ({error}); it can go on from {}", path.display()),
+        },
+        None => error,
+    })?;
     // Validates once more, for whoever reads of it.
     let (mut reported, mut warnings) = (Ok(()), Vec::new());
     if !(arguments.json && arguments.no_report) {
@@ -116,43 +197,173 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
         );
     }
     drop(claim);
-    if !arguments.json {
-        print(&table::of_files(&summary, &history, &folder, &warnings))?;
-    }
-    printed.and(reported)?;
+    let listed = if arguments.json { Ok(()) } else { print(&table::of_files(&summary, &history, &folder, &warnings)) };
     // Last, since a failure here must not cost the run.
-    event_files.map_or(Ok(()), |files| files.finish(&history, &thinning, batches))?;
-    if interrupted {
-        let epochs = history.epochs.len();
-        complain(&format!("interrupted after epoch {epochs} of {}, which is kept", summary.recipe.epochs));
-        return Ok(ExitCode::from(interrupt::EXIT_CODE));
+    let told_elsewhere = event_files.map_or(Ok(()), |files| files.finish(&history, &thinning, batches));
+    let outcome = printed.and(listed).and(reported).and(told_elsewhere);
+    let epochs = summary.epochs;
+    if let Some(error) = failure {
+        warn(&outcome);
+        complain(&format!("{}; the {epochs} epochs before it are kept in {}", told(&error), folder.display()));
+        return Ok(ExitCode::FAILURE);
     }
-    Ok(ExitCode::SUCCESS)
+    if goes_on {
+        warn(&outcome);
+        let why = if stopped == Ended::Interrupted { "interrupted" } else { "time was over" };
+        let batches = if within == 0 { String::new() } else { format!(" and {within} batches of the next") };
+        let how = match &checkpoint {
+            Some(path) => format!("go on with: flatnet train --resume {}", quoted(resume_by(path, &folder))),
+            None => "there is no checkpoint to go on from".into(),
+        };
+        let line = format!("{why} after epoch {epochs} of {}{batches}, which is kept; {how}", summary.recipe.epochs);
+        if stopped == Ended::Interrupted {
+            complain(&line);
+            return Ok(ExitCode::from(interrupt::exit_code()));
+        }
+        tell("note", &line);
+    }
+    outcome.map(|()| ExitCode::SUCCESS)
 }
 
-/// An epoch that is shorter ends before somebody who pressed Ctrl-C grows impatient.
-const LONG_EPOCH_SECONDS: f64 = 0.1;
+/// Tells of a failure that is not the last word.
+fn warn(outcome: &Result<()>) {
+    if let Err(error) = outcome {
+        tell("warning", &told(error));
+    }
+}
+
+/// What to give to `--resume`: the run, of which the checkpoint is the newest.
+fn resume_by<'a>(checkpoint: &'a Path, folder: &'a Path) -> &'a Path {
+    if checkpoint.starts_with(folder) { folder } else { checkpoint }
+}
+
+/// As a shell takes it for one word.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=,:@".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+/// How many checkpoints are kept unless told otherwise.
+const KEEP_CHECKPOINTS: usize = 3;
+
+/// When the next checkpoint is due.
+struct Pace {
+    every: Option<usize>,
+    seconds: Option<f64>,
+    /// Of a time that nobody asked for, checkpoints take at most this share.
+    most: Option<f64>,
+    last: Instant,
+}
+
+impl Pace {
+    const SECONDS: f64 = 60.0;
+    const SHARE: f64 = 0.01;
+
+    fn of(recipe: &Recipe) -> Pace {
+        let (every, seconds) = (recipe.checkpoint_every, recipe.checkpoint_seconds);
+        let by_default = every.is_none() && seconds.is_none();
+        Pace {
+            every,
+            seconds: if by_default { Some(Self::SECONDS) } else { seconds },
+            most: by_default.then_some(Self::SHARE),
+            last: Instant::now(),
+        }
+    }
+
+    /// Whether somebody asked for checkpoints.
+    fn is_asked(&self) -> bool {
+        self.most.is_none()
+    }
+
+    fn is_due_after(&self, epoch: usize) -> bool {
+        self.every.is_some_and(|every| epoch.is_multiple_of(every))
+            || self.seconds.is_some_and(|seconds| self.last.elapsed().as_secs_f64() >= seconds)
+    }
+
+    /// Within an epoch only where the end of one does not come in time.
+    fn is_due_within(&self, now: Instant) -> bool {
+        self.seconds.is_some_and(|seconds| now.saturating_duration_since(self.last).as_secs_f64() >= 2.0 * seconds)
+    }
+
+    /// One has been written, or could not be, which took as long as since `begun`.
+    fn done(&mut self, begun: Instant) {
+        self.last = Instant::now();
+        if let (Some(seconds), Some(share)) = (&mut self.seconds, self.most) {
+            *seconds = (begun.elapsed().as_secs_f64() / share).max(Self::SECONDS);
+        }
+    }
+}
+
+/// Writes checkpoints. One that cannot be written is told once, and costs nothing else.
+struct Keeper<'a> {
+    checkpoints: Checkpoints,
+    recipe: &'a Recipe,
+    data: &'a DataSummary,
+    is_told: bool,
+}
+
+impl Keeper<'_> {
+    fn write(
+        &mut self,
+        model: &Sequential,
+        state: &TrainState,
+        thinning: &Thinning,
+        writer: &mut Writer,
+    ) -> Option<PathBuf> {
+        let Keeper { recipe, data, .. } = *self;
+        let rows = if thinning.merged() > 1 { writer.rows().map(Some) } else { Ok(None) };
+        let written = rows.and_then(|rows| {
+            let rows = rows.as_deref();
+            self.checkpoints.write(&Moment { recipe, data, model, state, thinning, rows })
+        });
+        match written {
+            Ok(path) => {
+                self.is_told = false;
+                Some(path)
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_told, true) {
+                    tell("warning", &format!("{error}; this checkpoint is left out, those before it stay"));
+                }
+                None
+            }
+        }
+    }
+}
 
 /// What happens while the run trains.
-struct Watch {
+struct Watch<'a> {
     progress: Progress,
     event_files: Option<EventFiles>,
     writer: Writer,
     thinning: Thinning,
     /// Of an epoch: of training, of validation.
     batches: [usize; 2],
-    /// What the last epoch left, should the next one be broken off: the network, and how many records of each phase. Where
-    /// epochs are short, none is broken off.
-    whole: Option<(Sequential, [usize; 2])>,
-    is_broken_off: bool,
+    keeper: Keeper<'a>,
+    pace: Pace,
+    /// Broke for a checkpoint within an epoch.
+    is_due: bool,
 }
 
-impl Callback for Watch {
+impl Watch<'_> {
+    fn checkpoint(&mut self, model: &Sequential, state: &TrainState) -> Option<PathBuf> {
+        let begun = Instant::now();
+        let written = self.keeper.write(model, state, &self.thinning, &mut self.writer);
+        self.pace.done(begun);
+        written
+    }
+}
+
+impl Callback for Watch<'_> {
     fn after_batch(&mut self, end: &BatchEnd) -> ControlFlow<()> {
-        self.progress.batch(end.epoch, end.batch + 1);
-        // Without a copy to go back to, the epoch is a short one and may as well end.
-        if interrupt::is_asked() && (self.whole.is_some() || end.epoch == 1) {
-            self.is_broken_off = true;
+        let now = self.progress.batch(end.epoch, end.batch + 1);
+        if interrupt::is_asked() {
+            self.is_due = false;
+            return ControlFlow::Break(());
+        }
+        if now.is_some_and(|now| self.pace.is_due_within(now)) {
+            self.is_due = true;
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
@@ -170,16 +381,19 @@ impl Callback for Watch {
         self.writer.epoch(end.epoch, &history.train_batches[of_train], &history.val_batches[of_val]);
         // All of them are in the file now, so memory need not grow with the run.
         self.thinning.after_epoch(history, train, val);
-        let records = [history.train_batches.len(), history.val_batches.len()];
-        let is_long = end.record.train_seconds + end.record.val_seconds > LONG_EPOCH_SECONDS;
-        self.whole = is_long.then(|| (end.model.clone(), records));
-        if interrupt::is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if interrupt::is_asked() {
+            return ControlFlow::Break(());
+        }
+        if self.pace.is_due_after(end.epoch) {
+            self.checkpoint(end.model, end.state);
+        }
+        ControlFlow::Continue(())
     }
 }
 
 /// The settings with every default filled in, but for the folder of the run and the weights of classes.
-fn recipe(arguments: &TrainArguments, threads: &Threads) -> Recipe {
-    let reference = arguments.layers.ends_in_its_only_relu();
+fn recipe(arguments: &TrainArguments, layers: &LayerSpecs, threads: &Threads) -> Recipe {
+    let reference = layers.ends_in_its_only_relu();
     let (init, relu_grad) = match reference {
         true => (Init::UnitNorm, ReluGrad::StraightThrough),
         false => (Init::KaimingUniform, ReluGrad::Exact),
@@ -209,7 +423,7 @@ fn recipe(arguments: &TrainArguments, threads: &Threads) -> Recipe {
         class_weights: None,
         seed: arguments.seed,
         shuffle: arguments.shuffle,
-        layers: arguments.layers.to_string(),
+        layers: layers.to_string(),
         init: arguments.init.0.unwrap_or(init),
         relu_grad: arguments.relu_grad.0.unwrap_or(relu_grad),
         scale: arguments.scale,
@@ -221,6 +435,13 @@ fn recipe(arguments: &TrainArguments, threads: &Threads) -> Recipe {
         json: arguments.json,
         quiet: arguments.quiet,
         no_report: arguments.no_report,
+        patience: arguments.patience,
+        min_delta: arguments.min_delta,
+        monitor: arguments.monitor,
+        max_seconds: arguments.max_seconds,
+        checkpoint_every: arguments.checkpoint_every,
+        checkpoint_seconds: arguments.checkpoint_seconds,
+        keep_checkpoints: arguments.keep_checkpoints,
     }
 }
 
@@ -274,13 +495,13 @@ fn destination(arguments: &TrainArguments) -> Destination {
 }
 
 /// The training and the validation sample, and their rows in the set. The rest of the set is given back before the training starts.
-fn load(folder: &Path, recipe: &Recipe) -> Result<(Dataset, Dataset, SampledRows)> {
+fn load(folder: &Path, recipe: &Recipe) -> Result<(Dataset, Dataset, SampledRows, PathBuf)> {
     let (train, test) = data::load_mnist_folder(folder)?;
     let rows =
         SampledRows { train: recipe.rows(Split::Train, train.len())?, val: recipe.rows(Split::Test, test.len())? };
     let train = sample::take(train, recipe.train_samples, &rows.train);
     let val = sample::take(test, recipe.val_samples, &rows.val);
-    Ok((train, val, rows))
+    Ok((train, val, rows, folder.to_path_buf()))
 }
 
 fn check_outputs(layers: &LayerSpecs, train: &Dataset) -> Result<()> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::builder::Builder;
 use super::elementwise::{Dropout, Elementwise, Place};
 use super::linear::Kernel;
-use super::params::Params;
+use super::params::{ParamEntry, Params};
 use super::{Context, DataSpec, Init, Input, LayerSpec, LayerSpecs, Linear, ReluGrad, Workspace};
 use crate::error::{Error, Result};
 use crate::kernels::compressed::Compressed;
@@ -580,6 +580,11 @@ impl Sequential {
             all.push((start + bias.start..start + bias.end, of_shard[1].range.clone()));
         }
         all
+    }
+
+    /// Where each parameter stands in a buffer of the parameters' layout.
+    pub(crate) fn entries(&self) -> &[ParamEntry] {
+        &self.params.entries
     }
 
     pub(crate) fn buffer(&self) -> &[f32] {

@@ -52,6 +52,16 @@ pub(super) fn of_run(run: &Run<'_>, graphs: &str) -> String {
     page.push_str("<h2>Loss, accuracy and error</h2>");
     let _ = write!(page, "<div class=\"graphs\">{graphs}</div>");
     page.push_str(&tables::epochs(run.history));
+    if let Some(best) = summary.best_model {
+        let _ = write!(
+            page,
+            "<p class=\"soft small\">What follows is of the parameters after epoch {}, the last (<code>model.safetensors</code>); \
+             <code>best.safetensors</code> has those after epoch {}, the best by {}.</p>",
+            grouped(summary.epochs),
+            grouped(best.epoch),
+            best.monitor,
+        );
+    }
     write_classification(&mut page, run);
     page.push_str(&weights::section(run.model, run.image_size));
     page.push_str("<h2>Recipe</h2>");

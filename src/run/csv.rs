@@ -5,6 +5,9 @@ use std::io::{self, Write};
 
 use crate::train::{BatchRecord, History};
 
+/// The columns of `batches.csv`.
+const HEADER: &[u8] = b"phase,epoch,batch,loss,accuracy\n";
+
 /// Text is handed on in pieces of about this size, so that 219,000 rows never stand in memory together.
 const PIECE_BYTES: usize = 1 << 15;
 
@@ -40,7 +43,7 @@ impl<W: Write> Batches<W> {
     /// Writes the names of the columns.
     pub fn new(out: W) -> io::Result<Self> {
         let mut batches = Batches { out, text: String::new() };
-        batches.out.write_all(b"phase,epoch,batch,loss,accuracy\n")?;
+        batches.out.write_all(HEADER)?;
         Ok(batches)
     }
 
@@ -52,6 +55,11 @@ impl<W: Write> Batches<W> {
         // Its room serves the next epoch.
         self.text = rows.text;
         added
+    }
+
+    /// Puts rows in place of the names of the columns, which they begin with; before anything has been added.
+    pub fn replace(&mut self, rows: &[u8]) -> io::Result<()> {
+        self.out.write_all(rows.strip_prefix(HEADER).ok_or(io::ErrorKind::InvalidData)?)
     }
 
     /// Hands on all that was added.

@@ -11,6 +11,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::checkpoints;
 use crate::error::{Error, Result};
 use crate::whole_file;
 
@@ -27,8 +28,15 @@ pub const BATCHES: &str = "batches.csv";
 pub const SAMPLE: &str = "sample.csv";
 /// The trained network.
 pub const MODEL: &str = "model.safetensors";
+/// The network of the best epoch.
+pub const BEST: &str = "best.safetensors";
 /// A folder with one of these holds a run.
-pub const FILES: [&str; 5] = [SUMMARY, EPOCHS, BATCHES, SAMPLE, MODEL];
+pub const FILES: [&str; 6] = [SUMMARY, EPOCHS, BATCHES, SAMPLE, MODEL, BEST];
+
+/// The folder of a run's checkpoints.
+pub const CHECKPOINTS: &str = "checkpoints";
+/// That of a run which is to replace the one that stands there, until it does.
+pub const UNFINISHED_CHECKPOINTS: &str = "checkpoints.unfinished";
 
 /// The page of a run, and the folder of its graphs: made from the files above, and made again at will.
 pub const REPORT: &str = "report.html";
@@ -56,6 +64,10 @@ const LOCK: &str = "lock";
 const NEW: &str = "new";
 /// and all of them once they are complete, on the way to their places.
 const WHOLE: &str = "whole";
+/// Among them: says that the checkpoints of the run before go,
+const CLEAR_CHECKPOINTS: &str = "clear-checkpoints";
+/// and that the new run's take their place.
+const ADOPT_CHECKPOINTS: &str = "adopt-checkpoints";
 
 const LOCK_TEXT: &str = "flatnet writes a run into this folder. If none is running, it was killed: \
                          the next flatnet that writes here clears what is left.\n";
@@ -67,6 +79,8 @@ pub enum Existing {
     Refuse,
     /// Its files are replaced when the new ones are complete; other files in the folder stay.
     Replace,
+    /// It is the same run, which goes on: its files are replaced, and its checkpoints stay.
+    GoOn,
 }
 
 /// Where a run will be kept.
@@ -88,11 +102,12 @@ impl Destination {
         match self {
             Destination::NextBelow(runs) => next_below(runs),
             Destination::At(folder, existing) => {
-                let claim = Claim::take(folder)?.ok_or_else(|| busy(folder))?;
+                let mut claim = Claim::take(folder)?.ok_or_else(|| busy(folder))?;
                 if *existing == Existing::Refuse {
                     refuse_a_run(folder)?;
                 }
                 places(folder).iter().try_for_each(|place| whole_file::check_replaceable(place))?;
+                claim.replaces = *existing == Existing::Replace && holds_a_run(folder);
                 Ok(claim)
             }
         }
@@ -104,6 +119,8 @@ impl Destination {
 pub struct Claim {
     folder: PathBuf,
     created: CreatedFolders,
+    /// Whether a run stands there that is to stay until this one is complete.
+    replaces: bool,
     /// Held until the claim is dropped; `None` in `drop` alone.
     lock: Option<File>,
 }
@@ -130,6 +147,21 @@ impl Claim {
         &self.folder
     }
 
+    /// Where the run's checkpoints are kept while it is under way: apart from those of a run that it is to replace.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.folder.join(if self.replaces { UNFINISHED_CHECKPOINTS } else { CHECKPOINTS })
+    }
+
+    /// Goes on with a run that was to replace the one that stands there, unless it has done so meanwhile.
+    pub fn go_on_replacing(&mut self) {
+        self.replaces = self.folder.join(UNFINISHED_CHECKPOINTS).is_dir();
+    }
+
+    /// Whether a run stands there that this one does not go on with.
+    pub fn replaces_a_run(&self) -> bool {
+        self.replaces
+    }
+
     /// Where the files are made before they take their places.
     pub(crate) fn staging(&self) -> Result<PathBuf> {
         let new = self.folder.join(WORK).join(NEW);
@@ -137,12 +169,28 @@ impl Claim {
         Ok(new)
     }
 
-    /// Makes the files in [`staging`](Self::staging) the folder's run. Those of the run before, its page and its graphs go.
+    /// Makes the files in [`staging`](Self::staging) the folder's run. Those of the run before, its page and its graphs go. All of
+    /// it is on the disk when this returns; a power cut meanwhile leaves one of the two runs.
     pub(crate) fn publish(&self) -> Result<()> {
         places(&self.folder).iter().try_for_each(|place| whole_file::check_replaceable(place))?;
         let work = self.folder.join(WORK);
-        fs::rename(work.join(NEW), work.join(WHOLE)).map_err(|source| unusable(&self.folder, &source))?;
-        finish(&self.folder).map_err(|source| unusable(&self.folder, &source))
+        let swap = || -> io::Result<()> {
+            let new = work.join(NEW);
+            if self.replaces {
+                File::create(new.join(CLEAR_CHECKPOINTS))?;
+                File::create(new.join(ADOPT_CHECKPOINTS))?;
+            }
+            // Complete on the disk before one rename makes them the run.
+            for entry in fs::read_dir(&new)? {
+                whole_file::sync_file(&entry?.path())?;
+            }
+            whole_file::sync_folder(&new)?;
+            fs::rename(&new, work.join(WHOLE))?;
+            whole_file::sync_folder(&work)?;
+            whole_file::sync_folder(&self.folder)?;
+            finish(&self.folder)
+        };
+        swap().map_err(|source| unusable(&self.folder, &source))
     }
 
     /// Keeps one file of a run whose others could not be written: under its own name where no run is in the way, else beside
@@ -164,7 +212,7 @@ impl Claim {
             let created = CreatedFolders::make(folder)?;
             match lock_in(folder) {
                 Ok(Some(lock)) => {
-                    let claim = Claim { folder: folder.to_path_buf(), created, lock: Some(lock) };
+                    let claim = Claim { folder: folder.to_path_buf(), created, replaces: false, lock: Some(lock) };
                     settle(folder).map_err(|source| unusable(folder, &source))?;
                     return Ok(Some(claim));
                 }
@@ -273,7 +321,7 @@ fn settle(folder: &Path) -> io::Result<()> {
     for place in places(folder) {
         whole_file::remove_abandoned(&place)?;
     }
-    Ok(())
+    [CHECKPOINTS, UNFINISHED_CHECKPOINTS].iter().try_for_each(|name| checkpoints::remove_abandoned(&folder.join(name)))
 }
 
 /// Moves complete files to their places. Between the first step and the last there is no summary, so whoever looks, or is left
@@ -284,6 +332,18 @@ fn finish(folder: &Path) -> io::Result<()> {
         remove_if_there(fs::remove_file(folder.join(SUMMARY)))?;
         remove_page(folder)?;
         remove_if_there(fs::remove_file(folder.join(UNFINISHED)))?;
+        // Each mark goes once what it says is done; until then, nothing of the next step has begun.
+        if whole.join(CLEAR_CHECKPOINTS).exists() {
+            checkpoints::clear(&folder.join(CHECKPOINTS))?;
+            fs::remove_file(whole.join(CLEAR_CHECKPOINTS))?;
+        }
+        if whole.join(ADOPT_CHECKPOINTS).exists() {
+            let new = folder.join(UNFINISHED_CHECKPOINTS);
+            if new.is_dir() {
+                checkpoints::move_all(&new, &folder.join(CHECKPOINTS))?;
+            }
+            fs::remove_file(whole.join(ADOPT_CHECKPOINTS))?;
+        }
         for name in FILES.iter().rev() {
             if whole.join(name).exists() {
                 // First out of the way: some file systems wait for the disk when a rename replaces a file.
@@ -292,6 +352,7 @@ fn finish(folder: &Path) -> io::Result<()> {
             }
         }
     }
+    whole_file::sync_folder(folder)?;
     fs::remove_dir_all(whole)
 }
 
@@ -319,17 +380,26 @@ fn places(folder: &Path) -> Vec<PathBuf> {
     files.chain(GRAPH_FILES.map(|name| folder.join(GRAPHS).join(name))).collect()
 }
 
+/// Whether a run's files or checkpoints stand there.
+fn holds_a_run(folder: &Path) -> bool {
+    let checkpoints = [CHECKPOINTS, UNFINISHED_CHECKPOINTS].iter().any(|name| checkpoints::are_in(&folder.join(name)));
+    checkpoints || FILES.iter().any(|name| folder.join(name).symlink_metadata().is_ok())
+}
+
 fn refuse_a_run(folder: &Path) -> Result<()> {
     // A page without a run may be anything, so it is no more overwritten than a run.
     let found =
         FILES.into_iter().chain([REPORT, GRAPHS, UNFINISHED]).find(|name| folder.join(name).symlink_metadata().is_ok());
-    match found {
-        Some(name) => Err(Error::RunFolder {
-            path: folder.to_path_buf(),
-            problem: format!("holds a run already ({name}); choose another folder, or ask for it to be replaced"),
-        }),
-        None => Ok(()),
-    }
+    let problem = match found {
+        Some(name) => format!("holds a run already ({name}); choose another folder, or ask for it to be replaced"),
+        None if holds_a_run(folder) => {
+            "holds a run already, which did not end (checkpoints); go on with it, choose another folder, or ask for it to be \
+             replaced"
+                .into()
+        }
+        None => return Ok(()),
+    };
+    Err(Error::RunFolder { path: folder.to_path_buf(), problem })
 }
 
 fn busy(folder: &Path) -> Error {
@@ -401,7 +471,8 @@ mod tests {
         names
     }
 
-    const ENTRIES: [&str; 5] = ["batches.csv", "epochs.csv", "model.safetensors", "sample.csv", "summary.json"];
+    const ENTRIES: [&str; 6] =
+        ["batches.csv", "best.safetensors", "epochs.csv", "model.safetensors", "sample.csv", "summary.json"];
 
     #[test]
     fn runs_take_the_first_free_number() {
@@ -495,7 +566,7 @@ mod tests {
         fs::write(claim.staging().unwrap().join(SUMMARY), "new").unwrap();
         drop(claim);
         assert_eq!(fs::read(folder.join(SUMMARY)).unwrap(), b"old");
-        assert_eq!(entries(&folder).len(), 6);
+        assert_eq!(entries(&folder).len(), 7);
 
         // The page of the old run goes with it, what is somebody else's stays.
         fs::create_dir(folder.join(GRAPHS)).unwrap();
@@ -507,7 +578,7 @@ mod tests {
             assert_eq!(fs::read(folder.join(name)).unwrap(), b"new", "{name}");
         }
         assert_eq!(fs::read(folder.join("notes.txt")).unwrap(), b"mine");
-        assert_eq!((entries(&folder).len(), entries(&folder.join(GRAPHS))), (7, vec!["mine.svg".to_string()]));
+        assert_eq!((entries(&folder).len(), entries(&folder.join(GRAPHS))), (8, vec!["mine.svg".to_string()]));
     }
 
     /// Killed between any two steps: the folder holds the old run, none, or the new one, and the next process sees to the rest.
@@ -525,7 +596,7 @@ mod tests {
         fs::write(work.join(LOCK), LOCK_TEXT).unwrap();
         fs::write(folder.join(".summary.json.17-0.partial"), "half").unwrap();
         at(&folder, Existing::Refuse).claim().unwrap_err();
-        assert_eq!((texts(), entries(&folder).len()), (FILES.map(|_| "old".into()), 5));
+        assert_eq!((texts(), entries(&folder).len()), (FILES.map(|_| "old".into()), 6));
 
         // After any number of them took their places: the new one comes to stand.
         for done in 0..=FILES.len() {
@@ -541,7 +612,7 @@ mod tests {
             }
             assert!(texts()[0] != "old" || done == 0, "no old summary beside new files");
             drop(Claim::of_existing(&folder).unwrap());
-            assert_eq!((texts(), entries(&folder).len()), (FILES.map(|_| "new".into()), 5), "{done}");
+            assert_eq!((texts(), entries(&folder).len()), (FILES.map(|_| "new".into()), 6), "{done}");
         }
     }
 

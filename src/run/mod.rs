@@ -1,5 +1,7 @@
 //! A run as others find it: its settings, its figures and its files. It knows neither flags nor terminals.
 
+pub mod checkpoint;
+pub mod checkpoints;
 pub mod csv;
 pub mod folder;
 mod place;
@@ -8,12 +10,16 @@ mod recipe;
 mod save;
 mod summary;
 
+pub use checkpoint::{Checkpoint, Moment};
+pub use checkpoints::Checkpoints;
 pub use folder::{Claim, Destination, Existing};
 pub use place::{relative, resolved};
 pub use read::{read, read_summary};
 pub use recipe::Recipe;
 pub use save::{Saved, Writer};
-pub use summary::{BestFigures, DataSummary, Environment, Figures, ModelSummary, Seconds, Summary, weights_sha256};
+pub use summary::{
+    BestFigures, BestModel, DataSummary, Ended, Environment, Figures, ModelSummary, Seconds, Summary, weights_sha256,
+};
 
 /// Which rows of the data set's files took part, each split's in the order drawn.
 #[derive(Debug, Clone, PartialEq, Eq)]

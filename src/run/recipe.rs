@@ -7,9 +7,9 @@ use crate::error::Result;
 use crate::kernels::{KernelChoice, SimdChoice};
 use crate::loss::CrossEntropy;
 use crate::nn::{Init, ReluGrad, Sequential};
-use crate::optim::{self, Clip, Settings, schedule};
+use crate::optim::{self, Clip, Schedule, Settings, schedule};
 use crate::rng::Stream;
-use crate::train::Trainer;
+use crate::train::{Monitor, Trainer};
 
 /// What `train` was asked to do, defaults included: enough to do it again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +47,18 @@ pub struct Recipe {
     /// One for each class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_weights: Option<Vec<f32>>,
+    /// Epochs in a row without a better one, after which training ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+    /// By how much more than nothing an epoch must be better.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub min_delta: f64,
+    /// Which figure says what is better.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub monitor: Monitor,
+    /// Seconds after which training ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_seconds: Option<f64>,
     /// Decides samples, initial weights, orders and dropout.
     pub seed: u64,
     /// Whether every epoch has an order of its own.
@@ -76,6 +88,15 @@ pub struct Recipe {
     /// Younger than the first runs, which all had a report or none to have.
     #[serde(default)]
     pub no_report: bool,
+    /// Epochs between two checkpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<usize>,
+    /// Seconds between two checkpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_seconds: Option<f64>,
+    /// Checkpoints that are kept, where it was said how many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_checkpoints: Option<usize>,
 }
 
 fn sgd() -> String {
@@ -113,14 +134,26 @@ impl Recipe {
             .shuffle(self.shuffle)
             .seed(self.seed)
             .threads(self.threads)
-            .simd(self.simd);
-        let trainer = match schedule::parse(&self.lr_schedule)? {
-            schedule if self.warmup_epochs == 0 => trainer.schedule(schedule),
-            schedule => trainer.schedule(schedule::Warmup::epochs(self.warmup_epochs, schedule)),
-        };
+            .simd(self.simd)
+            .min_delta(self.min_delta)
+            .monitor(self.monitor);
+        let trainer = self.patience.map_or(trainer.clone(), |epochs| trainer.patience(epochs));
+        let trainer = self.max_seconds.map_or(trainer.clone(), |seconds| trainer.max_seconds(seconds));
+        let trainer = trainer.schedule(self.schedule()?);
         let trainer = self.clip_norm.map_or(trainer.clone(), |norm| trainer.clip(Clip::Norm(norm)));
         trainer.validate()?;
         Ok(trainer)
+    }
+
+    /// How the learning rate changes.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) for one that cannot be read.
+    pub fn schedule(&self) -> Result<Box<dyn Schedule>> {
+        Ok(match schedule::parse(&self.lr_schedule)? {
+            schedule if self.warmup_epochs == 0 => schedule,
+            schedule => Box::new(schedule::Warmup::epochs(self.warmup_epochs, schedule)),
+        })
     }
 
     /// The network before training, for samples of `in_features`.

@@ -27,6 +27,8 @@ pub struct Writer {
 pub struct Saved<'a> {
     /// What was trained.
     pub model: &'a Sequential,
+    /// What the best epoch left.
+    pub best: &'a Sequential,
     /// Every epoch. Its batches have been written.
     pub history: &'a History,
     /// Which rows took part.
@@ -53,6 +55,40 @@ impl Writer {
         self.claim.folder()
     }
 
+    /// The claim on the folder.
+    pub fn claim(&mut self) -> &mut Claim {
+        &mut self.claim
+    }
+
+    /// Goes on where a run had stopped: `history` has a record of each batch of its whole epochs, else `rows` are all rows.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn resume(&mut self, history: &History, rows: Option<&[u8]>, batches: [usize; 2]) -> Result<()> {
+        let failed = |claim: &Claim, source| written_as(claim, folder::BATCHES, source);
+        if let Some(rows) = rows {
+            return self.batches.replace(rows).map_err(|source| failed(&self.claim, source));
+        }
+        let [train, val] = batches;
+        for epoch in 0..history.epochs.len() {
+            let (train, val) = (epoch * train..(epoch + 1) * train, epoch * val..(epoch + 1) * val);
+            let added = self.batches.add(epoch + 1, &history.train_batches[train], &history.val_batches[val]);
+            added.map_err(|source| failed(&self.claim, source))?;
+        }
+        Ok(())
+    }
+
+    /// All rows of batches so far, as a file that stays as it is until the next epoch is added.
+    ///
+    /// # Errors
+    /// Where they could not be written.
+    pub fn rows(&mut self) -> Result<PathBuf> {
+        let flushed =
+            if self.failure.is_some() { Err(std::io::ErrorKind::Other.into()) } else { self.batches.finish() };
+        flushed.map_err(|source| written_as(&self.claim, folder::BATCHES, source))?;
+        Ok(self.staging.join(folder::BATCHES))
+    }
+
     /// Adds the batches of an epoch, counted from 1, in the order they ran. A failure is told by [`save`](Self::save).
     pub fn epoch(&mut self, epoch: usize, train: &[BatchRecord], val: &[BatchRecord]) {
         if self.failure.is_none()
@@ -71,7 +107,7 @@ impl Writer {
     /// Where a file cannot be written; then the model is kept, if it could be, and the error says where.
     pub fn save(mut self, run: &Saved<'_>) -> Result<Claim> {
         let (recipe, model) = (&run.summary.recipe, self.staging.join(folder::MODEL));
-        let meta = model_meta(run.model, recipe, run.summary)?;
+        let meta = model_meta(run.model, recipe, run.summary, Parameters::Last)?;
         if model_file::save(&model, run.model, &meta).is_err() {
             // The rows of batches may be what fills the disk.
             let _ = fs::remove_file(self.staging.join(folder::BATCHES));
@@ -93,6 +129,9 @@ impl Writer {
 
     fn others(&mut self, run: &Saved<'_>) -> Result<()> {
         self.batches.finish().map_err(|source| written_as(&self.claim, folder::BATCHES, source))?;
+        let meta = model_meta(run.best, &run.summary.recipe, run.summary, Parameters::Best)?;
+        model_file::save(&self.staging.join(folder::BEST), run.best, &meta)
+            .map_err(|error| at_its_place(&self.claim, folder::BEST, error))?;
         let (claim, staging) = (&self.claim, &self.staging);
         let write = |name: &str, fill: &dyn Fn(&mut dyn Write) -> std::io::Result<()>| {
             let staged = Staged::write(&staging.join(name), |out| fill(out));
@@ -107,9 +146,16 @@ impl Writer {
     }
 }
 
+/// Which of a run's parameters a model file holds.
+#[derive(Clone, Copy, PartialEq)]
+enum Parameters {
+    Last,
+    Best,
+}
+
 /// What the model file says of the run that made it. The file is made to be given away, so it holds no folder's name: the rows
 /// of the run are known by their digests.
-fn model_meta(model: &Sequential, recipe: &Recipe, summary: &Summary) -> Result<ModelMeta> {
+fn model_meta(model: &Sequential, recipe: &Recipe, summary: &Summary, which: Parameters) -> Result<ModelMeta> {
     let failed =
         |source: serde_json::Error| Error::Io { path: folder::MODEL.into(), action: "write", source: source.into() };
     // By way of text, where 0.01 stays 0.01 and does not become the f64 next to an f32.
@@ -120,6 +166,13 @@ fn model_meta(model: &Sequential, recipe: &Recipe, summary: &Summary) -> Result<
             kept[name] = digest.as_str().into();
         }
     }
+    let best = summary.best_model.map(|best| best.epoch);
+    let (parameters, epoch) = match which {
+        Parameters::Last => ("last", Some(summary.epochs)),
+        Parameters::Best => ("best", best),
+    };
+    kept["parameters"] = parameters.into();
+    kept["epoch"] = epoch.unwrap_or(0).into();
     let mut meta = ModelMeta::of(model);
     meta.recipe = Some(kept);
     Ok(meta)

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::Recipe;
 use crate::data;
 use crate::nn::Sequential;
-use crate::train::History;
+use crate::train::{History, Monitor};
 
 /// Everything `summary.json` says. Accuracies are fractions, 0 to 1; epochs count from 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,40 @@ pub struct Summary {
     pub kernel: String,
     /// See [`weights_sha256`].
     pub weights_sha256: String,
+    /// Why training ended; not told by runs older than the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Ended>,
+    /// Whether somebody asked it to end before its time.
+    #[serde(default)]
+    pub interrupted: bool,
+    /// Which epoch `best.safetensors` is of; `None` when none ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_model: Option<BestModel>,
+}
+
+/// Why training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ended {
+    /// All epochs are done.
+    Epochs,
+    /// No epoch was better for long enough.
+    Patience,
+    /// Time was over.
+    MaxSeconds,
+    /// Somebody asked it to end.
+    Interrupted,
+    /// A value was not a finite number.
+    NonFinite,
+}
+
+/// The epoch whose parameters are kept as the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BestModel {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// By this figure.
+    pub monitor: Monitor,
 }
 
 /// What a run was trained on.
@@ -128,6 +162,10 @@ pub struct Environment<'a> {
     pub simd: &'a str,
     /// The kernels that ran.
     pub kernel: &'a str,
+    /// Why training ended.
+    pub stopped: Ended,
+    /// Which epoch was the best.
+    pub best_epoch: Option<usize>,
 }
 
 impl Summary {
@@ -144,6 +182,7 @@ impl Summary {
         let batches = |samples: usize| history.epochs.len() * samples.div_ceil(recipe.batch_size.max(1));
         let (train_batches, val_batches) = (batches(data.train_samples), batches(data.val_samples));
         let (last, best) = Self::of_epochs(history);
+        let monitor = recipe.monitor;
         Summary {
             data,
             recipe,
@@ -167,6 +206,9 @@ impl Summary {
             simd: environment.simd.to_string(),
             kernel: environment.kernel.to_string(),
             weights_sha256: weights_sha256(model),
+            stopped: Some(environment.stopped),
+            interrupted: environment.stopped == Ended::Interrupted,
+            best_model: environment.best_epoch.map(|epoch| BestModel { epoch, monitor }),
         }
     }
 

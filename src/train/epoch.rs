@@ -85,7 +85,8 @@ impl EpochRunner {
         self.shared_batches
     }
 
-    /// Trains on all batches of `loader` in order and appends their records. Returns whether the callback broke.
+    /// Trains on the batches of `loader` in order but for the first `done` ones, whose records are the last of `working`, and
+    /// appends their records. Returns whether the callback broke.
     ///
     /// # Errors
     /// [`Error::NonFinite`] at the first loss that is not a finite number.
@@ -94,9 +95,10 @@ impl EpochRunner {
         team: &Team,
         plan: &StepPlan<'_>,
         loader: &Loader<'_>,
+        done: usize,
         working: &mut Working<'_>,
     ) -> Result<bool> {
-        let first = working.records.len();
+        let first = working.records.len() - done;
         self.shared_batches = 0;
         loop {
             let batches = working.records.len() - first..loader.batches();

@@ -8,6 +8,7 @@ mod history;
 mod shards;
 mod state;
 mod step;
+mod stopping;
 mod thin;
 mod trainer;
 
@@ -16,7 +17,8 @@ pub use callback::{BatchEnd, Callback, EpochEnd};
 pub use evaluate::{Evaluation, evaluate, evaluate_by};
 pub(crate) use history::mean_loss_and_accuracy;
 pub use history::{BatchRecord, Best, EpochRecord, History, shown_loss};
-pub use state::TrainState;
+pub use state::{BestParameters, TrainState};
+pub use stopping::{Monitor, Stopped};
 pub use thin::Thinning;
 pub use trainer::Trainer;
 

@@ -23,6 +23,12 @@ impl Thinning {
         Thinning { most, merged: 1 }
     }
 
+    /// Goes on with a history of which each record is of `merged` batches.
+    #[must_use]
+    pub fn with_merged(self, merged: usize) -> Self {
+        Thinning { merged, ..self }
+    }
+
     /// How many batches a record is of; the last one of an epoch may be of fewer.
     pub fn merged(&self) -> usize {
         self.merged

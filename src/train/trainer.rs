@@ -2,7 +2,7 @@
 //! knows no flags, no terminals and no files.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::data::{Dataset, Loader, Shuffle};
 use crate::error::{Error, Result};
@@ -17,8 +17,9 @@ use crate::train::check_fit;
 use crate::train::epoch::{EpochRunner, Working};
 use crate::train::evaluate::Evaluator;
 use crate::train::history::{BatchRecord, EpochRecord, History, mean_loss_and_accuracy};
-use crate::train::state::TrainState;
+use crate::train::state::{BestParameters, TrainState};
 use crate::train::step::StepPlan;
+use crate::train::stopping::{Deadline, Monitor, Stopped, Waiting};
 
 /// How to train. The network and its data are given to [`fit`](Self::fit).
 ///
@@ -45,6 +46,10 @@ pub struct Trainer {
     threads: usize,
     simd: SimdChoice,
     sharing: Sharing,
+    patience: Option<usize>,
+    min_delta: f64,
+    monitor: Monitor,
+    max_seconds: Option<f64>,
 }
 
 impl Trainer {
@@ -63,6 +68,10 @@ impl Trainer {
             threads: parallel::default_threads(),
             simd: SimdChoice::Auto,
             sharing: Sharing::Measured,
+            patience: None,
+            min_delta: 0.0,
+            monitor: Monitor::ValLoss,
+            max_seconds: None,
         }
     }
 
@@ -127,6 +136,51 @@ impl Trainer {
         Trainer { sharing, ..self }
     }
 
+    /// Ends the training after so many epochs, at least 1, in a row of which none was better than the best one before. The
+    /// network is then as the last epoch left it; [`TrainState::best_model`] has the best one's.
+    ///
+    /// ```
+    /// use flatnet::data::Dataset;
+    /// use flatnet::optim::Adam;
+    /// use flatnet::train::{Monitor, Stopped};
+    /// use flatnet::{Sequential, TrainState, Trainer};
+    /// # let pixels: Vec<u8> = (0..64).map(|i| (i * 37 % 251) as u8).collect();
+    /// # let labels: Vec<u8> = (0..16).map(|i| i % 2).collect();
+    /// # let train = Dataset::images(pixels, labels, (2, 2), 2, "made up".into())?;
+    /// # let val = train.select(&[3, 1, 4]);
+    /// let mut model = Sequential::new(4).linear(8).relu().linear(2).build(0)?;
+    /// let trainer = Trainer::new(Adam::new(0.1)).epochs(10_000).patience(5).min_delta(1e-4).monitor(Monitor::ValLoss);
+    /// let mut state = TrainState::new(&model, trainer.optimizer());
+    /// let stopped = trainer.fit_from(&mut model, &mut state, &train, &val, &mut ())?;
+    /// assert_eq!(stopped, Stopped::Patience);
+    /// assert_eq!(state.best.as_ref().map(|best| best.epoch), state.history.best().map(|best| best.epoch));
+    /// let best = state.best_model(&model);
+    /// # assert_eq!(flatnet::evaluate(&best, &val, 32, 1)?.loss, state.history.best().unwrap().val_loss);
+    /// # Ok::<(), flatnet::Error>(())
+    /// ```
+    #[must_use]
+    pub fn patience(self, epochs: usize) -> Self {
+        Trainer { patience: Some(epochs), ..self }
+    }
+
+    /// By how much more than nothing an epoch must be better for [`patience`](Self::patience) to begin anew; 0 unless set.
+    #[must_use]
+    pub fn min_delta(self, min_delta: f64) -> Self {
+        Trainer { min_delta, ..self }
+    }
+
+    /// Which figure says what is better: the validation loss unless set.
+    #[must_use]
+    pub fn monitor(self, monitor: Monitor) -> Self {
+        Trainer { monitor, ..self }
+    }
+
+    /// Ends the training after the batch at which so many seconds have passed since [`fit_from`](Self::fit_from) was called.
+    #[must_use]
+    pub fn max_seconds(self, seconds: f64) -> Self {
+        Trainer { max_seconds: Some(seconds), ..self }
+    }
+
     /// The optimizer.
     pub fn optimizer(&self) -> &dyn Optimizer {
         &*self.optimizer
@@ -149,6 +203,19 @@ impl Trainer {
             let expected = "at least 1".into();
             return Err(Error::Setting { name: "batch_size", found: "0".into(), expected });
         }
+        let refuse =
+            |name, found: String, expected: &str| Err(Error::Setting { name, found, expected: expected.into() });
+        if self.patience == Some(0) {
+            return refuse("patience", "0".into(), "at least 1 epoch");
+        }
+        if !(self.min_delta >= 0.0 && self.min_delta.is_finite()) {
+            return refuse("min_delta", self.min_delta.to_string(), "a number of at least 0");
+        }
+        if let Some(seconds) = self.max_seconds
+            && !(seconds > 0.0 && Duration::try_from_secs_f64(seconds).is_ok())
+        {
+            return refuse("max_seconds", seconds.to_string(), "a number above 0");
+        }
         SimdLevel::resolve(self.simd)?;
         self.optimizer.validate()?;
         self.schedule.validate()?;
@@ -166,11 +233,15 @@ impl Trainer {
         Ok(state.history)
     }
 
-    /// The same from a given state up to the last epoch, and with a callback. Whatever happens, `state` and `model` hold what
-    /// the last complete epoch left.
+    /// The same from a given state up to the last epoch, and with a callback; says why it ended.
+    ///
+    /// Whatever happens, `state` and `model` fit one another, and training can go on from there to the same bits as if it had
+    /// never ended: after the last whole epoch; or, where the callback broke or time was over within an epoch, after a batch
+    /// (see [`TrainState::batch`]; [`TrainState::whole_model`] is what the last whole epoch left).
     ///
     /// # Errors
-    /// As [`fit`](Self::fit); a `state` that is not of this network and optimizer.
+    /// As [`fit`](Self::fit), and then `state` and `model` are as the last whole epoch left them, or as they were given; a `state`
+    /// that is not of this network, optimizer and data.
     pub fn fit_from(
         &self,
         model: &mut Sequential,
@@ -178,15 +249,19 @@ impl Trainer {
         train: &Dataset,
         val: &Dataset,
         callback: &mut dyn Callback,
-    ) -> Result<()> {
+    ) -> Result<Stopped> {
+        let begun = Instant::now();
+        // Later than any clock shows is never.
+        let deadline =
+            self.max_seconds.and_then(|seconds| begun.checked_add(Duration::try_from_secs_f64(seconds).ok()?));
         self.validate()?;
         let loss = self.loss.clone().unwrap_or_else(|| loss::of_targets(train.targets()));
         check_fit(&*loss, model, train)?;
         check_fit(&*loss, model, val)?;
-        self.check_state(model, state)?;
         let simd = SimdLevel::resolve(self.simd)?;
         let mut train_loader = Loader::new(train, self.batch_size, self.shuffle, self.seed)?;
         let val_loader = Loader::new(val, self.batch_size, Shuffle::Never, self.seed)?;
+        self.check_state(model, state, train_loader.batches())?;
         let team = Team::new(self.threads_used())?;
         let largest_batch = self.batch_size.min(train.len());
         let mut runner = EpochRunner::new(model, self.optimizer.slots(), &team, largest_batch, self.sharing);
@@ -198,8 +273,12 @@ impl Trainer {
         let mut rates = Vec::with_capacity(if self.schedule.by_step() { train_loader.batches() } else { 1 });
         let mut val_losses: Vec<f64> = state.history.epochs.iter().map(|epoch| epoch.val_loss).collect();
         val_losses.reserve(epochs_left.min(History::MAX_RECORDS));
+        let mut waiting = Waiting::after(&state.history.epochs, self.monitor, self.min_delta);
 
         while state.epoch < self.epochs {
+            if state.batch == 0 && waiting.is_over(self.patience) {
+                return Ok(Stopped::Patience);
+            }
             let epoch = state.epoch + 1;
             let started = Instant::now();
             train_loader.start_epoch(epoch);
@@ -212,18 +291,24 @@ impl Trainer {
                 epoch,
                 rates: &rates,
             };
+            let mut bounded = Deadline { callback: &mut *callback, at: deadline, is_over: false };
+            let before_epoch = state.history.train_batches.len() - state.batch;
             let mut working = Working {
                 model: &mut *model,
                 optimizer: &mut state.optimizer,
-                callback: &mut *callback,
+                callback: if deadline.is_some() { &mut bounded } else { &mut *bounded.callback },
                 records: &mut state.history.train_batches,
             };
-            let broken = runner.run(&team, &plan, &train_loader, &mut working);
+            let broken = runner.run(&team, &plan, &train_loader, state.batch, &mut working);
             let broken = broken.inspect_err(|_| good.restore(model, state))?;
-            if broken {
-                return Ok(());
-            }
             let trained = Instant::now();
+            let train_seconds = state.batch_seconds + (trained - started).as_secs_f64();
+            if broken {
+                state.batch = state.history.train_batches.len() - before_epoch;
+                state.batch_seconds = train_seconds;
+                state.whole.get_or_insert_with(|| good.parameters.as_slice().into());
+                return Ok(if bounded.is_over { Stopped::MaxSeconds } else { Stopped::Callback });
+            }
             evaluator.run(model, &*loss, simd, &val_loader, &team, &mut state.history.val_batches);
             let validated = Instant::now();
 
@@ -240,12 +325,18 @@ impl Trainer {
                 train_accuracy,
                 val_loss,
                 val_accuracy,
-                train_seconds: (trained - started).as_secs_f64(),
+                train_seconds,
                 val_seconds: (validated - trained).as_secs_f64(),
             };
+            let best = state.best.as_ref().and_then(|best| state.history.epochs.get(best.epoch.checked_sub(1)?));
+            let is_best = best.is_none_or(|best| self.monitor.improves(best, &record, 0.0));
             state.history.epochs.push(record);
             val_losses.push(val_loss);
-            state.epoch = epoch;
+            waiting.epoch(&record);
+            (state.epoch, state.batch, state.batch_seconds, state.whole) = (epoch, 0, 0.0, None);
+            if is_best {
+                keep_best(&mut state.best, model, epoch);
+            }
             let mut end = EpochEnd {
                 epoch,
                 record,
@@ -255,16 +346,30 @@ impl Trainer {
             };
             let broken = callback.after_epoch(&mut end).is_break();
             good.update(model, state);
-            if broken {
-                return Ok(());
+            if state.epoch < self.epochs {
+                if broken {
+                    return Ok(Stopped::Callback);
+                }
+                if deadline.is_some_and(|at| Instant::now() >= at) {
+                    return Ok(Stopped::MaxSeconds);
+                }
             }
         }
-        Ok(())
+        Ok(Stopped::Epochs)
     }
 
-    fn check_state(&self, model: &Sequential, state: &TrainState) -> Result<()> {
+    fn check_state(&self, model: &Sequential, state: &TrainState, batches: usize) -> Result<()> {
         let slots = &state.optimizer.slots;
-        let fits = slots.len() == self.optimizer.slots() && slots.iter().all(|slot| slot.len() == model.buffer_len());
+        if state.batch > batches.min(state.history.train_batches.len()) {
+            return Err(Error::Shape {
+                place: "the state of training".into(),
+                expected: format!("at most {batches} batches of an epoch done, and a record of each"),
+                found: format!("{} batches, {} records", state.batch, state.history.train_batches.len()),
+            });
+        }
+        let kept = state.best.iter().map(|best| &best.values).chain(&state.whole);
+        let fits = slots.len() == self.optimizer.slots()
+            && slots.iter().chain(kept).all(|slot| slot.len() == model.buffer_len());
         if fits {
             return Ok(());
         }
@@ -288,7 +393,18 @@ impl Trainer {
     }
 }
 
-/// What the last complete epoch left, should the next one fail.
+/// Copies the parameters; into the room that is there.
+fn keep_best(best: &mut Option<BestParameters>, model: &Sequential, epoch: usize) {
+    match best {
+        Some(best) => {
+            best.epoch = epoch;
+            best.values.copy_from_slice(model.buffer());
+        }
+        None => *best = Some(BestParameters::of(model, epoch)),
+    }
+}
+
+/// What the last complete epoch left, or where training began, should the next one fail.
 struct Good {
     parameters: Vec<f32>,
     slots: Vec<Vec<f32>>,

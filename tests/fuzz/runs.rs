@@ -7,7 +7,7 @@ use flatnet::data::Dataset;
 use flatnet::nn::Sequential;
 use flatnet::optim::Sgd;
 use flatnet::report;
-use flatnet::run::{self, DataSummary, Environment, Recipe, Summary, csv};
+use flatnet::run::{self, DataSummary, Ended, Environment, Recipe, Summary, csv};
 use flatnet::train::{EpochEnd, History, TrainState, Trainer};
 use serde_json::json;
 
@@ -43,7 +43,15 @@ fn originals(model: &Sequential, history: &History) -> [String; 3] {
         "source": "made up", "train_samples": 10, "val_samples": 7, "features": 4, "classes": 3,
     }));
     let data: DataSummary = data.unwrap();
-    let environment = Environment { load_seconds: 0.5, total_seconds: 9.5, threads: 1, simd: "avx2", kernel: "gemm" };
+    let environment = Environment {
+        load_seconds: 0.5,
+        total_seconds: 9.5,
+        threads: 1,
+        simd: "avx2",
+        kernel: "gemm",
+        stopped: Ended::Epochs,
+        best_epoch: None,
+    };
     let summary = Summary::new(data, recipe, model, history, environment);
     let (mut epochs, mut batches) = (Vec::new(), Vec::new());
     csv::write_epochs(&mut epochs, history).unwrap();

@@ -7,11 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room, from the ground up. A room is a folder or a file of `src/`.
-const MAP: [&str; 21] = [
+const MAP: [&str; 22] = [
     "error",
     "names",
     "regular_file",
     "whole_file",
+    "tensor_file",
     "rng",
     "kernels",
     "kernels/reference",

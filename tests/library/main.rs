@@ -9,4 +9,5 @@ mod golden_metrics;
 mod gradients;
 mod idx_faults;
 mod make_synthetic;
+mod resume;
 mod training;

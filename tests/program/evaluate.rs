@@ -69,8 +69,10 @@ fn json_has_every_figure_and_they_fit_each_other() {
     let set = small_set();
     let cwd = trained(set.path());
     let report = json(evaluate(cwd.path(), set.path()).args(["--json"]));
-    let expected = ["accuracy", "confusion", "correct", "data", "loss", "metrics", "model", "per_class", "samples"];
-    assert_eq!(keys(&report), [&expected[..], &["seconds", "split"]].concat());
+    let expected =
+        ["accuracy", "confusion", "correct", "data", "epoch", "loss", "metrics", "model", "parameters", "per_class"];
+    assert_eq!(keys(&report), [&expected[..], &["samples", "seconds", "split"]].concat());
+    assert_eq!(report["parameters"], "last");
 
     let count = |value: &Value| value.as_u64().unwrap();
     let confusion: Vec<Vec<u64>> = (report["confusion"].as_array().unwrap().iter())

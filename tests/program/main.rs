@@ -11,5 +11,6 @@ mod kinds;
 mod predict;
 mod predict_kinds;
 mod report;
+mod resume;
 mod runs;
 mod tensorboard;
