@@ -139,12 +139,15 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     };
     // Training could go on from here, or the run has kept such places before.
     let goes_on = matches!(stopped, Ended::MaxSeconds | Ended::Interrupted);
-    let checkpoint = if goes_on || failure.is_some() || watch.pace.is_asked() || !watch.keeper.checkpoints.is_empty() {
-        watch.checkpoint(&model, &state)
-    } else {
-        None
-    };
-    let Watch { event_files, mut writer, thinning, .. } = watch;
+    let checkpoint =
+        if goes_on || failure.is_some() || watch.pace.is_asked() || watch.keeper.checkpoints.newest().is_some() {
+            watch.checkpoint(&model, &state)
+        } else {
+            None
+        };
+    let Watch { event_files, mut writer, thinning, keeper, .. } = watch;
+    // Of this moment, or where none could be written, of an earlier one.
+    let checkpoint = checkpoint.or_else(|| keeper.checkpoints.newest().map(Path::to_path_buf));
     if let Some(error) = &failure
         && writer.claim().replaces_a_run()
     {

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::{DataSummary, Recipe};
 use crate::data;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::AlignedVec;
 use crate::nn::{LayerSpecs, Sequential};
 use crate::tensor_file::{self, Refuse, TensorFile};
@@ -146,7 +146,7 @@ pub fn write(path: &Path, moment: &Moment<'_>) -> Result<()> {
         tensors.counts(name("correct"), records, |record| record.correct);
         tensors.counts(name("samples"), records, |record| record.samples);
     }
-    let failed = |source| crate::Error::Io { path: path.to_path_buf(), action: "write", source };
+    let failed = |source| Error::Io { path: path.to_path_buf(), action: "write", source };
     if let Some(rows) = moment.rows {
         let bytes = rows.metadata().map_err(failed)?.len();
         let fill = move |out: &mut dyn Write| match io::copy(&mut File::open(rows)?, out)? {

@@ -45,9 +45,9 @@ impl Checkpoints {
         Checkpoints { kept, ..Checkpoints::new(folder, keep) }
     }
 
-    /// Whether there is one.
-    pub fn is_empty(&self) -> bool {
-        self.kept.is_empty()
+    /// The newest one of this run, if there is any.
+    pub fn newest(&self) -> Option<&Path> {
+        self.kept.last().map(|(path, _)| &**path)
     }
 
     /// Writes one, and removes the oldest of those that are more than are to be kept, once the new one is on the disk.

@@ -44,9 +44,7 @@ impl Writer {
     /// [`Error::RunFolder`] or [`Error::Io`] where the folder cannot be written.
     pub fn new(claim: Claim) -> Result<Writer> {
         let staging = claim.staging()?;
-        let path = staging.join(folder::BATCHES);
-        let begin = || csv::Batches::new(BufWriter::with_capacity(1 << 16, File::create(&path)?));
-        let batches = begin().map_err(|source| written_as(&claim, folder::BATCHES, source))?;
+        let batches = begin_batches(&claim, &staging)?;
         Ok(Writer { claim, staging, batches, failure: None })
     }
 
@@ -96,7 +94,7 @@ impl Writer {
         {
             self.failure = Some(written_as(&self.claim, folder::BATCHES, source));
             // On a full disk this makes room for the model.
-            let _ = fs::remove_file(self.staging.join(folder::BATCHES));
+            self.give_up_batches();
         }
     }
 
@@ -106,11 +104,14 @@ impl Writer {
     /// # Errors
     /// Where a file cannot be written; then the model is kept, if it could be, and the error says where.
     pub fn save(mut self, run: &Saved<'_>) -> Result<Claim> {
+        if !self.staging.is_dir() {
+            self.begin_again(run)?;
+        }
         let (recipe, model) = (&run.summary.recipe, self.staging.join(folder::MODEL));
         let meta = model_meta(run.model, recipe, run.summary, Parameters::Last)?;
         if model_file::save(&model, run.model, &meta).is_err() {
             // The rows of batches may be what fills the disk.
-            let _ = fs::remove_file(self.staging.join(folder::BATCHES));
+            self.give_up_batches();
             model_file::save(&model, run.model, &meta)
                 .map_err(|error| at_its_place(&self.claim, folder::MODEL, error))?;
         }
@@ -125,6 +126,32 @@ impl Writer {
                 Err(_) => Err(error),
             },
         }
+    }
+
+    /// Makes the folder again that somebody removed while the run was under way, and its rows of batches from the history, if
+    /// that has them all.
+    fn begin_again(&mut self, run: &Saved<'_>) -> Result<()> {
+        let Saved { history, summary, .. } = run;
+        self.staging = self.claim.staging()?;
+        self.batches = begin_batches(&self.claim, &self.staging)?;
+        self.failure = None;
+        let has_all = history.train_batches.len() == summary.train_batches;
+        match summary.train_batches.checked_div(summary.epochs).zip(summary.val_batches.checked_div(summary.epochs)) {
+            Some((train, val)) if has_all => return self.resume(history, None, [train, val]),
+            None => {}
+            Some(_) => {
+                let gone = std::io::Error::other("its rows went with the folder, which was removed meanwhile");
+                self.failure = Some(written_as(&self.claim, folder::BATCHES, gone));
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the rows of batches. The file is still open, so that its room is free only once it is empty.
+    fn give_up_batches(&self) {
+        let path = self.staging.join(folder::BATCHES);
+        let _ = File::options().write(true).open(&path).and_then(|file| file.set_len(0));
+        let _ = fs::remove_file(path);
     }
 
     fn others(&mut self, run: &Saved<'_>) -> Result<()> {
@@ -176,6 +203,12 @@ fn model_meta(model: &Sequential, recipe: &Recipe, summary: &Summary, which: Par
     let mut meta = ModelMeta::of(model);
     meta.recipe = Some(kept);
     Ok(meta)
+}
+
+fn begin_batches(claim: &Claim, staging: &Path) -> Result<csv::Batches<BufWriter<File>>> {
+    let file = File::create(staging.join(folder::BATCHES));
+    let begun = file.and_then(|file| csv::Batches::new(BufWriter::with_capacity(1 << 16, file)));
+    begun.map_err(|source| written_as(claim, folder::BATCHES, source))
 }
 
 fn written_as(claim: &Claim, name: &str, source: std::io::Error) -> Error {

@@ -539,7 +539,7 @@ fn a_run_on_disk_is_never_lost() {
     // Diverges on the way: the old run stays as it was.
     refused(&mut train(&["--overwrite", "--lr", "3e38", "--batch-size", "1"]), 1, &["epoch ", "batch ", "--lr"]);
     assert!(files() == first);
-    assert_eq!(entries(&run).len(), 8);
+    assert_eq!(entries(&run).len(), 9);
 
     train(&["--overwrite", "--seed", "5"]).assert().success();
     let second = files();
