@@ -14,6 +14,7 @@ use crate::train::callback::{BatchEnd, Callback};
 use crate::train::history::BatchRecord;
 use crate::train::shards::Shards;
 use crate::train::step::{Step, StepPlan};
+use crate::train::watch::Watch;
 
 /// Trains epochs, on one thread or on shards.
 pub(super) struct EpochRunner {
@@ -85,6 +86,15 @@ impl EpochRunner {
         self.shared_batches
     }
 
+    /// What the last epoch, whose last batch had this learning rate, showed of `model`.
+    pub fn watch(&mut self, model: &Sequential, lr: f32) -> Watch {
+        let seen = &mut self.whole.step.observer;
+        if let Some(shards) = &self.shards {
+            shards.observers().enumerate().for_each(|(rank, observer)| seen.merge(observer, rank == 0));
+        }
+        seen.watch(model, lr)
+    }
+
     /// Trains on all batches of `loader` in order and appends their records. Returns whether the callback broke.
     ///
     /// # Errors
@@ -98,6 +108,10 @@ impl EpochRunner {
     ) -> Result<bool> {
         let first = working.records.len();
         self.shared_batches = 0;
+        self.whole.step.observer.start(working.model);
+        if let Some(shards) = &mut self.shards {
+            shards.start_epoch();
+        }
         loop {
             let batches = working.records.len() - first..loader.batches();
             if batches.is_empty() {

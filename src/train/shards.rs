@@ -17,6 +17,7 @@ use crate::parallel::trial::{Budget, Trial};
 use crate::train::callback::{BatchEnd, Callback};
 use crate::train::epoch::{Whole, Working};
 use crate::train::history::BatchRecord;
+use crate::train::observer::Observer;
 use crate::train::step::{Step, StepPlan};
 
 /// The ranks of one network.
@@ -253,6 +254,16 @@ impl Shards {
         }
         records.extend_from_slice(&self.ranks[0].records);
         Attempt { broken, shared }
+    }
+
+    /// No rank has seen anything of the epoch that begins.
+    pub fn start_epoch(&mut self) {
+        self.ranks.iter_mut().for_each(|rank| rank.step.observer.start(&rank.model));
+    }
+
+    /// What each rank saw of the epoch, by rank.
+    pub fn observers(&self) -> impl Iterator<Item = &Observer> {
+        self.ranks.iter().map(|rank| &rank.step.observer)
     }
 
     /// The first layer that gave a value that is not finite in the last step. Any of the ranks may have that value.

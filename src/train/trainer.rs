@@ -242,6 +242,7 @@ impl Trainer {
                 val_accuracy,
                 train_seconds: (trained - started).as_secs_f64(),
                 val_seconds: (validated - trained).as_secs_f64(),
+                watch: Some(runner.watch(model, plan.lr(train_loader.batches() - 1))),
             };
             state.history.epochs.push(record);
             val_losses.push(val_loss);

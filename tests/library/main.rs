@@ -10,3 +10,4 @@ mod gradients;
 mod idx_faults;
 mod make_synthetic;
 mod training;
+mod watching;

@@ -13,3 +13,4 @@ mod predict_kinds;
 mod report;
 mod runs;
 mod tensorboard;
+mod watching;
