@@ -1,6 +1,7 @@
 //! How far a run has come, on stderr: a bar on a terminal, some plain lines elsewhere, or an object per epoch for other
 //! programs. It knows no files and no results.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -64,7 +65,27 @@ struct EpochObject {
     /// Since the training began.
     seconds: f64,
     #[serde(flatten)]
-    watch: Option<Watch>,
+    watch: Option<WatchObject>,
+}
+
+/// What was watched of it.
+#[derive(Serialize)]
+struct WatchObject {
+    largest_class_share: Option<f64>,
+    grad_norm: Option<f64>,
+    lr: f32,
+    largest_weight: f32,
+    /// `dead_1` and the like, by layer.
+    #[serde(flatten)]
+    dead: BTreeMap<String, usize>,
+}
+
+impl From<Watch> for WatchObject {
+    fn from(watch: Watch) -> Self {
+        let Watch { largest_class_share, grad_norm, lr, largest_weight, .. } = watch;
+        let dead = watch.dead_units().iter().map(|dead| (format!("dead_{}", dead.layer), dead.dead)).collect();
+        WatchObject { largest_class_share, grad_norm, lr, largest_weight, dead }
+    }
 }
 
 /// Tells what is wrong with a run that has ended, whether progress was quiet or not: in lines of a terminal's width, or as
@@ -292,7 +313,7 @@ fn object(epoch: usize, epochs: usize, record: &EpochRecord, elapsed: Duration) 
         train_seconds,
         val_seconds,
         seconds,
-        watch,
+        watch: watch.map(WatchObject::from),
     };
     // Numbers alone cannot fail to be written.
     serde_json::to_string(&object).unwrap_or_default()
@@ -420,8 +441,7 @@ mod tests {
         assert_eq!(told(ReluGrad::Exact).as_deref(), Some("7 of 10 outputs dead"));
         assert_eq!(told(ReluGrad::StraightThrough), None);
         let object = object(1, 2, &record, Duration::ZERO);
-        let parts =
-            [r#""largest_class_share":0.5,"grad_norm":1.0,"lr":0.1,"largest_weight":2.0"#, r#""dead":[{"layer":1,"#];
+        let parts = [r#""largest_class_share":0.5,"grad_norm":1.0,"lr":0.1,"largest_weight":2.0"#, r#""dead_1":7"#];
         assert!(parts.iter().all(|part| object.contains(part)), "{object}");
     }
 
