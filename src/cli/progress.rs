@@ -1,14 +1,17 @@
 //! How far a run has come, on stderr: a bar on a terminal, some plain lines elsewhere, or an object per epoch for other
 //! programs. It knows no files and no results.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use flatnet::train::{EpochRecord, shown_loss};
+use flatnet::Sequential;
+use flatnet::train::{EpochRecord, Watch, shown_loss};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::args::LogFormat;
+use super::table::wrapped;
 
 /// Where stderr is no terminal, a line at most so often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -34,8 +37,12 @@ pub struct Progress {
     until: usize,
     /// and was read last then.
     looked: Instant,
-    /// Of the last epoch; empty before its end.
-    figures: Option<EpochRecord>,
+    /// The last epoch; empty before the end of the first,
+    last: Option<EpochRecord>,
+    /// as are the epoch of the lowest validation loss, and that loss.
+    best: Option<(usize, f64)>,
+    /// What to say of units of the last epoch that no longer learn.
+    dead: Option<String>,
 }
 
 enum Kind {
@@ -59,6 +66,44 @@ struct EpochObject {
     val_seconds: f64,
     /// Since the training began.
     seconds: f64,
+    #[serde(flatten)]
+    watch: Option<WatchObject>,
+}
+
+/// What was watched of it.
+#[derive(Serialize)]
+struct WatchObject {
+    largest_class_share: Option<f64>,
+    grad_norm: Option<f64>,
+    lr: f32,
+    largest_weight: f32,
+    /// `dead_1` and the like, by layer.
+    #[serde(flatten)]
+    dead: BTreeMap<String, usize>,
+}
+
+impl From<Watch> for WatchObject {
+    fn from(watch: Watch) -> Self {
+        let Watch { largest_class_share, grad_norm, lr, largest_weight, .. } = watch;
+        let dead = watch.dead_units().iter().map(|dead| (format!("dead_{}", dead.layer), dead.dead)).collect();
+        WatchObject { largest_class_share, grad_norm, lr, largest_weight, dead }
+    }
+}
+
+/// Tells what is wrong with a run that has ended, whether progress was quiet or not: in lines of a terminal's width, or as
+/// objects.
+pub fn warn(warnings: &[String], format: LogFormat) {
+    let columns = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| usize::from(width.0));
+    for warning in warnings {
+        let text = match format {
+            LogFormat::Plain => wrapped(warning, columns),
+            LogFormat::Jsonl => {
+                format!("{}\n", serde_json::json!({ "warning": warning.trim_start_matches("Warning: ") }))
+            }
+        };
+        // A closed stderr is no reason to lose the run.
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
 }
 
 impl Progress {
@@ -89,7 +134,9 @@ impl Progress {
             stride: 1,
             until: 1,
             looked: now,
-            figures: None,
+            last: None,
+            best: None,
+            dead: None,
         };
         progress.draw(now, 1, 0);
         progress
@@ -117,19 +164,23 @@ impl Progress {
         match self.kind {
             Kind::Bar(_) if self.is_due(now, DRAW_EVERY) => self.draw(now, epoch, batch),
             Kind::Lines if now - self.told.unwrap_or(self.started) >= LINE_EVERY => {
-                let left = self.left(now - self.started, self.share(epoch, batch));
                 let percent = 100 * batch / self.batches;
-                self.line(now, &format!("epoch {}  {percent} % of its batches{left}", self.of_all(epoch)));
+                let place = format!("epoch {} {percent} %", self.of_all(epoch));
+                self.line(now, &self.one_line(place, now - self.started, epoch, batch));
             }
             _ => {}
         }
         Some(now)
     }
 
-    /// Tells of an epoch that has ended; epochs count from 1.
-    pub fn epoch(&mut self, epoch: usize, record: &EpochRecord) {
+    /// Tells of an epoch of training `model` that has ended; epochs count from 1.
+    pub fn epoch(&mut self, epoch: usize, record: &EpochRecord, model: &Sequential) {
         let now = Instant::now();
-        self.figures = Some(*record);
+        self.last = Some(*record);
+        if self.best.is_none_or(|(_, lowest)| record.val_loss < lowest) {
+            self.best = Some((epoch, record.val_loss));
+        }
+        self.dead = dead(model, record);
         match self.kind {
             Kind::Silent => {}
             Kind::Bar(_) => {
@@ -138,9 +189,9 @@ impl Progress {
                 }
             }
             Kind::Lines => {
-                if epoch == 1 || epoch == self.epochs || self.is_due(now, LINE_EVERY) {
-                    let left = self.left(now - self.started, self.share(epoch + 1, 0));
-                    self.line(now, &format!("epoch {}  {}{left}", self.of_all(epoch), figures(record)));
+                if epoch == self.epochs || self.is_due(now, LINE_EVERY) {
+                    let place = format!("epoch {}", self.of_all(epoch));
+                    self.line(now, &self.one_line(place, now - self.started, epoch + 1, 0));
                 }
             }
             Kind::Objects => {
@@ -175,30 +226,68 @@ impl Progress {
         }
     }
 
-    /// As much as fits into so many columns. `batch` batches of `epoch` are done.
+    /// Two lines, each as much as fits into so many columns: how far the run is, and what it came to so far. `batch` batches
+    /// of `epoch` are done.
     fn drawn(&self, elapsed: Duration, epoch: usize, batch: usize, columns: usize) -> String {
         let share = self.share(epoch, batch);
         let filled = (share * BAR as f64) as usize;
-        let bar = format!("{}{}", "\u{2588}".repeat(filled), "\u{2591}".repeat(BAR.saturating_sub(filled)));
-        let position = format!("{}/{}", epoch - 1, self.epochs);
-        let left = self.left(elapsed, share);
-        let variants = match &self.figures {
-            None => {
-                let percent = 100 * batch / self.batches;
-                let first = format!("{position} first epoch {percent} %");
-                [format!("{bar} {first}{left}"), format!("{first}{left}"), first, position]
-            }
-            Some(record) => [
-                format!("{bar} {position} {}{left}", figures(record)),
-                format!("{position} {}{left}", figures(record)),
-                format!("{position} {}{left}", val_figures(record)),
-                format!("{position}{left}"),
-            ],
+        let bar = format!("{}{}  ", "\u{2588}".repeat(filled), "\u{2591}".repeat(BAR.saturating_sub(filled)));
+        let mut first = vec![(9, bar), (0, format!("{}/{}", epoch - 1, self.epochs))];
+        if self.best.is_none() {
+            first.push((1, format!("  first epoch {} %", 100 * batch / self.batches)));
+        }
+        first.extend(self.rate(elapsed, batch));
+        first.push((1, self.left(elapsed, share)));
+        let second = fitted(&self.figures(), columns);
+        let first = fitted(&first, columns);
+        if second.is_empty() { first } else { format!("{first}\n{second}") }
+    }
+
+    /// The same as one line for a file or another program, in the columns of most terminals. `place`: what is done.
+    fn one_line(&self, place: String, elapsed: Duration, epoch: usize, batch: usize) -> String {
+        let figures = self.figures();
+        let gap = if figures.is_empty() { "" } else { "  " };
+        let mut parts = vec![(0, place + gap)];
+        parts.extend(figures);
+        parts.extend(self.rate(elapsed, batch));
+        parts.push((1, self.left(elapsed, self.share(epoch, batch))));
+        fitted(&parts, 81)
+    }
+
+    /// The last epoch's figures and the best ones; empty before the first epoch's end.
+    fn figures(&self) -> Vec<(u8, String)> {
+        let Some((record, best)) = self.last.as_ref().zip(self.best) else { return Vec::new() };
+        let mut parts = vec![
+            (6, format!("train {}", shown_loss(record.train_loss))),
+            (7, format!(" {:.2} %", 100.0 * record.train_accuracy)),
+            (6, "  ".into()),
+            (0, format!("val {}", shown_loss(record.val_loss))),
+            (3, format!(" {:.2} %", 100.0 * record.val_accuracy)),
+            (4, format!("  best {}", shown_loss(best.1))),
+            (8, format!(" in {}", best.0)),
+        ];
+        if let Some(dead) = &self.dead {
+            parts.push((2, format!("  {dead}")));
+        }
+        parts
+    }
+
+    /// Training batches per second: of the last epoch, or so far in the first.
+    fn rate(&self, elapsed: Duration, batch: usize) -> [(u8, String); 3] {
+        let (batches, seconds) = match &self.last {
+            Some(record) => (self.batches, record.train_seconds),
+            None => (batch, elapsed.as_secs_f64()),
         };
-        // The last column stays free: some terminals break a line that fills it.
-        let fits = |text: &&String| text.chars().count() < columns;
-        let [.., shortest] = &variants;
-        variants.iter().find(fits).unwrap_or(shortest).chars().take(columns.saturating_sub(1)).collect()
+        let rate = batches as f64 / seconds;
+        if !rate.is_finite() || rate == 0.0 {
+            return Default::default();
+        }
+        let rate = match rate {
+            10_000.0.. => format!("{:.0}k", rate / 1000.0),
+            10.0.. => format!("{rate:.0}"),
+            _ => format!("{rate:.1}"),
+        };
+        [(5, format!("  {rate}")), (8, " batches".into()), (5, "/s".into())]
     }
 
     /// What part of the run is done when `batch` batches of `epoch` are.
@@ -228,7 +317,7 @@ fn left(elapsed: Duration, share: f64) -> String {
 }
 
 fn object(epoch: usize, epochs: usize, record: &EpochRecord, elapsed: Duration) -> String {
-    let EpochRecord { train_loss, train_accuracy, val_loss, val_accuracy, train_seconds, val_seconds } = *record;
+    let EpochRecord { train_loss, train_accuracy, val_loss, val_accuracy, train_seconds, val_seconds, watch } = *record;
     let seconds = elapsed.as_secs_f64();
     let object = EpochObject {
         epoch,
@@ -240,22 +329,38 @@ fn object(epoch: usize, epochs: usize, record: &EpochRecord, elapsed: Duration) 
         train_seconds,
         val_seconds,
         seconds,
+        watch: watch.map(WatchObject::from),
     };
     // Numbers alone cannot fail to be written.
     serde_json::to_string(&object).unwrap_or_default()
 }
 
-fn figures(record: &EpochRecord) -> String {
-    let train = shown_loss(record.train_loss);
-    format!("train {train} {:.2} %  {}", 100.0 * record.train_accuracy, val_figures(record))
+/// What of these parts, one after another, takes fewer than `columns`: the last column stays free, since some terminals break a
+/// line that fills it. Parts of the largest number are left out first, all of them together; those of 0 stay and are cut.
+fn fitted(parts: &[(u8, String)], columns: usize) -> String {
+    let mut parts: Vec<&(u8, String)> = parts.iter().collect();
+    loop {
+        let line: String = parts.iter().map(|(_, text)| &**text).collect();
+        let most = parts.iter().map(|(order, _)| *order).max().unwrap_or(0);
+        if most == 0 || line.trim().chars().count() < columns {
+            return line.trim().chars().take(columns.saturating_sub(1)).collect();
+        }
+        parts.retain(|(order, _)| *order < most);
+    }
 }
 
-fn val_figures(record: &EpochRecord) -> String {
-    format!("val {} {:.2} %", shown_loss(record.val_loss), 100.0 * record.val_accuracy)
+/// Of a network whose units have stopped learning, how many.
+fn dead(model: &Sequential, record: &EpochRecord) -> Option<String> {
+    let dead = record.watch?.dead_that_matter(model.specs(), model.relu_grad())?;
+    let what = if dead.layer + 1 == model.specs().0.len() { "outputs" } else { "units" };
+    Some(format!("{} of {} {what} dead", dead.dead, dead.units))
 }
 
 #[cfg(test)]
 mod tests {
+    use flatnet::nn::ReluGrad;
+    use flatnet::train::DeadUnits;
+
     use super::*;
 
     fn record() -> EpochRecord {
@@ -266,12 +371,14 @@ mod tests {
             val_accuracy: 0.9246,
             train_seconds: 1.0,
             val_seconds: 0.1,
+            watch: None,
         }
     }
 
-    fn progress(epochs: usize, figures: Option<EpochRecord>) -> Progress {
+    /// After an epoch that measured this, or before the end of the first.
+    fn progress(epochs: usize, last: Option<EpochRecord>) -> Progress {
         let progress = Progress::new(epochs, 1000, true, LogFormat::Plain);
-        Progress { figures, ..progress }
+        Progress { best: last.map(|record| (7, record.val_loss)), last, ..progress }
     }
 
     #[test]
@@ -295,21 +402,63 @@ mod tests {
 
     #[test]
     fn a_drawing_fits_terminals_of_any_width() {
-        let large = EpochRecord { train_loss: 1e300, val_loss: 1e300, ..record() };
+        let large = EpochRecord { train_loss: 1e300, val_loss: 1e300, train_seconds: 1e-9, ..record() };
         for columns in 0..200 {
             for figures in [None, Some(record()), Some(large)] {
-                for epochs in [1, 200, 1_000_000] {
-                    let text = progress(epochs, figures).drawn(Duration::from_secs(9_999), epochs, 500, columns);
-                    assert!(text.chars().count() < columns.max(1), "{columns}: {text}");
+                for (epochs, dead) in [(1, None), (200, Some("128 of 128 outputs dead".into())), (1_000_000, None)] {
+                    let progress = Progress { dead, ..progress(epochs, figures) };
+                    let text = progress.drawn(Duration::from_secs(9_999), epochs, 500, columns);
+                    assert!(text.lines().count() <= 2);
+                    assert!(text.lines().all(|line| line.chars().count() < columns.max(1)), "{columns}: {text}");
                 }
             }
         }
         let drawn = |columns| progress(200, Some(record())).drawn(Duration::from_secs(40), 101, 0, columns);
-        assert_eq!(drawn(80), "███████░░░░░░░ 100/200 train 0.2384 93.35 %  val 0.2774 92.46 %  40s left");
-        assert_eq!(drawn(70), "100/200 train 0.2384 93.35 %  val 0.2774 92.46 %  40s left");
-        assert_eq!(drawn(40), "100/200 val 0.2774 92.46 %  40s left");
+        let of_80 = "\u{2588}\u{2588}\u{2588}\u{2588}\u{2588}\u{2588}\u{2588}░░░░░░░  100/200  1000 batches/s  40s left\n\
+                     train 0.2384 93.35 %  val 0.2774 92.46 %  best 0.2774 in 7";
+        assert_eq!(drawn(80), of_80);
+        assert_eq!(drawn(40), "100/200  1000 batches/s  40s left\nval 0.2774 92.46 %  best 0.2774");
+        assert_eq!(drawn(12), "100/200\nval 0.2774");
+        let dead = Progress { dead: Some("7 of 10 outputs dead".into()), ..progress(200, Some(record())) };
+        assert_eq!(
+            dead.drawn(Duration::from_secs(40), 101, 0, 40).lines().nth(1),
+            Some("val 0.2774  7 of 10 outputs dead")
+        );
         let first = progress(3, None).drawn(Duration::from_secs(30), 1, 500, 40);
-        assert_eq!(first, "0/3 first epoch 50 %  3m left");
+        assert_eq!(first, "0/3  first epoch 50 %  17/s  3m left");
+    }
+
+    #[test]
+    fn a_line_tells_of_the_last_and_the_best_epoch_in_80_columns() {
+        let line = |record, dead: Option<&str>| {
+            let progress = Progress { dead: dead.map(String::from), ..progress(200, Some(record)) };
+            progress.one_line("epoch 100/200".into(), Duration::from_secs(40), 101, 0)
+        };
+        assert_eq!(
+            line(record(), None),
+            "epoch 100/200  train 0.2384  val 0.2774 92.46 %  best 0.2774  1000/s  40s left"
+        );
+        let with_dead = line(record(), Some("7 of 10 outputs dead"));
+        assert_eq!(with_dead, "epoch 100/200  val 0.2774 92.46 %  best 0.2774  7 of 10 outputs dead  40s left");
+        let large = EpochRecord { train_loss: 1e300, val_loss: 1e300, train_seconds: 1e-9, ..record() };
+        assert!(line(large, None).chars().count() <= 80, "{}", line(large, None));
+        let first = progress(3, None).one_line("epoch 1/3 50 %".into(), Duration::from_secs(30), 1, 500);
+        assert_eq!(first, "epoch 1/3 50 %  17 batches/s  3m left");
+    }
+
+    #[test]
+    fn dead_outputs_are_told_where_the_gradient_ends_at_them() {
+        let watch = Watch::new(Some(0.5), Some(1.0), 0.1, 2.0, [DeadUnits { layer: 1, dead: 7, units: 10 }]);
+        let record = EpochRecord { watch: Some(watch), ..record() };
+        let told = |relu_grad| {
+            let model = Sequential::new(4).linear(10).relu().relu_grad(relu_grad).build(0).unwrap();
+            dead(&model, &record)
+        };
+        assert_eq!(told(ReluGrad::Exact).as_deref(), Some("7 of 10 outputs dead"));
+        assert_eq!(told(ReluGrad::StraightThrough), None);
+        let object = object(1, 2, &record, Duration::ZERO);
+        let parts = [r#""largest_class_share":0.5,"grad_norm":1.0,"lr":0.1,"largest_weight":2.0"#, r#""dead_1":7"#];
+        assert!(parts.iter().all(|part| object.contains(part)), "{object}");
     }
 
     /// The clock is read often enough whatever a batch takes, and rarely where batches are short.

@@ -39,16 +39,13 @@ fn run_in(summary: &Summary, history: &History, columns: usize) -> String {
 }
 
 /// Where the run is kept, and what its losses say.
-pub fn of_files(summary: &Summary, history: &History, folder: &Path, warnings: &[String]) -> String {
+pub fn of_files(summary: &Summary, history: &History, folder: &Path) -> String {
     let mut text = format!("\nFiles in {}:\n  {}\n", folder.display(), folder::FILES.join(", "));
     // Writing into a String cannot fail.
     if !summary.recipe.no_report {
         let _ = writeln!(text, "To look at: {}", folder.join(folder::REPORT).display());
     }
-    let _ = writeln!(text, "{}", verdict(history, summary.data.classes));
-    for warning in warnings {
-        let _ = writeln!(text, "{warning}");
-    }
+    let _ = writeln!(text, "{}", verdict(summary, history));
     if summary.recipe.relu_grad == ReluGrad::StraightThrough && summary.recipe.layers.contains("relu") {
         text.push_str("ReLU passes every gradient on (--relu-grad straight-through); README.md says why.\n");
     }
@@ -154,6 +151,7 @@ mod tests {
             val_accuracy: 1.0,
             train_seconds: 1.0,
             val_seconds: 0.5,
+            watch: None,
         };
         let history = History { epochs: vec![epoch; 1_000], ..History::default() };
         for columns in [40, 66, 67, 80, 200] {

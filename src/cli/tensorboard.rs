@@ -3,7 +3,8 @@
 //!
 //! `DIR/train` and `DIR/validation` are two runs to TensorBoard, so that it draws both curves in one chart. Their tags are
 //! `epoch/loss` and `epoch/accuracy` (step: the epoch), and `batch/loss` and `batch/accuracy` (step: the batch's row in
-//! `batches.csv`, so that both phases share one axis).
+//! `batches.csv`, so that both phases share one axis). What was watched has tags of its own in `DIR/train`, by epoch:
+//! `watch/largest_class_share`, `watch/grad_norm`, `watch/lr`, `watch/largest_weight`, and `watch/dead_1` and the like, by layer.
 //!
 //! A file is a row of records in TFRecord's framing: length (u64), its checksum, data, their checksum, all little-endian.
 //! A checksum is a masked CRC-32C. The data are a protocol buffer `Event`, of which only four fields are used:
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crc::{CRC_32_ISCSI, Crc};
-use flatnet::train::{BatchRecord, EpochRecord, History, Thinning};
+use flatnet::train::{BatchRecord, EpochRecord, History, Thinning, Watch};
 use flatnet::{Error, Result};
 
 /// Of each phase; TensorBoard itself shows 1,000 at once unless told otherwise.
@@ -52,6 +53,7 @@ impl EventFiles {
             let written = self
                 .train
                 .add(now, epoch, "epoch", record.train_loss, record.train_accuracy)
+                .and_then(|()| record.watch.map_or(Ok(()), |watch| self.train.add_watch(now, epoch, &watch)))
                 .and_then(|()| self.val.add(now, epoch, "epoch", record.val_loss, record.val_accuracy))
                 // So that it is seen while the run goes on.
                 .and_then(|()| self.train.flush())
@@ -148,12 +150,31 @@ impl EventFile {
     }
 
     fn add(&mut self, time: f64, step: usize, group: &str, loss: f64, accuracy: f64) -> Result<()> {
+        let values = [("loss", loss), ("accuracy", accuracy)].map(|(name, value)| (format!("{group}/{name}"), value));
+        self.add_values(time, step, &values)
+    }
+
+    /// What was watched of an epoch; a figure that it does not have is left out.
+    fn add_watch(&mut self, time: f64, epoch: usize, watch: &Watch) -> Result<()> {
+        let figures = [
+            ("largest_class_share", watch.largest_class_share),
+            ("grad_norm", watch.grad_norm),
+            ("lr", Some(watch.lr.into())),
+            ("largest_weight", Some(watch.largest_weight.into())),
+        ];
+        let mut values: Vec<(String, f64)> =
+            figures.iter().filter_map(|(name, value)| Some((format!("watch/{name}"), (*value)?))).collect();
+        values.extend(watch.dead_units().iter().map(|dead| (format!("watch/dead_{}", dead.layer), dead.dead as f64)));
+        self.add_values(time, epoch, &values)
+    }
+
+    fn add_values(&mut self, time: f64, step: usize, values: &[(String, f64)]) -> Result<()> {
         let mut summary = Vec::new();
-        for (name, value) in [("loss", loss), ("accuracy", accuracy)] {
+        for (tag, value) in values {
             let mut pair = Vec::new();
-            put_bytes(&mut pair, 1, format!("{group}/{name}").as_bytes());
+            put_bytes(&mut pair, 1, tag.as_bytes());
             put_key(&mut pair, 2, FIXED_32);
-            pair.extend((value as f32).to_le_bytes());
+            pair.extend((*value as f32).to_le_bytes());
             put_bytes(&mut summary, 1, &pair);
         }
         self.record(&event(time, step, 5, &summary))
@@ -252,6 +273,7 @@ mod tests {
             val_accuracy: 0.5,
             train_seconds: 1.0,
             val_seconds: 1.0,
+            watch: None,
         };
         for number in 1..=3 {
             files.epoch(number, &epoch);
@@ -269,6 +291,7 @@ mod tests {
             val_accuracy: 0.0,
             train_seconds: 4.0,
             val_seconds: 1.0,
+            watch: None,
         };
         assert_eq!(batch_time(100.0, &epoch, true, 0.5), 97.0);
         assert_eq!(batch_time(100.0, &epoch, true, 1.0), 99.0);

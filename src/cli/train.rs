@@ -24,7 +24,7 @@ use super::progress::Progress;
 use super::resume::Resumed;
 use super::tensorboard::EventFiles;
 use super::threads::{Threads, threads};
-use super::{complain, interrupt, print, print_json, table, tell, told};
+use super::{complain, interrupt, print, print_json, progress, table, tell, told};
 
 pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     let started = Instant::now();
@@ -80,6 +80,7 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
         val_samples: val.len(),
         features: train.features(),
         classes: train.classes(),
+        class_samples: Some(class_samples(&train)),
         folder: run::relative(&folder, &data_folder),
         share_not_zero: Some(train.share_not_zero()),
         train_sha256: Some(train.sha256()),
@@ -182,10 +183,10 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
         None => error,
     })?;
     // Validates once more, for whoever reads of it.
-    let (mut reported, mut warnings) = (Ok(()), Vec::new());
+    let (mut reported, mut warnings) = (Ok(()), report::warnings(&summary, &history, None));
     if !(arguments.json && arguments.no_report) {
         let found = ClassificationReport::of(&model, &val, summary.recipe.batch_size);
-        warnings = found.as_ref().map(|found| report::warnings(found, &summary.recipe)).unwrap_or_default();
+        warnings = report::warnings(&summary, &history, found.as_ref().ok());
         reported = report_on(
             arguments,
             &folder,
@@ -200,7 +201,8 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
         );
     }
     drop(claim);
-    let listed = if arguments.json { Ok(()) } else { print(&table::of_files(&summary, &history, &folder, &warnings)) };
+    let listed = if arguments.json { Ok(()) } else { print(&table::of_files(&summary, &history, &folder)) };
+    progress::warn(&warnings, arguments.log_format);
     // Last, since a failure here must not cost the run.
     let told_elsewhere = event_files.map_or(Ok(()), |files| files.finish(&history, &thinning, batches));
     let outcome = printed.and(listed).and(reported).and(told_elsewhere);
@@ -373,7 +375,7 @@ impl Callback for Watch<'_> {
     }
 
     fn after_epoch(&mut self, end: &mut EpochEnd<'_>) -> ControlFlow<()> {
-        self.progress.epoch(end.epoch, &end.record);
+        self.progress.epoch(end.epoch, &end.record, end.model);
         if let Some(files) = &mut self.event_files {
             files.epoch(end.epoch, &end.record);
         }
@@ -448,12 +450,17 @@ fn recipe(arguments: &TrainArguments, layers: &LayerSpecs, threads: &Threads) ->
     }
 }
 
+/// How many samples each class has.
+fn class_samples(data: &Dataset) -> Vec<usize> {
+    let mut counts = vec![0; data.classes()];
+    data.labels().iter().for_each(|label| counts[usize::from(*label)] += 1);
+    counts
+}
+
 /// `balanced`, or a file with one number for each class.
 fn class_weights(from: &Path, train: &Dataset) -> Result<Vec<f32>> {
     if from == Path::new("balanced") {
-        let mut counts = vec![0; train.classes()];
-        train.labels().iter().for_each(|label| counts[usize::from(*label)] += 1);
-        return Ok(balanced_class_weights(&counts));
+        return Ok(balanced_class_weights(&class_samples(train)));
     }
     /// Room for 65,536 numbers, and then some.
     const MAX_BYTES: u64 = 1 << 21;

@@ -12,7 +12,7 @@ use super::{Context, DataSpec, Init, Input, LayerSpec, LayerSpecs, Linear, ReluG
 use crate::error::{Error, Result};
 use crate::kernels::compressed::Compressed;
 use crate::kernels::panels::PANEL;
-use crate::kernels::{AlignedVec, KernelChoice, Output, Rows, activations};
+use crate::kernels::{AlignedVec, KernelChoice, LANES, Output, Rows, activations};
 use crate::parallel::comm::Comm;
 use crate::parallel::shard::{self, Axis, Cut};
 use crate::rng::{self, Stream};
@@ -507,6 +507,32 @@ impl Sequential {
             }
         }
         sum
+    }
+
+    // --- for watching a training ---
+
+    /// The activation layers, in order: index, the first of its units that is held here, and how many are.
+    pub(crate) fn activations(&self) -> impl DoubleEndedIterator<Item = (usize, usize, usize)> {
+        let layers = self.specs.0.iter().zip(&self.layers).zip(&self.widths).enumerate();
+        layers.filter_map(|(index, ((spec, layer), width))| match (spec, layer) {
+            (LayerSpec::Activation { .. }, Layer::Elementwise { first_unit, .. }) => Some((index, *first_unit, *width)),
+            _ => None,
+        })
+    }
+
+    /// The largest absolute value of a weight; biases do not count.
+    pub(crate) fn largest_weight(&self) -> f32 {
+        let larger = |most: f32, value: f32| if value.abs() > most { value.abs() } else { most };
+        let mut most = [0.0; LANES];
+        for weight in self.params.entries.iter().filter(|entry| !entry.bias) {
+            // What a layout adds to a weight is 0.
+            let (blocks, rest) = self.params.values[weight.range.clone()].as_chunks::<LANES>();
+            for block in blocks {
+                most.iter_mut().zip(block).for_each(|(most, value)| *most = larger(*most, *value));
+            }
+            most[0] = rest.iter().fold(most[0], |most, value| larger(most, *value));
+        }
+        most.into_iter().fold(0.0, larger)
     }
 
     // --- for shards ---

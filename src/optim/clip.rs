@@ -55,6 +55,19 @@ pub(crate) fn apply(clip: Clip, model: &mut Sequential, context: &Context, comm:
     }
 }
 
+/// The norm of all gradients of `model` as one vector, on one of several ranks: on each the same bits.
+pub(crate) fn norm(model: &Sequential, context: &Context, comm: &mut dyn Comm) -> f64 {
+    // Sums of squares cross between ranks as f32, which ends long before the squares of f32 do.
+    const SMALL: f64 = 1.0 / (1_u128 << 80) as f64;
+    let simd = context.simd;
+    let total = model.sum_over_gradients(context, comm, |run| sum_of_squares(simd, run));
+    if total.is_finite() {
+        return total.sqrt();
+    }
+    let scaled = model.sum_over_gradients(context, comm, |run| sum_of_squares(simd, run) * SMALL * SMALL);
+    scaled.sqrt() / SMALL
+}
+
 /// The sum of squares of one run, in f64, where each square is exact.
 ///
 /// `grads`: any length, read. Sixteen sums, one a lane, are added pairwise at the end.
@@ -153,6 +166,23 @@ mod tests {
                     assert!((f64::from(*found) - expected).abs() <= expected.abs() * f64::from(f32::EPSILON));
                 }
             }
+        }
+    }
+
+    /// Gradients whose squares no f32 holds have a norm all the same.
+    #[test]
+    fn large_gradients_have_a_norm() {
+        let mut model = Sequential::new(3).linear(2).build(0).unwrap();
+        let (context, mut workspace) = (Context::train(0), crate::nn::Workspace::new());
+        for size in [1.0, 1e25_f32, 1e37] {
+            let x = [3.0, 0.0, 1.0];
+            model.forward(&x[..], &context, &mut workspace);
+            model.zero_grad();
+            model.backward(&x[..], &[2.0 * size, -size], &context, &mut workspace);
+            // The outer product of output gradients and inputs, and the output gradients themselves for the biases.
+            let expected = f64::from(size) * (5.0 * 10.0 + 5.0_f64).sqrt();
+            let found = norm(&model, &context, &mut Local::default());
+            assert!((found - expected).abs() <= 1e-6 * expected, "{found}, expected {expected}");
         }
     }
 

@@ -1,9 +1,10 @@
-//! The six graphs of a run, or of several runs laid over one another: loss, accuracy and error, by epoch and by batch.
+//! The six graphs of a run, or of several runs laid over one another: loss, accuracy and error, by epoch and by batch; and the
+//! small ones of what else was watched.
 //! It knows what a history holds, not how a graph is drawn.
 
 use super::graph::{Graph, Line, Steps, Unit};
 use super::series::Smoothing;
-use crate::train::{BatchRecord, EpochRecord, History};
+use crate::train::{BatchRecord, EpochRecord, History, Watch};
 
 /// What is measured.
 #[derive(Clone, Copy)]
@@ -119,6 +120,81 @@ fn graph(runs: &[(&str, &History)], metric: Metric, steps: Steps) -> Named {
     }
 }
 
+/// A small graph and a sentence on it.
+pub(super) struct Watched {
+    pub graph: Graph,
+    pub caption: &'static str,
+}
+
+/// What was watched of a run, epoch by epoch; none of what no epoch has.
+pub(super) fn watched(history: &History) -> Vec<Watched> {
+    let line = |name: String, colour: usize, value: &dyn Fn(&Watch) -> Option<f64>| {
+        let values = history.epochs.iter().zip(1..).filter_map(|(epoch, number)| {
+            Some((f64::from(number), value(epoch.watch.as_ref()?).filter(|value| value.is_finite())?))
+        });
+        let (x, y) = values.unzip();
+        Line { name, colour, dashed: false, twin: false, raw: false, smoothing: Smoothing::Centred(1), x, y }
+    };
+    let graph = |title: &str, quantity, unit, lines, caption| Watched {
+        graph: Graph {
+            title: title.into(),
+            quantity,
+            unit,
+            steps: Steps::Epochs,
+            lines,
+            mark: None,
+            batches_per_epoch: 0,
+        },
+        caption,
+    };
+    let one = |value: &dyn Fn(&Watch) -> Option<f64>| vec![line("training".into(), 0, value)];
+    let layers = history.epochs.iter().find_map(|epoch| epoch.watch.as_ref()).map_or(&[][..], Watch::dead_units);
+    let of_layer = |(colour, layer): (usize, usize)| {
+        line(format!("layer {layer}"), colour, &move |watch| {
+            watch.dead_units().iter().find(|dead| dead.layer == layer).map(|dead| dead.dead as f64)
+        })
+    };
+    let dead = layers.iter().map(|layer| layer.layer).enumerate().map(of_layer).collect();
+    let graphs = [
+        graph(
+            "Silent units",
+            "units",
+            Unit::Number,
+            dead,
+            "Units of an activation layer that are 0 for every training sample.",
+        ),
+        graph(
+            "Largest class",
+            "share of predictions",
+            Unit::Percent,
+            one(&|watch| Some(100.0 * watch.largest_class_share?)),
+            "Of all predictions on training samples, those of the class that is predicted most often.",
+        ),
+        graph(
+            "Gradient norm",
+            "L2 norm",
+            Unit::Number,
+            one(&|watch| watch.grad_norm),
+            "Of all gradients as one vector, before they are clipped: mean over one batch in 128.",
+        ),
+        graph(
+            "Learning rate",
+            "rate",
+            Unit::Number,
+            one(&|watch| Some(watch.lr.into())),
+            "Of the epoch\u{2019}s last batch.",
+        ),
+        graph(
+            "Largest weight",
+            "absolute value",
+            Unit::Number,
+            one(&|watch| Some(watch.largest_weight.into())),
+            "After the epoch; biases do not count.",
+        ),
+    ];
+    graphs.into_iter().filter(|watched| watched.graph.lines.iter().any(|line| !line.y.is_empty())).collect()
+}
+
 /// Whether two runs measured the same, so that their lines lie on one another.
 pub(super) fn same(one: &History, other: &History) -> bool {
     let measured = |epoch: &EpochRecord| [epoch.train_loss, epoch.train_accuracy, epoch.val_loss, epoch.val_accuracy];
@@ -179,6 +255,7 @@ pub(super) mod tests {
             val_accuracy: 0.5,
             train_seconds: 1.0,
             val_seconds: 0.5,
+            watch: None,
         };
         let batch = |loss: u8| BatchRecord::from_mean(f32::from(loss), u32::from(loss), 16);
         History {
@@ -266,7 +343,27 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_was_watched_has_small_graphs_and_what_was_not_has_none() {
+        let mut run = history();
+        assert!(watched(&run).is_empty());
+        // The first epoch is of an older run, which this one goes on from.
+        let dead = |layer, dead| crate::train::DeadUnits { layer, dead, units: 10 };
+        run.epochs[1].watch = Some(Watch::new(Some(0.25), None, 0.5, 2.0, [dead(1, 3), dead(3, 0)]));
+        let graphs = watched(&run);
+        let titles: Vec<&str> = graphs.iter().map(|watched| &*watched.graph.title).collect();
+        assert_eq!(titles, ["Silent units", "Largest class", "Learning rate", "Largest weight"]);
+        let lines = |index: usize| -> Vec<_> {
+            graphs[index].graph.lines.iter().map(|line| (&*line.name, line.x[0], line.y[0])).collect()
+        };
+        assert_eq!(lines(0), [("layer 1", 2.0, 3.0), ("layer 3", 2.0, 0.0)]);
+        assert_eq!((lines(1), lines(3)), (vec![("training", 2.0, 25.0)], vec![("training", 2.0, 2.0)]));
+        let svg = graphs[1].graph.draw().inline();
+        assert!(svg.contains("share of predictions, %") && !svg.contains("NaN"), "{svg}");
+    }
+
+    #[test]
     fn a_run_of_no_epoch_has_empty_graphs() {
+        assert!(watched(&History::default()).is_empty());
         for named in of_run(&History::default()) {
             assert!(named.graph.lines.iter().all(|line| line.x.is_empty() && line.y.is_empty()));
             assert_eq!(named.graph.mark, None);

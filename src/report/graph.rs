@@ -45,6 +45,8 @@ pub(super) enum Steps {
 pub(super) enum Unit {
     Nats,
     Percent,
+    /// A number of no unit, 0 or more.
+    Number,
 }
 
 /// Values over steps, and how they look.
@@ -102,7 +104,7 @@ impl Graph {
             (self.lines.iter()).map(|line| series::columns(&line.x, &line.y, span, COLUMNS, line.smoothing)).collect();
         let axis = |(least, most): (f64, f64)| match self.unit {
             _ if least > most => Axis::exact(0.0, 1.0, (bottom, top)),
-            Unit::Nats => Axis::around_positive(least, most, (bottom, top)),
+            Unit::Nats | Unit::Number => Axis::around_positive(least, most, (bottom, top)),
             Unit::Percent => Axis::around(least, most, (0.0, 100.0), (bottom, top)),
         };
         let range = self.range(&columns);
@@ -156,8 +158,12 @@ impl Graph {
     }
 
     fn y_title(&self, log: bool) -> String {
-        let (quantity, unit) = (self.quantity, if self.unit == Unit::Nats { "nats" } else { "%" });
-        format!("{quantity}, {unit}{}", if log { " (log scale)" } else { "" })
+        let unit = match self.unit {
+            Unit::Nats => ", nats",
+            Unit::Percent => ", %",
+            Unit::Number => "",
+        };
+        format!("{}{unit}{}", self.quantity, if log { " (log scale)" } else { "" })
     }
 
     fn x_title(&self) -> &'static str {

@@ -8,6 +8,7 @@ mod axis;
 mod classification;
 mod curves;
 mod graph;
+mod guessing;
 mod hover;
 mod markup;
 mod page;

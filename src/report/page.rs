@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use super::classification::ClassificationReport;
+use super::curves;
 use super::graph::{self, Drawing};
 use super::markup::escape;
 use super::words::{grouped, told};
@@ -42,16 +43,16 @@ pub(super) fn of_run(run: &Run<'_>, graphs: &str) -> String {
         grouped(summary.model.parameters),
     );
     page.push_str(&tables::cards(summary));
-    let warned = run.classification.as_ref().map(|found| warnings::warnings(found, &summary.recipe));
-    for warning in warned.unwrap_or_default() {
+    for warning in warnings::warnings(summary, run.history, run.classification.as_ref().ok()) {
         let _ = write!(page, "<p class=\"panel told warned\">{}</p>", escape(&warning));
     }
-    let (told, is_bad) = told(run.history, summary.data.classes);
+    let (told, is_bad) = told(summary, run.history);
     let class = if is_bad { "panel told warned" } else { "panel told" };
     let _ = write!(page, "<p class=\"{class}\">{}</p>", escape(&told));
     page.push_str("<h2>Loss, accuracy and error</h2>");
     let _ = write!(page, "<div class=\"graphs\">{graphs}</div>");
     page.push_str(&tables::epochs(run.history));
+    write_watched(&mut page, run);
     if let Some(best) = summary.best_model {
         let _ = write!(
             page,
@@ -116,6 +117,20 @@ pub(super) fn figure(file: &str, drawing: &Drawing<'_>) -> String {
         drawing.caption(),
         hover::data(drawing),
     )
+}
+
+/// What was watched, epoch by epoch, as small graphs; nothing of a run that was not.
+fn write_watched(page: &mut String, run: &Run<'_>) {
+    let graphs = curves::watched(run.history);
+    if graphs.is_empty() {
+        return;
+    }
+    page.push_str("<h2>What each epoch showed of the network</h2><div class=\"watched\">");
+    for watched in graphs {
+        let svg = watched.graph.draw().inline();
+        let _ = write!(page, "<figure class=\"panel\">{svg}<figcaption>{}</figcaption></figure>", watched.caption);
+    }
+    page.push_str("</div>");
 }
 
 fn write_classification(page: &mut String, run: &Run<'_>) {

@@ -1,5 +1,7 @@
 //! Numbers and observations as words, shared by pages and the program's own table. It knows no markup.
 
+use super::guessing;
+use crate::run::Summary;
 use crate::train::{History, shown_loss};
 
 /// 187600 as 187,600.
@@ -26,40 +28,76 @@ pub(super) fn significant(value: f64, digits: usize) -> String {
     if rounded == 0.0 || (1e-5..1e15).contains(&rounded.abs()) { format!("{rounded}") } else { format!("{rounded:e}") }
 }
 
-/// One line on what came of the training of a network that tells `classes` classes apart: whether it diverged, else when
-/// validation loss was lowest, and no more than the figures allow to say.
-pub fn verdict(history: &History, classes: usize) -> String {
-    told(history, classes).0
+/// One line on what came of a training: whether it diverged, else when validation loss was lowest, and no more than the
+/// figures allow to say.
+pub fn verdict(summary: &Summary, history: &History) -> String {
+    told(summary, history).0
 }
 
 /// The same, and whether it is bad news.
-pub(super) fn told(history: &History, classes: usize) -> (String, bool) {
-    no_progress(history, classes).map_or_else(|| overfitting(history), |told| (told, true))
+pub(super) fn told(summary: &Summary, history: &History) -> (String, bool) {
+    of(history, summary.data.classes, guessing::loss(summary))
 }
 
-/// Why the network is of no use, if the training loss shows it.
-fn no_progress(history: &History, classes: usize) -> Option<String> {
+fn of(history: &History, classes: usize, guessing: Option<f64>) -> (String, bool) {
+    if let Some(told) = diverged(history, classes) {
+        return (told, true);
+    }
+    match no_better(history, guessing) {
+        Some((now, guess)) => {
+            let (now, guess) = (shown_loss(now), shown_loss(guess));
+            (format!("No better than guessing: training loss {now}, that of guessing is {guess}."), true)
+        }
+        None => overfitting(history),
+    }
+}
+
+/// Why the network is of no use, if the training loss shows that its weights have run away.
+fn diverged(history: &History, classes: usize) -> Option<String> {
     /// Losses of an epoch are means over its steps, so a first epoch that began well may lie a little below a level one.
     const WELL_ABOVE: f64 = 1.5;
     /// A loss that far above guessing comes of weights that have run away; one that begins badly is not.
     const FAR_ABOVE: f64 = 2.0;
-    /// Closer to guessing than this is no better, and a loss that has fallen less stays where it is,
-    const CLOSE: f64 = 0.01;
-    /// which fewer epochs cannot show.
-    const ENOUGH_EPOCHS: usize = 5;
     let (first, last) = (history.epochs.first()?.train_loss, history.last()?.train_loss);
     let guessing = (classes.max(1) as f64).ln();
-    let stays = history.epochs.len() >= ENOUGH_EPOCHS && last > (1.0 - CLOSE) * first;
     let (began, now, guess) = (shown_loss(first), shown_loss(last), shown_loss(guessing));
     if last > WELL_ABOVE * first && last > 0.1 {
         Some(format!("Diverged: training loss rose from {began} to {now}; lower the learning rate."))
     } else if classes > 1 && last > FAR_ABOVE * guessing {
         Some(format!("Diverged: training loss {now} (guessing: {guess}); lower the learning rate."))
-    } else if classes > 1 && stays && last > (1.0 - CLOSE) * guessing {
-        Some(format!("No better than guessing: training loss {now}, that of guessing is {guess}."))
     } else {
         None
     }
+}
+
+/// The training loss and that of guessing, where the network has learned nothing that guessing does not know.
+pub(super) fn no_better(history: &History, guessing: Option<f64>) -> Option<(f64, f64)> {
+    /// Closer to guessing than this is no better, and a loss that has fallen less stays where it is,
+    const CLOSE: f64 = 0.01;
+    /// which fewer epochs cannot show.
+    const ENOUGH_EPOCHS: usize = 5;
+    let (first, last, guessing) = (history.epochs.first()?.train_loss, history.last()?.train_loss, guessing?);
+    let stays = history.epochs.len() >= ENOUGH_EPOCHS && last > (1.0 - CLOSE) * first;
+    (stays && last > (1.0 - CLOSE) * guessing).then_some((last, guessing))
+}
+
+/// The epoch of the lowest validation loss and the share by which it has risen since, where it has done so for long while
+/// training loss fell: the network learns its training samples by heart.
+pub(super) fn overfits(history: &History) -> Option<(usize, f64)> {
+    /// Less is no loss to anyone,
+    const LEAST_RISE: f64 = 0.1;
+    /// and a shorter rise may end by itself: epochs, and one part of so many of them all.
+    const LEAST_EPOCHS: usize = 5;
+    const SHARE: usize = 10;
+    let (last, best) = (history.last()?, history.best()?);
+    let epochs = history.epochs.len();
+    // The mean of the last few, since a single epoch may be a bad one.
+    let tail = &history.epochs[epochs.saturating_sub(LEAST_EPOCHS)..];
+    let now = tail.iter().map(|epoch| epoch.val_loss).sum::<f64>() / tail.len() as f64;
+    let rise = (now - best.val_loss) / best.val_loss;
+    let is_long = epochs - best.epoch >= LEAST_EPOCHS.max(epochs / SHARE);
+    let learns = last.train_loss < history.epochs[best.epoch - 1].train_loss;
+    (is_long && learns && rise > LEAST_RISE && now - best.val_loss > 3.0 * noise(history)).then_some((best.epoch, rise))
 }
 
 /// One line on when validation loss was lowest, and whether it has risen since while training loss fell.
@@ -133,6 +171,7 @@ mod tests {
             val_accuracy: 0.8,
             train_seconds: 1.0,
             val_seconds: 0.5,
+            watch: None,
         };
         History { epochs: losses.iter().map(epoch).collect(), ..History::default() }
     }
@@ -178,11 +217,45 @@ mod tests {
             (&[(3.5, 3.4), (2.4, 2.4)], "Overfitting: not seen"),
             (&[(0.5, 0.4), (0.6, 0.5)], "Overfitting: unclear"),
         ] {
-            let text = verdict(&history(losses), 10);
+            let text = of(&history(losses), 10, Some(10_f64.ln())).0;
             assert!(text.contains(expected), "{text}");
             assert!(text.len() <= 80 && !text.contains('\n'), "{text}");
         }
-        assert!(verdict(&history(&[]), 10).contains("No epoch ran"));
+        assert!(of(&history(&[]), 10, None).0.contains("No epoch ran"));
+    }
+
+    /// Of two classes, one nine times as frequent: 0.3251 is no better than guessing, though far below ln 2.
+    #[test]
+    fn frequent_classes_make_guessing_better() {
+        let guessing = Some(-(0.9 * 0.9_f64.ln() + 0.1 * 0.1_f64.ln()));
+        let text = |loss| of(&history(&[(loss, loss); 5]), 2, guessing).0;
+        assert_eq!(text(0.3251), "No better than guessing: training loss 0.3251, that of guessing is 0.3251.");
+        assert!(text(0.32).starts_with("Overfitting: not seen"), "{}", text(0.32));
+        assert_eq!(no_better(&history(&[(0.3251, 0.3); 5]), None), None);
+        // It may still fall: four epochs do not tell, nor does one that has fallen.
+        assert_eq!(no_better(&history(&[(0.3251, 0.3); 4]), guessing), None);
+        assert_eq!(
+            no_better(&history(&[(0.6, 0.3), (0.5, 0.3), (0.4, 0.3), (0.35, 0.3), (0.33, 0.3)]), guessing),
+            None
+        );
+    }
+
+    #[test]
+    fn a_long_rise_of_validation_loss_is_overfitting_and_a_short_or_small_one_is_not() {
+        let run = |epochs: usize, val_loss: &dyn Fn(usize) -> f64, falls: f64| {
+            let losses: Vec<_> = (0..epochs).map(|epoch| (1.0 - falls * epoch as f64, val_loss(epoch))).collect();
+            overfits(&history(&losses)).map(|(epoch, rise)| (epoch, (100.0 * rise).round()))
+        };
+        let after_10 = |slope: f64| move |epoch: usize| 0.4 + slope * (epoch as f64 - 10.0).abs();
+        // The mean of the last five epochs is 18 of them behind the lowest.
+        assert_eq!(run(31, &after_10(0.01), 0.01), Some((11, 45.0)));
+        assert_eq!(run(31, &after_10(0.001), 0.01), None, "4 % more");
+        assert_eq!(run(13, &after_10(0.1), 0.01), None, "for three epochs");
+        assert_eq!(run(31, &after_10(0.01), -0.01), None, "training loss rises as well");
+        assert_eq!(run(31, &|epoch| 1.0 / (epoch + 1) as f64, 0.01), None);
+        // Up and down by a quarter from epoch to epoch, for ever.
+        assert_eq!(run(60, &|epoch| 0.4 + 0.1 * (epoch as f64 * 7.0 % 5.0 / 5.0), 0.01), None);
+        assert_eq!(overfits(&history(&[])), None);
     }
 
     #[test]

@@ -48,6 +48,7 @@ const NO_EPOCH: EpochRecord = EpochRecord {
     val_accuracy: 0.0,
     train_seconds: 0.0,
     val_seconds: 0.0,
+    watch: None,
 };
 
 /// What a checkpoint is made of.
@@ -103,6 +104,10 @@ impl<'a> Tensors<'a> {
         }
     }
 
+    fn bytes(&mut self, name: &str, bytes: Vec<u8>) {
+        self.add(name, Dtype::U8, &[bytes.len()], Box::new(move |out: &mut dyn Write| out.write_all(&bytes)));
+    }
+
     fn column<T>(&mut self, name: String, records: &'a [T], value: impl Fn(&T) -> f64 + 'a) {
         let fill = move |out: &mut dyn Write| {
             records.iter().try_for_each(|record| out.write_all(&value(record).to_le_bytes()))
@@ -125,6 +130,7 @@ impl<'a> Tensors<'a> {
 /// Where the file cannot be written.
 pub fn write(path: &Path, moment: &Moment<'_>) -> Result<()> {
     let Moment { model, state, .. } = moment;
+    let failed = |source| crate::Error::Io { path: path.to_path_buf(), action: "write", source };
     let mut tensors = Tensors::default();
     tensors.parameters("model", model, model.buffer());
     for (slot, values) in state.optimizer.slots.iter().enumerate() {
@@ -138,6 +144,12 @@ pub fn write(path: &Path, moment: &Moment<'_>) -> Result<()> {
     }
     for (name, value, _) in EPOCH_COLUMNS {
         tensors.column(format!("history.epochs.{name}"), &state.history.epochs, value);
+    }
+    let watched = watched(&state.history.epochs).map_err(failed)?;
+    tensors.bytes("history.epochs.watch", watched);
+    let observed = serde_json::to_vec(&state.observed).map_err(|error| failed(error.into()))?;
+    if state.batch > 0 {
+        tensors.bytes("observed", observed);
     }
     for (phase, records) in [("train", &state.history.train_batches), ("val", &state.history.val_batches)] {
         let name = |figure: &str| format!("history.{phase}_batches.{figure}");
@@ -171,6 +183,16 @@ pub fn write(path: &Path, moment: &Moment<'_>) -> Result<()> {
     let at = find(&header, NO_DIGEST.as_bytes()).unwrap_or_default();
     draft.put(at as u64, digest.as_bytes())?;
     draft.complete()?.publish_for_good()
+}
+
+/// What was watched in each epoch, as a line of JSON.
+fn watched(epochs: &[EpochRecord]) -> io::Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    for epoch in epochs {
+        serde_json::to_writer(&mut lines, &epoch.watch)?;
+        lines.push(b'\n');
+    }
+    Ok(lines)
 }
 
 /// Writes and digests.
@@ -287,6 +309,11 @@ pub fn read(path: &Path) -> Result<Checkpoint> {
         val_batches: tensors.batches("val", records(val, 0))?,
     };
     let rows = tensors.rows(merged > 1)?;
+    if batch > 0 {
+        const NAME: &str = "observed";
+        let observed = serde_json::from_slice(&tensors.bytes(NAME)?);
+        state.observed = observed.map_err(|error| wrong(NAME, format!("cannot be read: {error}")))?;
+    }
     if tensors.used != infos.len() {
         return Err(wrong("tensors", format!("{} of them, expected {}", infos.len(), tensors.used)));
     }
@@ -393,10 +420,19 @@ impl<'a> Read<'a> {
                 && record.train_seconds <= MAX_SECONDS
                 && record.val_seconds <= MAX_SECONDS
         };
-        if records.iter().all(possible) {
-            return Ok(records);
+        if !records.iter().all(possible) {
+            return Err(self.refuse.because("tensors history.epochs", "have a figure that no epoch can have"));
         }
-        Err(self.refuse.because("tensors history.epochs", "have a figure that no epoch can have"))
+        const WATCHED: &str = "history.epochs.watch";
+        let lines = self.bytes(WATCHED)?;
+        let mut lines = lines.split(|byte| *byte == b'\n');
+        for record in &mut records {
+            let line = lines.next().unwrap_or_default();
+            record.watch = serde_json::from_slice(line).map_err(|error| {
+                self.refuse.because(format!("tensor {WATCHED}"), format!("cannot be read: {error}"))
+            })?;
+        }
+        Ok(records)
     }
 
     fn batches(&mut self, phase: &str, records: Option<usize>) -> Result<Vec<BatchRecord>> {
@@ -420,13 +456,14 @@ impl<'a> Read<'a> {
     }
 
     fn rows(&mut self, expected: bool) -> Result<Option<Vec<u8>>> {
-        const NAME: &str = "history.rows";
-        if !expected {
-            return Ok(None);
-        }
-        let bytes = self.infos.get(NAME).map_or(0, |info| info.shape.iter().product());
-        let info = self.info(NAME, Dtype::U8, &[bytes])?;
+        if expected { self.bytes("history.rows").map(Some) } else { Ok(None) }
+    }
+
+    /// As many as there are.
+    fn bytes(&mut self, name: &str) -> Result<Vec<u8>> {
+        let count = self.infos.get(name).map_or(0, |info| info.shape.iter().product());
+        let info = self.info(name, Dtype::U8, &[count])?;
         self.used += 1;
-        self.file.read_u8(info).map(Some)
+        self.file.read_u8(info)
     }
 }

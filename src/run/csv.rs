@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use crate::train::{BatchRecord, History};
+use crate::train::{BatchRecord, DeadUnits, EpochRecord, History, Watch};
 
 /// The columns of `batches.csv`.
 const HEADER: &[u8] = b"phase,epoch,batch,loss,accuracy\n";
@@ -11,12 +11,27 @@ const HEADER: &[u8] = b"phase,epoch,batch,loss,accuracy\n";
 /// Text is handed on in pieces of about this size, so that 219,000 rows never stand in memory together.
 const PIECE_BYTES: usize = 1 << 15;
 
-/// Writes `epochs.csv`: one row per epoch. Accuracies are fractions, times are seconds.
-/// Every number is the shortest text that reads back as the same value.
+/// The columns that every run's `epochs.csv` begins with,
+pub(super) const EPOCH_COLUMNS: [&str; 7] =
+    ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "train_seconds", "val_seconds"];
+/// those that follow where epochs were [watched](Watch),
+pub(super) const WATCH_COLUMNS: [&str; 4] = ["largest_class_share", "grad_norm", "lr", "largest_weight"];
+/// and what stands before a layer's index in the name of the column with its dead units.
+pub(super) const DEAD_COLUMN: &str = "dead_";
+
+/// Writes `epochs.csv`: one row per epoch. Accuracies and shares are fractions, times are seconds; a figure that an epoch does
+/// not have is an empty cell. Every number is the shortest text that reads back as the same value.
 pub fn write_epochs(out: &mut dyn Write, history: &History) -> io::Result<()> {
-    writeln!(out, "epoch,train_loss,train_accuracy,val_loss,val_accuracy,train_seconds,val_seconds")?;
+    let watched: Option<&Watch> = history.epochs.iter().find_map(|epoch| epoch.watch.as_ref());
+    let dead = watched.map_or(&[][..], Watch::dead_units);
+    write!(out, "{}", EPOCH_COLUMNS.join(","))?;
+    if watched.is_some() {
+        write!(out, ",{}", WATCH_COLUMNS.join(","))?;
+        dead.iter().try_for_each(|layer| write!(out, ",{DEAD_COLUMN}{}", layer.layer))?;
+    }
+    writeln!(out)?;
     for (index, epoch) in history.epochs.iter().enumerate() {
-        writeln!(
+        write!(
             out,
             "{},{},{},{},{},{},{}",
             index + 1,
@@ -27,8 +42,30 @@ pub fn write_epochs(out: &mut dyn Write, history: &History) -> io::Result<()> {
             epoch.train_seconds,
             epoch.val_seconds
         )?;
+        if watched.is_some() {
+            write_watch(out, epoch, dead)?;
+        }
+        writeln!(out)?;
     }
     Ok(())
+}
+
+/// What was watched of an epoch, and the dead units of these layers.
+fn write_watch(out: &mut dyn Write, epoch: &EpochRecord, layers: &[DeadUnits]) -> io::Result<()> {
+    let cell = |figure: Option<f64>| figure.filter(|figure| figure.is_finite()).map(|figure| figure.to_string());
+    let single = |figure: Option<f32>| figure.filter(|figure| figure.is_finite()).map(|figure| figure.to_string());
+    let watch = epoch.watch.as_ref();
+    let figures = [
+        cell(watch.and_then(|watch| watch.largest_class_share)),
+        cell(watch.and_then(|watch| watch.grad_norm)),
+        single(watch.map(|watch| watch.lr)),
+        single(watch.map(|watch| watch.largest_weight)),
+    ];
+    let dead = layers.iter().map(|layer| {
+        let dead = watch.map_or(&[][..], Watch::dead_units);
+        dead.iter().find(|dead| dead.layer == layer.layer).map(|dead| dead.dead.to_string())
+    });
+    figures.into_iter().chain(dead).try_for_each(|cell| write!(out, ",{}", cell.unwrap_or_default()))
 }
 
 /// Writes `batches.csv` epoch by epoch: one row per batch in the order they ran, each epoch's training batches before its
@@ -124,6 +161,7 @@ mod tests {
             val_accuracy: 0.9202,
             train_seconds: 1.5,
             val_seconds: 0.125,
+            watch: None,
         };
         let batch = BatchRecord::from_mean;
         History {
@@ -142,6 +180,23 @@ mod tests {
             "epoch,train_loss,train_accuracy,val_loss,val_accuracy,train_seconds,val_seconds\n\
              1,0.3,0.9333,0.25,0.9202,1.5,0.125\n\
              2,0.30000000000000004,0.9333,0.25,0.9202,1.5,0.125\n"
+        );
+    }
+
+    #[test]
+    fn what_was_watched_follows_in_columns_of_its_own() {
+        let mut history = history();
+        // The first epoch is of an older run.
+        let dead = |layer, dead| DeadUnits { layer, dead, units: 10 };
+        history.epochs[1].watch = Some(Watch::new(Some(0.125), None, 0.01, 2.5, [dead(1, 7), dead(4, 0)]));
+        let mut text = Vec::new();
+        write_epochs(&mut text, &history).unwrap();
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "epoch,train_loss,train_accuracy,val_loss,val_accuracy,train_seconds,val_seconds,\
+             largest_class_share,grad_norm,lr,largest_weight,dead_1,dead_4\n\
+             1,0.3,0.9333,0.25,0.9202,1.5,0.125,,,,,,\n\
+             2,0.30000000000000004,0.9333,0.25,0.9202,1.5,0.125,0.125,,0.01,2.5,7,0\n"
         );
     }
 

@@ -6,14 +6,15 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use super::csv::{DEAD_COLUMN, EPOCH_COLUMNS, WATCH_COLUMNS};
 use super::{Seconds, Summary, folder};
 use crate::error::{Error, Result};
 use crate::nn::{LayerSpec, LayerSpecs};
 use crate::regular_file;
-use crate::train::{BatchRecord, EpochRecord, History, mean_loss_and_accuracy};
+use crate::train::{BatchRecord, DeadUnits, EpochRecord, History, Watch, mean_loss_and_accuracy};
 
 /// Far more than a summary or a row has; a larger one is none of ours, and would cost memory to read.
-const MAX_SUMMARY_BYTES: u64 = 1 << 20;
+const MAX_SUMMARY_BYTES: u64 = 1 << 22;
 const MAX_ROW_BYTES: u64 = 1 << 12;
 /// Three hundred years.
 const MAX_SECONDS: f64 = 1e10;
@@ -22,7 +23,8 @@ const ROUNDING: f64 = 1e-6;
 
 /// Reads `summary.json`, `epochs.csv` and `batches.csv` of the run in `folder`. Rows and summary must agree on how many
 /// epochs and batches there were, every figure must be one that a run can have, an epoch's figures must follow from its
-/// batches, and the summary's from the epochs. Columns beyond the known ones are passed over.
+/// batches, and the summary's from the epochs. Columns beyond the known ones are passed over; where those of what was watched
+/// are missing, as in older runs, nothing was.
 ///
 /// # Errors
 /// [`Error::RunFolder`] where the folder holds no complete run, [`Error::RunFile`] at the first line that does not hold
@@ -32,7 +34,7 @@ pub fn read(folder: &Path) -> Result<(Summary, History)> {
     let wrong = |problem| Error::RunFile { path: folder.join(folder::SUMMARY), line: 1, problem };
     check_settings(&summary).map_err(wrong)?;
     let shape = Shape::of(&summary).map_err(wrong)?;
-    let epochs = read_epochs(&folder.join(folder::EPOCHS), shape.epochs)?;
+    let epochs = read_epochs(&folder.join(folder::EPOCHS), shape.epochs, &activations(&summary))?;
     let mut history = History { epochs, ..History::default() };
     read_batches(&folder.join(folder::BATCHES), &shape, &mut history)?;
     let weighted = summary.recipe.class_weights.is_some();
@@ -103,6 +105,12 @@ fn check_settings(summary: &Summary) -> std::result::Result<(), String> {
         let features = data.features;
         return Err(format!("model: {} parameters; {specs} has others for {features} features", model.parameters));
     }
+    if let Some(counts) = &data.class_samples {
+        let sum = counts.iter().try_fold(0_usize, |sum, count| sum.checked_add(*count));
+        if counts.len() != data.classes || sum != Some(data.train_samples) {
+            return Err("data: class_samples are not those of as many classes and train_samples".into());
+        }
+    }
     let Seconds { load, train, validate, total } = summary.seconds;
     if [load, train, validate, total].iter().any(|seconds| !(0.0..=MAX_SECONDS).contains(seconds)) {
         return Err(format!("seconds: expected numbers from 0 to {MAX_SECONDS}"));
@@ -118,6 +126,10 @@ fn check_figures(summary: &Summary, history: &History) -> std::result::Result<()
     }
     if summary.best != best {
         return Err(format!("best is not the row of the lowest val_loss in {}", folder::EPOCHS));
+    }
+    let watched = history.last().and_then(|epoch| epoch.watch);
+    if watched.zip(summary.watch).is_some_and(|(row, found)| row != found) {
+        return Err(format!("watch is not what the last row of {} says", folder::EPOCHS));
     }
     let Seconds { train, validate, .. } = summary.seconds;
     if !close(train, history.train_seconds()) || !close(validate, history.val_seconds()) {
@@ -191,12 +203,26 @@ pub fn read_summary(folder: &Path) -> Result<Summary> {
         .map_err(|error| wrong(error.line(), format!("is not a summary as flatnet writes it: {error}")))
 }
 
-const EPOCH_COLUMNS: [&str; 7] =
-    ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "train_seconds", "val_seconds"];
+/// The activation layers of a run's network: their indices and widths.
+fn activations(summary: &Summary) -> Vec<(usize, usize)> {
+    let (mut width, mut found) = (summary.data.features, Vec::new());
+    // That they can be read, `check_settings` has seen.
+    let specs: LayerSpecs = summary.model.layers.join(",").parse().unwrap_or_else(|_| LayerSpecs(Vec::new()));
+    for (index, spec) in specs.0.iter().enumerate() {
+        match spec {
+            LayerSpec::Linear { out_features } => width = *out_features,
+            LayerSpec::Activation { .. } => found.push((index, width)),
+            LayerSpec::Dropout { .. } => {}
+        }
+    }
+    found
+}
+
 const BATCH_COLUMNS: [&str; 5] = ["phase", "epoch", "batch", "loss", "accuracy"];
 
-fn read_epochs(path: &Path, epochs: usize) -> Result<Vec<EpochRecord>> {
+fn read_epochs(path: &Path, epochs: usize, activations: &[(usize, usize)]) -> Result<Vec<EpochRecord>> {
     let mut rows = Rows::open(path, &EPOCH_COLUMNS)?;
+    let watched = WatchPlaces::among(&rows.text, activations);
     let mut records = Vec::new();
     for epoch in 1..=epochs {
         let row = rows.next(&format!("epoch {epoch} of the {epochs} of the summary"))?;
@@ -208,6 +234,7 @@ fn read_epochs(path: &Path, epochs: usize) -> Result<Vec<EpochRecord>> {
             val_accuracy: row.share(4)?,
             train_seconds: row.seconds(5)?,
             val_seconds: row.seconds(6)?,
+            watch: watched.as_ref().map(|places| places.read(&row)).transpose()?.flatten(),
         });
     }
     rows.end()?;
@@ -237,6 +264,57 @@ fn read_batches(path: &Path, shape: &Shape, history: &mut History) -> Result<()>
     rows.end()
 }
 
+/// In which columns stands what was watched.
+struct WatchPlaces {
+    figures: [usize; WATCH_COLUMNS.len()],
+    /// Each column and its layer, no unit of which is dead.
+    dead: Vec<(usize, DeadUnits)>,
+}
+
+impl WatchPlaces {
+    /// Where the names of the columns have all of its figures. Those of layers that the network has not are passed over.
+    fn among(names: &str, activations: &[(usize, usize)]) -> Option<WatchPlaces> {
+        let place = |name: &str| names.split(',').position(|found| found == name);
+        let mut figures = [0; WATCH_COLUMNS.len()];
+        for (figure, name) in figures.iter_mut().zip(WATCH_COLUMNS) {
+            *figure = place(name)?;
+        }
+        let dead = activations.iter().filter_map(|(layer, units)| {
+            Some((place(&format!("{DEAD_COLUMN}{layer}"))?, DeadUnits { layer: *layer, dead: 0, units: *units }))
+        });
+        Some(WatchPlaces { figures, dead: dead.collect() })
+    }
+
+    /// `None` where the epoch was not watched.
+    fn read(&self, row: &Row<'_>) -> Result<Option<Watch>> {
+        let cell = |column: usize| row.text.split(',').nth(column).unwrap_or_default();
+        let figure = |index: usize, most: f64| {
+            let (name, text) = (WATCH_COLUMNS[index], cell(self.figures[index]));
+            let number = text.parse().ok().filter(|number| (0.0..=most).contains(number));
+            match number {
+                None if text.is_empty() => Ok(None),
+                None => Err(row.wrong(name, text, &format!("a number from 0 to {most:e}, or nothing"))),
+                Some(number) => Ok(Some(number)),
+            }
+        };
+        // Read as what they were written as, since f64 in between might round twice.
+        let single = |index: usize| {
+            let number = figure(index, f64::from(f32::MAX))?;
+            Ok(number.and_then(|_| cell(self.figures[index]).parse::<f32>().ok()))
+        };
+        let (share, norm, lr, largest) = (figure(0, 1.0)?, figure(1, f64::MAX)?, single(2)?, single(3)?);
+        let (Some(lr), Some(largest)) = (lr, largest) else { return Ok(None) };
+        let mut dead = Vec::with_capacity(self.dead.len());
+        for (column, layer) in &self.dead {
+            let text = cell(*column);
+            let count = text.parse().ok().filter(|dead| *dead <= layer.units);
+            let wrong = || row.wrong(&format!("{DEAD_COLUMN}{}", layer.layer), text, &format!("0 to {}", layer.units));
+            dead.push(DeadUnits { dead: count.ok_or_else(wrong)?, ..*layer });
+        }
+        Ok(Some(Watch::new(share, norm, lr, largest, dead)))
+    }
+}
+
 /// A CSV file of flatnet's, row by row: no quotes, and the known columns first.
 struct Rows<'a> {
     path: &'a Path,
@@ -251,6 +329,8 @@ struct Row<'a> {
     path: &'a Path,
     columns: &'static [&'static str],
     cells: [&'a str; 7],
+    /// All of it.
+    text: &'a str,
     line: u64,
 }
 
@@ -294,7 +374,7 @@ impl<'a> Rows<'a> {
         for (cell, text) in cells.iter_mut().zip(self.text.split(',')) {
             *cell = text;
         }
-        Ok(Row { path: self.path, columns: self.columns, cells, line: self.line })
+        Ok(Row { path: self.path, columns: self.columns, cells, text: &self.text, line: self.line })
     }
 
     fn end(&mut self) -> Result<()> {
@@ -316,10 +396,14 @@ impl Row<'_> {
         if holds {
             return Ok(());
         }
+        Err(self.wrong(self.columns[column], self.cells[column], expected))
+    }
+
+    fn wrong(&self, column: &str, cell: &str, expected: &str) -> Error {
         // A hostile cell may be long.
-        let found: String = self.cells[column].chars().take(40).collect();
-        let problem = format!("{} is {found:?}; expected {expected}", self.columns[column]);
-        Err(Error::RunFile { path: self.path.to_path_buf(), line: self.line, problem })
+        let found: String = cell.chars().take(40).collect();
+        let problem = format!("{column} is {found:?}; expected {expected}");
+        Error::RunFile { path: self.path.to_path_buf(), line: self.line, problem }
     }
 
     fn number(&self, column: usize) -> Result<f64> {

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::Recipe;
 use crate::data;
 use crate::nn::Sequential;
-use crate::train::{History, Monitor};
+use crate::train::{History, Monitor, Watch};
 
 /// Everything `summary.json` says. Accuracies are fractions, 0 to 1; epochs count from 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct Summary {
     pub last: Option<Figures>,
     /// The epoch of the lowest validation loss; `None` when none ran.
     pub best: Option<BestFigures>,
+    /// What the last epoch showed of the network; `None` in older runs, and when none ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Watch>,
     /// Where the time went.
     pub seconds: Seconds,
     /// Training steps only; `None` when there was none.
@@ -89,6 +92,9 @@ pub struct DataSummary {
     pub features: usize,
     /// Number of classes.
     pub classes: usize,
+    /// How many of the samples trained on each class has; `None` in older runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_samples: Option<Vec<usize>>,
     /// The way from the run's folder to that of the data, as [`relative`](super::relative) gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<String>,
@@ -195,6 +201,7 @@ impl Summary {
             val_batches,
             last,
             best,
+            watch: history.last().and_then(|epoch| epoch.watch),
             seconds: Seconds {
                 load: environment.load_seconds,
                 train: train_seconds,

@@ -12,8 +12,10 @@ use crate::parallel::trial::{Budget, Sharing, Trial};
 use crate::parallel::{Team, available_cores};
 use crate::train::callback::{BatchEnd, Callback};
 use crate::train::history::BatchRecord;
+use crate::train::observer::{Observed, Observer};
 use crate::train::shards::Shards;
 use crate::train::step::{Step, StepPlan};
+use crate::train::watch::Watch;
 
 /// Trains epochs, on one thread or on shards.
 pub(super) struct EpochRunner {
@@ -31,6 +33,8 @@ pub(super) struct Working<'a> {
     pub optimizer: &'a mut OptimizerState,
     pub callback: &'a mut dyn Callback,
     pub records: &'a mut Vec<BatchRecord>,
+    /// What was seen of the batches of the epoch that are done already.
+    pub observed: Option<&'a Observed>,
 }
 
 /// The step of the whole network, on the calling thread.
@@ -50,7 +54,7 @@ impl Whole {
         batch: usize,
         working: &mut Working<'_>,
     ) -> ControlFlow<bool> {
-        let Working { model, optimizer, callback, records } = working;
+        let Working { model, optimizer, callback, records, .. } = working;
         let (columns, comm) = (0..model.in_features(), &mut self.local);
         let record = self.step.train(model, optimizer, plan, loader, batch, columns, comm, &|| true);
         let Some(record) = record else { return ControlFlow::Break(false) };
@@ -85,6 +89,25 @@ impl EpochRunner {
         self.shared_batches
     }
 
+    /// What the last epoch, whose last batch had this learning rate, showed of `model`.
+    pub fn watch(&mut self, model: &Sequential, lr: f32) -> Watch {
+        self.seen_by_all().watch(model, lr)
+    }
+
+    /// What the epoch showed so far, once it has ended early.
+    pub fn observed(&mut self) -> Observed {
+        self.seen_by_all().observed()
+    }
+
+    /// To be called once an epoch.
+    fn seen_by_all(&mut self) -> &mut Observer {
+        let seen = &mut self.whole.step.observer;
+        if let Some(shards) = &self.shards {
+            shards.observers().enumerate().for_each(|(rank, observer)| seen.merge(observer, rank == 0));
+        }
+        seen
+    }
+
     /// Trains on the batches of `loader` in order but for the first `done` ones, whose records are the last of `working`, and
     /// appends their records. Returns whether the callback broke.
     ///
@@ -100,6 +123,13 @@ impl EpochRunner {
     ) -> Result<bool> {
         let first = working.records.len() - done;
         self.shared_batches = 0;
+        self.whole.step.observer.start(working.model);
+        if let Some(observed) = working.observed {
+            self.whole.step.observer.go_on(observed);
+        }
+        if let Some(shards) = &mut self.shards {
+            shards.start_epoch();
+        }
         loop {
             let batches = working.records.len() - first..loader.batches();
             if batches.is_empty() {

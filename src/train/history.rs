@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::loss::LossSums;
 use crate::metrics;
+use crate::train::watch::Watch;
 
 /// One epoch: all training batches, then all validation batches. Accuracies are fractions, 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,6 +21,8 @@ pub struct EpochRecord {
     pub train_seconds: f64,
     /// Seconds spent validating.
     pub val_seconds: f64,
+    /// What it showed of the network; `None` in runs older than that.
+    pub watch: Option<Watch>,
 }
 
 /// One batch: its loss, and how many of its samples were predicted correctly.
@@ -164,6 +167,7 @@ mod tests {
             val_accuracy: 1.0 - val_loss,
             train_seconds: 1.0,
             val_seconds: 0.25,
+            watch: None,
         }
     }
 

@@ -1,16 +1,18 @@
-//! Training and evaluation: the [`Trainer`], where it stands ([`TrainState`]), what it measured ([`History`]), what a caller
-//! may do meanwhile ([`Callback`]), and [`evaluate`].
+//! Training and evaluation: the [`Trainer`], where it stands ([`TrainState`]), what it measured ([`History`]) and what it
+//! showed of the network ([`Watch`]), what a caller may do meanwhile ([`Callback`]), and [`evaluate`].
 
 mod callback;
 mod epoch;
 mod evaluate;
 mod history;
+mod observer;
 mod shards;
 mod state;
 mod step;
 mod stopping;
 mod thin;
 mod trainer;
+mod watch;
 
 pub use crate::parallel::Sharing;
 pub use callback::{BatchEnd, Callback, EpochEnd};
@@ -21,6 +23,7 @@ pub use state::{BestParameters, TrainState};
 pub use stopping::{Monitor, Stopped};
 pub use thin::Thinning;
 pub use trainer::Trainer;
+pub use watch::{DeadUnits, MAX_WATCHED_LAYERS, Watch};
 
 use crate::data::{Dataset, TargetColumns, Targets};
 use crate::error::{Error, Result};

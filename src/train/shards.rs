@@ -17,6 +17,7 @@ use crate::parallel::trial::{Budget, Trial};
 use crate::train::callback::{BatchEnd, Callback};
 use crate::train::epoch::{Whole, Working};
 use crate::train::history::BatchRecord;
+use crate::train::observer::Observer;
 use crate::train::step::{Step, StepPlan};
 
 /// The ranks of one network.
@@ -168,7 +169,7 @@ impl Shards {
         working: &mut Working<'_>,
     ) -> Attempt {
         let started = Instant::now();
-        let Working { model, optimizer, callback, records } = working;
+        let Working { model, optimizer, callback, records, .. } = working;
         let exchange = &self.exchange;
         let roll = RollCall::new(self.ranks.len());
         // The first batch that all share. Set before they start.
@@ -194,7 +195,8 @@ impl Shards {
                     let mut network = network.write().unwrap_or_else(|poisoned| poisoned.into_inner());
                     let (model, optimizer) = &mut *network;
                     let callback = &mut *first.callback;
-                    let mut working = Working { model, optimizer, callback, records: &mut rank.records };
+                    let mut working =
+                        Working { model, optimizer, callback, records: &mut rank.records, observed: None };
                     let mut caller = roll.caller();
                     let alone = alone(&mut caller, first.whole, plan, loader, &batches, budget, started, &mut working);
                     drop(network);
@@ -253,6 +255,16 @@ impl Shards {
         }
         records.extend_from_slice(&self.ranks[0].records);
         Attempt { broken, shared }
+    }
+
+    /// No rank has seen anything of the epoch that begins.
+    pub fn start_epoch(&mut self) {
+        self.ranks.iter_mut().for_each(|rank| rank.step.observer.start(&rank.model));
+    }
+
+    /// What each rank saw of the epoch, by rank.
+    pub fn observers(&self) -> impl Iterator<Item = &Observer> {
+        self.ranks.iter().map(|rank| &rank.step.observer)
     }
 
     /// The first layer that gave a value that is not finite in the last step. Any of the ranks may have that value.

@@ -4,6 +4,7 @@ use crate::kernels::AlignedVec;
 use crate::nn::Sequential;
 use crate::optim::{Optimizer, OptimizerState};
 use crate::train::history::History;
+use crate::train::observer::Observed;
 
 /// The parameters after an epoch that was better than all before it, by the figure that [`Trainer::monitor`] names.
 ///
@@ -59,6 +60,8 @@ pub struct TrainState {
     pub best: Option<BestParameters>,
     /// Where training stands within an epoch: the parameters that the last whole one left, which its figures are of.
     pub(crate) whole: Option<AlignedVec>,
+    /// Likewise: what was seen of the batches done.
+    pub(crate) observed: Option<Observed>,
 }
 
 impl TrainState {
@@ -72,6 +75,7 @@ impl TrainState {
             history: History::default(),
             best: None,
             whole: None,
+            observed: None,
         }
     }
 

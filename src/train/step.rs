@@ -10,6 +10,7 @@ use crate::nn::{Context, Input, Sequential, Update, Workspace};
 use crate::optim::{Clip, Optimizer, OptimizerState, clip};
 use crate::parallel::comm::Comm;
 use crate::train::history::BatchRecord;
+use crate::train::observer::{self, Observer};
 
 /// The buffers of a step; they grow to the largest batch seen and stay.
 #[derive(Debug, Default)]
@@ -18,6 +19,8 @@ pub(super) struct Step {
     workspace: Workspace,
     loss: LossBuffers,
     output_grad: AlignedVec,
+    /// What the epoch's training steps showed so far.
+    pub observer: Observer,
 }
 
 /// What every step of an epoch does.
@@ -61,22 +64,32 @@ impl Step {
         if !goes_on() {
             return None;
         }
-        let Step { batch: x, workspace, loss, output_grad } = self;
+        let Step { batch: x, workspace, loss, output_grad, observer } = self;
         let (lr, simd) = (plan.lr(batch), context.simd);
+        observer.forward(workspace, &loss.predictions);
         output_grad.set_len(workspace.output().len());
         let (outputs, output) = (model.out_features(), workspace.output());
         plan.loss.backward(simd, outputs, output, x.targets(), x.weights(), loss, output_grad);
         state.step += 1;
-        if plan.optimizer.is_plain() && plan.clip.is_none() {
+        // Plain descent keeps no gradients, but where they are measured; the parameters' bits are the same either way.
+        let (fuses, measures) =
+            (plan.optimizer.is_plain() && plan.clip.is_none(), observer::measures_gradients(batch, loader.batches()));
+        if fuses && !measures {
             let update = Update::Descend { lr };
             model.backward_with(Input::from(&*x), output_grad, update, &context, workspace, comm);
         } else {
             model.zero_grad();
             model.backward_with(Input::from(&*x), output_grad, Update::Keep, &context, workspace, comm);
+            if measures {
+                observer.gradients(batch, clip::norm(model, &context, comm));
+            }
             if let Some(clip) = plan.clip {
                 clip::apply(clip, model, &context, comm);
             }
             state.update(plan.optimizer, lr, simd, model);
+            if fuses {
+                model.zero_grad();
+            }
         }
         Some(record)
     }

@@ -131,6 +131,7 @@ mod tests {
             val_accuracy,
             train_seconds: 1.0,
             val_seconds: 1.0,
+            watch: None,
         }
     }
 

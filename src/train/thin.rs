@@ -90,6 +90,7 @@ mod tests {
         val_accuracy: 0.5,
         train_seconds: 1.0,
         val_seconds: 1.0,
+        watch: None,
     };
 
     fn batch(number: usize) -> BatchRecord {

@@ -298,6 +298,7 @@ impl Trainer {
                 optimizer: &mut state.optimizer,
                 callback: if deadline.is_some() { &mut bounded } else { &mut *bounded.callback },
                 records: &mut state.history.train_batches,
+                observed: state.observed.as_ref(),
             };
             let broken = runner.run(&team, &plan, &train_loader, state.batch, &mut working);
             let broken = broken.inspect_err(|_| good.restore(model, state))?;
@@ -306,6 +307,7 @@ impl Trainer {
             if broken {
                 state.batch = state.history.train_batches.len() - before_epoch;
                 state.batch_seconds = train_seconds;
+                state.observed = Some(runner.observed());
                 state.whole.get_or_insert_with(|| good.parameters.as_slice().into());
                 return Ok(if bounded.is_over { Stopped::MaxSeconds } else { Stopped::Callback });
             }
@@ -327,6 +329,7 @@ impl Trainer {
                 val_accuracy,
                 train_seconds,
                 val_seconds: (validated - trained).as_secs_f64(),
+                watch: Some(runner.watch(model, plan.lr(train_loader.batches() - 1))),
             };
             let best = state.best.as_ref().and_then(|best| state.history.epochs.get(best.epoch.checked_sub(1)?));
             let is_best = best.is_none_or(|best| self.monitor.improves(best, &record, 0.0));
@@ -334,6 +337,7 @@ impl Trainer {
             val_losses.push(val_loss);
             waiting.epoch(&record);
             (state.epoch, state.batch, state.batch_seconds, state.whole) = (epoch, 0, 0.0, None);
+            state.observed = None;
             if is_best {
                 keep_best(&mut state.best, model, epoch);
             }

@@ -11,3 +11,4 @@ mod idx_faults;
 mod make_synthetic;
 mod resume;
 mod training;
+mod watching;

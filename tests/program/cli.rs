@@ -171,12 +171,14 @@ fn a_run_writes_its_files_and_its_summary() {
             "threads",
             "train_batches",
             "val_batches",
+            "watch",
             "weights_sha256"
         ]
     );
     assert_eq!(
         keys(&summary["data"]),
         [
+            "class_samples",
             "classes",
             "features",
             "folder",

@@ -14,3 +14,4 @@ mod report;
 mod resume;
 mod runs;
 mod tensorboard;
+mod watching;

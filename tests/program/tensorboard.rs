@@ -169,8 +169,23 @@ fn event_files_hold_every_figure_of_the_run() {
     let batches = rows(&cwd.path().join("run/batches.csv"));
     for (phase, of_csv, [loss, accuracy]) in [("train", "train", [1, 2]), ("validation", "val", [3, 4])] {
         let tags = scalars(&cwd.path().join("logs/first").join(phase));
-        let names: Vec<&String> = tags.keys().collect();
-        assert_eq!(names, ["batch/accuracy", "batch/loss", "epoch/accuracy", "epoch/loss"]);
+        let names: Vec<&str> = tags.keys().map(String::as_str).collect();
+        let own = ["batch/accuracy", "batch/loss", "epoch/accuracy", "epoch/loss"];
+        // What was watched is of the training alone, in the columns after those of every run.
+        let watched = [("dead_1", 11), ("grad_norm", 8), ("largest_class_share", 7), ("largest_weight", 10), ("lr", 9)];
+        let watched = if phase == "train" { &watched[..] } else { &[] };
+        let with_group = watched.iter().map(|(name, column)| (format!("watch/{name}"), *column)).collect::<Vec<_>>();
+        assert_eq!(names, [&own[..], &with_group.iter().map(|(tag, _)| &**tag).collect::<Vec<_>>()].concat());
+        for (tag, column) in &with_group {
+            assert_eq!(tags[tag].len(), 3);
+            for ((_, step, value), row) in tags[tag].iter().zip(&epochs) {
+                assert_eq!(
+                    (step.to_string(), *value),
+                    (row[0].clone(), row[*column].parse::<f64>().unwrap() as f32),
+                    "{tag}"
+                );
+            }
+        }
         for (tag, column) in [("epoch/loss", loss), ("epoch/accuracy", accuracy)] {
             assert_eq!(tags[tag].len(), 3);
             for ((_, step, value), row) in tags[tag].iter().zip(&epochs) {

@@ -71,6 +71,9 @@ def compare(found, run):
             for group, points in (("epoch", epochs), ("batch", batches))
             for column, figure in ((1, "loss"), (2, "accuracy"))
         }
+        # What was watched stands in the columns after those of every run, and is of the training.
+        for figure in list(rows("epochs.csv")[0])[7:] if phase == "train" else []:
+            expected[f"watch/{figure}"] = [(int(row["epoch"]), single(row[figure])) for row in rows("epochs.csv")]
         tags = found.get(name, {})
         if set(tags) != set(expected):
             faults.append(f"{name}: tags {sorted(tags)}, expected {sorted(expected)}")
