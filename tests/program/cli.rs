@@ -547,13 +547,13 @@ fn a_run_on_disk_is_never_lost() {
     let second = files();
     assert!((0..5).all(|file| second[file] != first[file]));
     assert_eq!(fs::read(run.join("notes.txt")).unwrap(), b"mine");
-    assert_eq!(entries(&run).len(), 8);
+    assert_eq!(entries(&run).len(), 9);
 
     // A folder that holds something else is used, and what it holds is left alone.
     fs::create_dir(cwd.path().join("notes")).unwrap();
     fs::write(cwd.path().join("notes/notes.txt"), "mine").unwrap();
     train_small(cwd.path(), set.path()).args(["--out", "notes"]).assert().success();
-    assert_eq!(entries(&cwd.path().join("notes")).len(), 8);
+    assert_eq!(entries(&cwd.path().join("notes")).len(), 9);
 }
 
 #[test]

@@ -81,7 +81,11 @@ fn a_killed_run_goes_on_to_the_same_end() {
         let words = ["--epochs", "150", "--checkpoint-every", "1", "--keep-checkpoints", "2", "--out", "run"];
         let mut child = spawn(cwd.path(), set.path(), &words);
         // Some epochs after the first checkpoint, which tells that training has begun.
-        while !run.join("checkpoints").exists() && child.try_wait().unwrap().is_none() {
+        let begun = || {
+            let entries = fs::read_dir(run.join("checkpoints")).into_iter().flatten().flatten();
+            entries.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with("epoch-"))
+        };
+        while !begun() && child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }
         std::thread::sleep(Duration::from_millis(millis));
