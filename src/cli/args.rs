@@ -11,6 +11,7 @@ use flatnet::nn::{Init, LayerSpecs, ReluGrad};
 use flatnet::optim::schedule;
 
 use super::completions::{self, CompletionsArguments};
+use super::config::Origins;
 use super::fetch::{self, FetchArguments};
 use super::report::ReportArguments;
 use super::threads::MAX_THREADS;
@@ -41,9 +42,10 @@ Examples:
   flatnet train --train-samples all --val-samples all --json > run.json
   flatnet train --tensorboard logs/first && tensorboard --logdir logs
   flatnet train --log-format jsonl 2> epochs.jsonl
+  flatnet train --config runs/1/recipe.toml --out runs/again   the same bits
 
 Files in --out: summary.json, epochs.csv, batches.csv, sample.csv,
-model.safetensors, and for people report.html and graphs/*.svg.";
+model.safetensors, recipe.toml, and for people report.html and graphs/*.svg.";
 
 const EVALUATE_EXAMPLES: &str = "\
 Examples:
@@ -110,6 +112,16 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct TrainArguments {
+    /// A TOML file of settings: keys are the names of flags, such as lr = 0.1 or
+    /// layers = "linear:10"; nesterov = true for a flag without a value. Flags win
+    /// over it; paths in it start at its folder. Each run keeps its own as
+    /// recipe.toml [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Of the settings in that file, the lines.
+    #[arg(skip)]
+    pub origins: Origins,
+
     /// Folder with the set's four IDX files, raw or gzip
     /// [default: data/mnist, here or else in flatnet's own folder]
     #[arg(long, value_name = "DIR", help_heading = "Data")]
@@ -208,9 +220,9 @@ pub struct TrainArguments {
     #[arg(value_parser = real_f32)]
     pub label_smoothing: f32,
     /// Weights of classes in the loss: balanced, by how often each stands in
-    /// the training sample, or a file with one number for each class, separated
-    /// by commas, spaces or lines [default: none]
-    #[arg(long, value_name = "balanced|FILE", help_heading = "Loss")]
+    /// the training sample, or one number for each class, separated by commas,
+    /// or a file of them, separated by commas, spaces or lines [default: none]
+    #[arg(long, value_name = "balanced|X,X,...|FILE", help_heading = "Loss")]
     pub class_weights: Option<PathBuf>,
 
     /// Threads, and no more than the cores this process may use; results are the
@@ -334,7 +346,7 @@ fn batch_size(text: &str) -> Result<usize, String> {
     number(text, 1, MAX_BATCH_SIZE)
 }
 
-fn threads(text: &str) -> Result<usize, String> {
+pub fn threads(text: &str) -> Result<usize, String> {
     number(text, 1, MAX_THREADS)
 }
 

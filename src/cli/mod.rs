@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod completions;
+mod config;
 mod evaluate;
 mod evaluation;
 mod fetch;
@@ -14,6 +15,7 @@ mod own_data;
 mod predict;
 mod progress;
 mod report;
+mod settings;
 mod table;
 mod tensorboard;
 mod threads;
@@ -31,7 +33,7 @@ use flatnet::run::folder;
 use flatnet::{Error, Result};
 
 pub use args::Arguments;
-use args::Command;
+use args::{Command, TrainArguments};
 
 /// A value that is longer is shown by its beginning: it may be as long as a file.
 const MAX_VALUE: usize = 60;
@@ -40,8 +42,19 @@ const MAX_MESSAGE: usize = 2000;
 
 /// Reads the command line. `Err` when there is nothing to run: help was printed (0), or the usage is wrong (2).
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> std::result::Result<Arguments, ExitCode> {
-    let words: Vec<OsString> = words.into_iter().collect();
-    Arguments::try_parse_from(&words).map_err(|stop| {
+    let expanded = config::expand(words.into_iter().collect(), &[]).map_err(|problem| {
+        complain(&problem);
+        ExitCode::from(2)
+    })?;
+    let words = expanded.words;
+    let parsed = Arguments::try_parse_from(&words).map(|mut arguments| {
+        match &mut arguments.command {
+            Some(Command::Train(train)) => train.origins = expanded.origins,
+            _ => arguments.train.origins = expanded.origins,
+        }
+        arguments
+    });
+    parsed.map_err(|stop| {
         if stop.use_stderr() {
             complain(&in_one_line(&stop, &words));
             return ExitCode::from(2);
@@ -59,8 +72,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> std::result::Result<A
 /// Does what the arguments ask for, and says how the program ends.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let done = match &arguments.command {
-        None => return train::run(&arguments.train),
-        Some(Command::Train(arguments)) => return train::run(arguments),
+        None => return run_train(&arguments.train),
+        Some(Command::Train(arguments)) => return run_train(arguments),
         Some(Command::Evaluate(arguments)) => evaluate::run(arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments),
         Some(Command::Predict(arguments)) => predict::run(arguments),
@@ -71,6 +84,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(Command::Report(arguments)) => report::run(arguments),
     };
     done.map(|()| ExitCode::SUCCESS)
+}
+
+fn run_train(arguments: &TrainArguments) -> Result<ExitCode> {
+    train::run(arguments).map_err(|error| arguments.origins.place(error))
 }
 
 /// An error in the words of the program: the library names settings, people type flags.

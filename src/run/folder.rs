@@ -27,8 +27,10 @@ pub const BATCHES: &str = "batches.csv";
 pub const SAMPLE: &str = "sample.csv";
 /// The trained network.
 pub const MODEL: &str = "model.safetensors";
+/// The settings, for `train --config`.
+pub const RECIPE: &str = "recipe.toml";
 /// A folder with one of these holds a run.
-pub const FILES: [&str; 5] = [SUMMARY, EPOCHS, BATCHES, SAMPLE, MODEL];
+pub const FILES: [&str; 6] = [SUMMARY, EPOCHS, BATCHES, SAMPLE, MODEL, RECIPE];
 
 /// The page of a run, and the folder of its graphs: made from the files above, and made again at will.
 pub const REPORT: &str = "report.html";
@@ -525,7 +527,7 @@ mod tests {
         fs::write(work.join(LOCK), LOCK_TEXT).unwrap();
         fs::write(folder.join(".summary.json.17-0.partial"), "half").unwrap();
         at(&folder, Existing::Refuse).claim().unwrap_err();
-        assert_eq!((texts(), entries(&folder).len()), (FILES.map(|_| "old".into()), 5));
+        assert_eq!((texts(), entries(&folder).len()), (FILES.map(|_| "old".into()), FILES.len()));
 
         // After any number of them took their places: the new one comes to stand.
         for done in 0..=FILES.len() {
@@ -541,7 +543,7 @@ mod tests {
             }
             assert!(texts()[0] != "old" || done == 0, "no old summary beside new files");
             drop(Claim::of_existing(&folder).unwrap());
-            assert_eq!((texts(), entries(&folder).len()), (FILES.map(|_| "new".into()), 5), "{done}");
+            assert_eq!((texts(), entries(&folder).len()), (FILES.map(|_| "new".into()), FILES.len()), "{done}");
         }
     }
 

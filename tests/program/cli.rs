@@ -40,10 +40,19 @@ pub fn refused(command: &mut Command, code: i32, told: &[&str]) {
     assert_eq!(stdout(&output), "");
 }
 
-const RUN_FILES: [&str; 5] = ["batches.csv", "epochs.csv", "model.safetensors", "sample.csv", "summary.json"];
+const RUN_FILES: [&str; 6] =
+    ["batches.csv", "epochs.csv", "model.safetensors", "recipe.toml", "sample.csv", "summary.json"];
 /// The files of a run, its page and its graphs.
-pub const RUN_ENTRIES: [&str; 7] =
-    ["batches.csv", "epochs.csv", "graphs", "model.safetensors", "report.html", "sample.csv", "summary.json"];
+pub const RUN_ENTRIES: [&str; 8] = [
+    "batches.csv",
+    "epochs.csv",
+    "graphs",
+    "model.safetensors",
+    "recipe.toml",
+    "report.html",
+    "sample.csv",
+    "summary.json",
+];
 
 /// `count` IDX images of `rows` x `columns` and labels that go round `classes`, as the training and the test split.
 pub fn write_set(folder: &Path, count: usize, rows: usize, columns: usize, classes: usize) {

@@ -4,6 +4,7 @@ mod bench_command;
 mod cli;
 mod common;
 mod completions;
+mod config;
 mod evaluate;
 mod fetch;
 mod inspect;

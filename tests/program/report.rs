@@ -139,7 +139,8 @@ fn the_page_and_the_graphs_need_nothing_beside_themselves() {
 fn a_page_made_again_is_the_same_and_nothing_else_changes() {
     let cwd = one_run(&["--layers", "linear:12,relu,linear:10", "--relu-grad", "exact", "--scale", "standard"]);
     let run = cwd.path().join("runs/1");
-    let files = ["summary.json", "epochs.csv", "batches.csv", "sample.csv", "model.safetensors", "report.html"];
+    let files =
+        ["summary.json", "epochs.csv", "batches.csv", "sample.csv", "model.safetensors", "recipe.toml", "report.html"];
     let contents = || {
         let graphs = GRAPHS.map(|name| fs::read(run.join("graphs").join(name)).unwrap());
         (files.map(|name| fs::read(run.join(name)).unwrap()), graphs)
@@ -204,7 +205,10 @@ fn the_matrix_counts_the_runs_own_validation_images() {
 fn no_report_writes_none_and_leaves_no_stale_one() {
     let cwd = one_run(&["--no-report"]);
     let run = cwd.path().join("runs/1");
-    assert_eq!(entries(&run), ["batches.csv", "epochs.csv", "model.safetensors", "sample.csv", "summary.json"]);
+    assert_eq!(
+        entries(&run),
+        ["batches.csv", "epochs.csv", "model.safetensors", "recipe.toml", "sample.csv", "summary.json"]
+    );
     flatnet(cwd.path()).args(["report", "runs/1"]).assert().success();
     assert_eq!(entries(&run).len(), 7);
     fs::write(run.join("notes.txt"), "mine").unwrap();
@@ -212,7 +216,7 @@ fn no_report_writes_none_and_leaves_no_stale_one() {
     flatnet(cwd.path()).args(SHORT).args(again).assert().success();
     assert_eq!(
         entries(&run),
-        ["batches.csv", "epochs.csv", "model.safetensors", "notes.txt", "sample.csv", "summary.json"]
+        ["batches.csv", "epochs.csv", "model.safetensors", "notes.txt", "recipe.toml", "sample.csv", "summary.json"]
     );
 }
 
