@@ -100,7 +100,8 @@ pub mod train;
 mod names;
 #[doc(hidden)]
 pub mod regular_file;
-mod whole_file;
+#[doc(hidden)]
+pub mod whole_file;
 
 pub use error::{Error, Result};
 

@@ -14,6 +14,7 @@ use super::completions::{self, CompletionsArguments};
 use super::config::Origins;
 use super::fetch::{self, FetchArguments};
 use super::report::ReportArguments;
+use super::sweep::{self, SweepArguments};
 use super::threads::MAX_THREADS;
 use super::{help, inspect, manual, predict};
 
@@ -29,6 +30,7 @@ Examples:
   flatnet inspect data/mnist              what a set, a file or a model holds
   flatnet fetch fashion-mnist && flatnet --data data/fashion-mnist
   flatnet report runs/1 runs/2            two runs in one page
+  flatnet sweep --seeds 0..9 --out runs/seeds      ten runs side by side
 
 Exit codes: 0 done, 1 failed (one line on stderr), 2 wrong usage, 130
 interrupted: after Ctrl-C a run keeps the epochs that it has completed.";
@@ -85,6 +87,9 @@ pub enum Command {
     /// Train a network, validate it after every epoch, and keep the run's files
     #[command(after_help = TRAIN_EXAMPLES)]
     Train(TrainArguments),
+    /// Train every combination of settings and seeds, side by side
+    #[command(after_help = sweep::EXAMPLES)]
+    Sweep(SweepArguments),
     /// Measure how well a saved model tells the classes of a data set apart
     #[command(after_help = EVALUATE_EXAMPLES)]
     Evaluate(EvaluateArguments),

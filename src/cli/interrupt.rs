@@ -18,6 +18,11 @@ pub fn listen() {
     let _ = ctrlc::set_handler(handler);
 }
 
+/// As if somebody pressed it for the first time.
+pub fn ask() {
+    ASKED.store(true, Ordering::Relaxed);
+}
+
 /// Whether somebody pressed it.
 pub fn is_asked() -> bool {
     ASKED.load(Ordering::Relaxed)

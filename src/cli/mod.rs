@@ -16,6 +16,7 @@ mod predict;
 mod progress;
 mod report;
 mod settings;
+mod sweep;
 mod table;
 mod tensorboard;
 mod threads;
@@ -73,6 +74,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> std::result::Result<A
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let done = match &arguments.command {
         None => return run_train(&arguments.train),
+        Some(Command::Sweep(arguments)) => return sweep::run(arguments),
         Some(Command::Train(arguments)) => return run_train(arguments),
         Some(Command::Evaluate(arguments)) => evaluate::run(arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments),
@@ -87,6 +89,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 fn run_train(arguments: &TrainArguments) -> Result<ExitCode> {
+    sweep::follow();
     train::run(arguments).map_err(|error| arguments.origins.place(error))
 }
 

@@ -90,6 +90,13 @@ impl Setting<'_> {
         self.0.get_value_parser().type_id() == TypeId::of::<PathBuf>()
     }
 
+    /// Whether commas stand within its values: the default has one, or a list of values is among those that help names.
+    pub fn has_commas(&self) -> bool {
+        let defaults = self.0.get_default_values().iter().any(|value| value.to_string_lossy().contains(','));
+        let names = self.0.get_value_names().into_iter().flatten().any(|name| name.contains(','));
+        defaults || names
+    }
+
     /// The words that give it this value; none for a switch that is off. A path is one from the folder `base`.
     pub fn words(&self, value: &Value, base: &Path) -> Result<Vec<OsString>, String> {
         let named = |text: OsString| {
@@ -243,5 +250,6 @@ mod tests {
         assert_eq!(word("class-weights", "balanced"), "--class-weights=balanced");
         assert_eq!(word("class-weights", "1,0.5"), "--class-weights=1,0.5");
         assert_eq!(word("class-weights", "file"), "--class-weights=/conf/file");
+        assert!(settings.find("layers").unwrap().has_commas() && !settings.find("lr").unwrap().has_commas());
     }
 }

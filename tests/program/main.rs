@@ -13,4 +13,5 @@ mod predict;
 mod predict_kinds;
 mod report;
 mod runs;
+mod sweep;
 mod tensorboard;
