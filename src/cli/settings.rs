@@ -227,8 +227,9 @@ mod tests {
             ("batchsize", Some("batch-size")),
             ("layer", Some("layers")),
             ("weight-dekay", Some("weight-decay")),
-            ("sched", None),
+            ("sched", Some("lr-schedule")),
             ("", None),
+            ("xyzzy", None),
         ] {
             let told = settings.find(written).unwrap_err();
             match nearest {

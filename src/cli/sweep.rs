@@ -117,6 +117,9 @@ pub fn run(arguments: &SweepArguments) -> Result<ExitCode> {
             State::Unfinished => open.push((*run, true)),
         }
     }
+    if !open.is_empty() {
+        make_folder(arguments)?;
+    }
     let (jobs, threads) = shares(open.len(), available_cores(), arguments.jobs, common.threads);
     let say = |line: String| {
         if !arguments.quiet {
@@ -238,10 +241,16 @@ fn of_run(run: &Run, summary: Option<Summary>, failures: &[(String, String)]) ->
 
 /// Shards that end at the same time write the same rows or fewer; the last one has them all.
 fn write_csv(arguments: &SweepArguments, text: &str) -> Result<()> {
-    let place = arguments.out.join(CSV);
-    let failed = |source| Error::Io { path: place.clone(), action: "write", source };
-    std::fs::create_dir_all(&arguments.out).map_err(failed)?;
-    whole_file::write(&place, text.as_bytes())
+    make_folder(arguments)?;
+    whole_file::write(&arguments.out.join(CSV), text.as_bytes())
+}
+
+/// Before any run, so that a folder that cannot be made is told once.
+fn make_folder(arguments: &SweepArguments) -> Result<()> {
+    std::fs::create_dir_all(&arguments.out).map_err(|source| Error::RunFolder {
+        path: arguments.out.clone(),
+        problem: format!("cannot make this folder ({source}); choose another one (--out DIR)"),
+    })
 }
 
 #[cfg(test)]

@@ -403,7 +403,8 @@ mod tests {
         names
     }
 
-    const ENTRIES: [&str; 5] = ["batches.csv", "epochs.csv", "model.safetensors", "sample.csv", "summary.json"];
+    const ENTRIES: [&str; 6] =
+        ["batches.csv", "epochs.csv", "model.safetensors", "recipe.toml", "sample.csv", "summary.json"];
 
     #[test]
     fn runs_take_the_first_free_number() {
@@ -497,7 +498,7 @@ mod tests {
         fs::write(claim.staging().unwrap().join(SUMMARY), "new").unwrap();
         drop(claim);
         assert_eq!(fs::read(folder.join(SUMMARY)).unwrap(), b"old");
-        assert_eq!(entries(&folder).len(), 6);
+        assert_eq!(entries(&folder).len(), ENTRIES.len() + 1);
 
         // The page of the old run goes with it, what is somebody else's stays.
         fs::create_dir(folder.join(GRAPHS)).unwrap();
@@ -509,7 +510,10 @@ mod tests {
             assert_eq!(fs::read(folder.join(name)).unwrap(), b"new", "{name}");
         }
         assert_eq!(fs::read(folder.join("notes.txt")).unwrap(), b"mine");
-        assert_eq!((entries(&folder).len(), entries(&folder.join(GRAPHS))), (7, vec!["mine.svg".to_string()]));
+        assert_eq!(
+            (entries(&folder).len(), entries(&folder.join(GRAPHS))),
+            (ENTRIES.len() + 2, vec!["mine.svg".to_string()])
+        );
     }
 
     /// Killed between any two steps: the folder holds the old run, none, or the new one, and the next process sees to the rest.

@@ -244,7 +244,6 @@ mod tests {
             "data = \"../a%b/set\"",
             "train-samples = \"all\"",
             "val-samples = 20",
-            "lr = 1e-24",
             "momentum = 0.9",
             "nesterov = true",
             "no-bias-decay = true",
@@ -256,6 +255,8 @@ mod tests {
         ] {
             assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
         }
+        let lr = text.lines().find_map(|line| line.strip_prefix("lr = ")).unwrap();
+        assert_eq!(lr.parse(), Ok(1e-24_f32), "{lr}");
         for name in ["out", "overwrite", "json", "quiet", "no-report", "threads", "decay-biases", "optimizer-settings"]
         {
             assert!(!text.lines().any(|line| line.starts_with(&format!("{name} ="))), "{name} stands in\n{text}");

@@ -160,6 +160,8 @@ fn what_is_wrong_is_told_before_any_run_starts() {
         refused(&mut command, code, &[told]);
         assert_eq!(entries(cwd.path()), [""; 0], "{told}");
     }
+    fs::write(cwd.path().join("out"), "mine").unwrap();
+    refused(&mut sweep(cwd.path(), set.path(), &["--seeds=0..1"], &SMALL), 1, &["out: cannot make this folder"]);
 }
 
 #[test]
