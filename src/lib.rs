@@ -102,7 +102,8 @@ mod names;
 #[doc(hidden)]
 pub mod regular_file;
 mod tensor_file;
-mod whole_file;
+#[doc(hidden)]
+pub mod whole_file;
 
 pub use error::{Error, Result};
 

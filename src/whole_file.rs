@@ -52,6 +52,14 @@ impl Draft {
     }
 }
 
+/// Puts a file that holds `bytes` in its place; what stood there before is replaced.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be written, or where no plain file stands there.
+pub fn write(place: &Path, bytes: &[u8]) -> Result<()> {
+    Staged::write(place, |out| out.write_all(bytes))?.publish()
+}
+
 fn failed(place: &Path, source: io::Error) -> Error {
     Error::Io { path: place.to_path_buf(), action: "write", source }
 }

@@ -15,8 +15,10 @@ use flatnet::optim::schedule;
 use flatnet::train::Monitor;
 
 use super::completions::{self, CompletionsArguments};
+use super::config::Origins;
 use super::fetch::{self, FetchArguments};
 use super::report::ReportArguments;
+use super::sweep::{self, SweepArguments};
 use super::threads::MAX_THREADS;
 use super::{help, inspect, manual, predict};
 
@@ -32,6 +34,7 @@ Examples:
   flatnet inspect data/mnist              what a set, a file or a model holds
   flatnet fetch fashion-mnist && flatnet --data data/fashion-mnist
   flatnet report runs/1 runs/2            two runs in one page
+  flatnet sweep --seeds 0..9 --out runs/seeds      ten runs side by side
 
 Exit codes: 0 done, 1 failed (one line on stderr), 2 wrong usage, 130
 interrupted: after Ctrl-C a run keeps the epochs that it has completed.";
@@ -45,9 +48,10 @@ Examples:
   flatnet train --train-samples all --val-samples all --json > run.json
   flatnet train --tensorboard logs/first && tensorboard --logdir logs
   flatnet train --log-format jsonl 2> epochs.jsonl
+  flatnet train --config runs/1/recipe.toml --out runs/again   the same bits
 
 Files in --out: summary.json, epochs.csv, batches.csv, sample.csv,
-model.safetensors, and for people report.html and graphs/*.svg.";
+model.safetensors, recipe.toml, and for people report.html and graphs/*.svg.";
 
 const EVALUATE_EXAMPLES: &str = "\
 Examples:
@@ -87,6 +91,9 @@ pub enum Command {
     /// Train a network, validate it after every epoch, and keep the run's files
     #[command(after_help = TRAIN_EXAMPLES)]
     Train(TrainArguments),
+    /// Train every combination of settings and seeds, side by side
+    #[command(after_help = sweep::EXAMPLES)]
+    Sweep(SweepArguments),
     /// Measure how well a saved model tells the classes of a data set apart
     #[command(after_help = EVALUATE_EXAMPLES)]
     Evaluate(EvaluateArguments),
@@ -117,6 +124,16 @@ pub struct TrainArguments {
     /// The names of those that were typed; the others have their defaults.
     #[arg(skip)]
     pub typed: BTreeSet<String>,
+    /// A TOML file of settings: keys are the names of flags, such as lr = 0.1 or
+    /// layers = "linear:10"; nesterov = true for a flag without a value. Flags win
+    /// over it; paths in it start at its folder. Each run keeps its own as
+    /// recipe.toml [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Of the settings in that file, the lines.
+    #[arg(skip)]
+    pub origins: Origins,
+
     /// Folder with the set's four IDX files, raw or gzip
     /// [default: data/mnist, here or else in flatnet's own folder]
     #[arg(long, value_name = "DIR", help_heading = "Data")]
@@ -252,9 +269,9 @@ pub struct TrainArguments {
     #[arg(value_parser = real_f32)]
     pub label_smoothing: f32,
     /// Weights of classes in the loss: balanced, by how often each stands in
-    /// the training sample, or a file with one number for each class, separated
-    /// by commas, spaces or lines [default: none]
-    #[arg(long, value_name = "balanced|FILE", help_heading = "Loss")]
+    /// the training sample, or one number for each class, separated by commas,
+    /// or a file of them, separated by commas, spaces or lines [default: none]
+    #[arg(long, value_name = "balanced|X,X,...|FILE", help_heading = "Loss")]
     pub class_weights: Option<PathBuf>,
 
     /// Threads, and no more than the cores this process may use; results are the
@@ -408,7 +425,7 @@ fn seconds(text: &str) -> Result<f64, String> {
     seconds.ok_or_else(|| format!("expected a number above 0, at most {MAX_SECONDS}"))
 }
 
-fn threads(text: &str) -> Result<usize, String> {
+pub fn threads(text: &str) -> Result<usize, String> {
     number(text, 1, MAX_THREADS)
 }
 

@@ -25,6 +25,11 @@ pub fn listen() {
     }
 }
 
+/// As if somebody pressed Ctrl-C for the first time.
+pub fn ask() {
+    CAME.get_or_init(Arc::default).store(SIGINT.unsigned_abs() as usize, Ordering::Relaxed);
+}
+
 /// Whether whoever started this process wants it to outlive its terminal, as `nohup` does.
 #[cfg(unix)]
 fn is_ignored(signal: i32) -> bool {
@@ -42,6 +47,13 @@ pub fn is_asked() -> bool {
 /// The exit code of a run that was interrupted: that of a shell's process which its signal ended.
 pub fn exit_code() -> u8 {
     exit_code_of(i32::try_from(signal()).unwrap_or(SIGINT))
+}
+
+/// Whether a run ends with it that was interrupted.
+pub fn is_exit_code(code: i32) -> bool {
+    /// SIGHUP's number, on systems that have it.
+    const HANGUP: i32 = 1;
+    [HANGUP, SIGINT, SIGTERM].into_iter().any(|signal| i32::from(exit_code_of(signal)) == code)
 }
 
 fn signal() -> usize {

@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod completions;
+mod config;
 mod evaluate;
 mod evaluation;
 mod fetch;
@@ -15,6 +16,8 @@ mod predict;
 mod progress;
 mod report;
 mod resume;
+mod settings;
+mod sweep;
 mod table;
 mod tensorboard;
 mod threads;
@@ -33,7 +36,7 @@ use flatnet::run::folder;
 use flatnet::{Error, Result};
 
 pub use args::Arguments;
-use args::Command;
+use args::{Command, TrainArguments};
 
 /// A value that is longer is shown by its beginning: it may be as long as a file.
 const MAX_VALUE: usize = 60;
@@ -42,8 +45,19 @@ const MAX_MESSAGE: usize = 2000;
 
 /// Reads the command line. `Err` when there is nothing to run: help was printed (0), or the usage is wrong (2).
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> std::result::Result<Arguments, ExitCode> {
-    let words: Vec<OsString> = words.into_iter().collect();
-    Arguments::read(&words).map_err(|stop| {
+    let expanded = config::expand(words.into_iter().collect(), &[]).map_err(|problem| {
+        complain(&problem);
+        ExitCode::from(2)
+    })?;
+    let words = expanded.words;
+    let parsed = Arguments::read(&words).map(|mut arguments| {
+        match &mut arguments.command {
+            Some(Command::Train(train)) => train.origins = expanded.origins,
+            _ => arguments.train.origins = expanded.origins,
+        }
+        arguments
+    });
+    parsed.map_err(|stop| {
         if stop.use_stderr() {
             complain(&in_one_line(&stop, &words));
             return ExitCode::from(2);
@@ -61,8 +75,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> std::result::Result<A
 /// Does what the arguments ask for, and says how the program ends.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let done = match &arguments.command {
-        None => return train::run(&arguments.train),
-        Some(Command::Train(arguments)) => return train::run(arguments),
+        None => return run_train(&arguments.train),
+        Some(Command::Sweep(arguments)) => return sweep::run(arguments),
+        Some(Command::Train(arguments)) => return run_train(arguments),
         Some(Command::Evaluate(arguments)) => evaluate::run(arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments),
         Some(Command::Predict(arguments)) => predict::run(arguments),
@@ -73,6 +88,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(Command::Report(arguments)) => report::run(arguments),
     };
     done.map(|()| ExitCode::SUCCESS)
+}
+
+fn run_train(arguments: &TrainArguments) -> Result<ExitCode> {
+    sweep::follow();
+    train::run(arguments).map_err(|error| arguments.origins.place(error))
 }
 
 /// An error in the words of the program: the library names settings, people type flags.

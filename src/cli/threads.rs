@@ -20,6 +20,11 @@ pub struct Threads {
     pub sharing: Sharing,
 }
 
+impl Threads {
+    /// For who asks what a run would do, not how fast.
+    pub const ONE: Threads = Threads { asked: 1, used: 1, sharing: Sharing::Measured };
+}
+
 /// Those of `--threads`, else of `RAYON_NUM_THREADS`, else the cores that this process may use, and never more than those: the
 /// threads of a step wait for one another, so with more of them than cores a step takes a hundred times as long. Tells on stderr
 /// if it uses fewer than were asked for.

@@ -397,7 +397,7 @@ impl Callback for Watch<'_> {
 }
 
 /// The settings with every default filled in, but for the folder of the run and the weights of classes.
-fn recipe(arguments: &TrainArguments, layers: &LayerSpecs, threads: &Threads) -> Recipe {
+pub(super) fn recipe(arguments: &TrainArguments, layers: &LayerSpecs, threads: &Threads) -> Recipe {
     let reference = layers.ends_in_its_only_relu();
     let (init, relu_grad) = match reference {
         true => (Init::UnitNorm, ReluGrad::StraightThrough),
@@ -457,29 +457,37 @@ fn class_samples(data: &Dataset) -> Vec<usize> {
     counts
 }
 
-/// `balanced`, or a file with one number for each class.
-fn class_weights(from: &Path, train: &Dataset) -> Result<Vec<f32>> {
+/// `balanced`, or one number for each class, or a file of them.
+pub(super) fn class_weights(from: &Path, train: &Dataset) -> Result<Vec<f32>> {
     if from == Path::new("balanced") {
         return Ok(balanced_class_weights(&class_samples(train)));
     }
     /// Room for 65,536 numbers, and then some.
     const MAX_BYTES: u64 = 1 << 21;
     let fail = |source| Error::Io { path: from.to_path_buf(), action: "read", source };
-    let mut text = String::new();
-    let file = std::fs::File::open(from).map_err(fail)?;
-    file.take(MAX_BYTES).read_to_string(&mut text).map_err(fail)?;
+    let typed =
+        from.to_str().filter(|text| text.contains(',') && text.split(',').all(|word| word.parse::<f32>().is_ok()));
+    let (text, place) = match typed {
+        Some(numbers) => (numbers.to_string(), String::new()),
+        None => {
+            let mut text = String::new();
+            let file = std::fs::File::open(from).map_err(fail)?;
+            file.take(MAX_BYTES).read_to_string(&mut text).map_err(fail)?;
+            (text, format!(" in {}", from.display()))
+        }
+    };
     let words = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
     let refuse = |found: String, expected: String| Error::Setting { name: "class_weights", found, expected };
     let weights: Vec<f32> = words
         .map(|word| {
             let weight = word.parse().ok().filter(|weight: &f32| weight.is_finite() && *weight >= 0.0);
             let start: String = word.chars().take(60).collect();
-            weight.ok_or_else(|| refuse(format!("'{start}' in {}", from.display()), "numbers of at least 0".into()))
+            weight.ok_or_else(|| refuse(format!("'{start}'{place}"), "numbers of at least 0".into()))
         })
         .collect::<Result<_>>()?;
     if weights.len() != train.classes() {
         let expected = format!("one for each of the {} classes", train.classes());
-        return Err(refuse(format!("{} numbers in {}", weights.len(), from.display()), expected));
+        return Err(refuse(format!("{} numbers{place}", weights.len()), expected));
     }
     Ok(weights)
 }
@@ -514,7 +522,7 @@ fn load(folder: &Path, recipe: &Recipe) -> Result<(Dataset, Dataset, SampledRows
     Ok((train, val, rows, folder.to_path_buf()))
 }
 
-fn check_outputs(layers: &LayerSpecs, train: &Dataset) -> Result<()> {
+pub(super) fn check_outputs(layers: &LayerSpecs, train: &Dataset) -> Result<()> {
     match layers.out_features() {
         Some(outputs) if outputs == train.classes() => Ok(()),
         _ => Err(Error::Setting {

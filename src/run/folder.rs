@@ -30,8 +30,10 @@ pub const SAMPLE: &str = "sample.csv";
 pub const MODEL: &str = "model.safetensors";
 /// The network of the best epoch.
 pub const BEST: &str = "best.safetensors";
+/// The settings, for `train --config`.
+pub const RECIPE: &str = "recipe.toml";
 /// A folder with one of these holds a run.
-pub const FILES: [&str; 6] = [SUMMARY, EPOCHS, BATCHES, SAMPLE, MODEL, BEST];
+pub const FILES: [&str; 7] = [SUMMARY, EPOCHS, BATCHES, SAMPLE, MODEL, BEST, RECIPE];
 
 /// The folder of a run's checkpoints.
 pub const CHECKPOINTS: &str = "checkpoints";
@@ -471,8 +473,15 @@ mod tests {
         names
     }
 
-    const ENTRIES: [&str; 6] =
-        ["batches.csv", "best.safetensors", "epochs.csv", "model.safetensors", "sample.csv", "summary.json"];
+    const ENTRIES: [&str; 7] = [
+        "batches.csv",
+        "best.safetensors",
+        "epochs.csv",
+        "model.safetensors",
+        "recipe.toml",
+        "sample.csv",
+        "summary.json",
+    ];
 
     #[test]
     fn runs_take_the_first_free_number() {
@@ -566,7 +575,7 @@ mod tests {
         fs::write(claim.staging().unwrap().join(SUMMARY), "new").unwrap();
         drop(claim);
         assert_eq!(fs::read(folder.join(SUMMARY)).unwrap(), b"old");
-        assert_eq!(entries(&folder).len(), 7);
+        assert_eq!(entries(&folder).len(), ENTRIES.len() + 1);
 
         // The page of the old run goes with it, what is somebody else's stays.
         fs::create_dir(folder.join(GRAPHS)).unwrap();
@@ -578,7 +587,10 @@ mod tests {
             assert_eq!(fs::read(folder.join(name)).unwrap(), b"new", "{name}");
         }
         assert_eq!(fs::read(folder.join("notes.txt")).unwrap(), b"mine");
-        assert_eq!((entries(&folder).len(), entries(&folder.join(GRAPHS))), (8, vec!["mine.svg".to_string()]));
+        assert_eq!(
+            (entries(&folder).len(), entries(&folder.join(GRAPHS))),
+            (ENTRIES.len() + 2, vec!["mine.svg".to_string()])
+        );
     }
 
     /// Killed between any two steps: the folder holds the old run, none, or the new one, and the next process sees to the rest.
@@ -596,7 +608,7 @@ mod tests {
         fs::write(work.join(LOCK), LOCK_TEXT).unwrap();
         fs::write(folder.join(".summary.json.17-0.partial"), "half").unwrap();
         at(&folder, Existing::Refuse).claim().unwrap_err();
-        assert_eq!((texts(), entries(&folder).len()), (FILES.map(|_| "old".into()), 6));
+        assert_eq!((texts(), entries(&folder).len()), (FILES.map(|_| "old".into()), FILES.len()));
 
         // After any number of them took their places: the new one comes to stand.
         for done in 0..=FILES.len() {
@@ -612,7 +624,7 @@ mod tests {
             }
             assert!(texts()[0] != "old" || done == 0, "no old summary beside new files");
             drop(Claim::of_existing(&folder).unwrap());
-            assert_eq!((texts(), entries(&folder).len()), (FILES.map(|_| "new".into()), 6), "{done}");
+            assert_eq!((texts(), entries(&folder).len()), (FILES.map(|_| "new".into()), FILES.len()), "{done}");
         }
     }
 

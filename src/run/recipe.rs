@@ -1,6 +1,9 @@
 //! Every setting of a run under its flag's name. It knows how settings are kept, not how they are typed or used.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::data::{SampleSize, ScaleKind, Shuffle, Split, sample};
 use crate::error::Result;
@@ -117,6 +120,57 @@ impl Recipe {
         Recipe { data: String::new(), out: String::new(), ..self.clone() }
     }
 
+    /// The same without what decides no bit of the weights: where the run is kept and how it is told, and the threads.
+    /// Whether the data are the same, their folder's name does not say.
+    pub fn without_circumstances(&self) -> Recipe {
+        Recipe { threads: 0, overwrite: false, json: false, quiet: false, no_report: false, ..self.without_places() }
+    }
+
+    /// The recipe as `train --config` takes it: every setting that decides the weights under its flag's name, in TOML. `data` is
+    /// the way from the folder of the file to the data, as [`relative`](super::relative) gives it; without it, they are named
+    /// as they were typed.
+    ///
+    /// # Errors
+    /// Where it cannot be written as text, which no recipe of a run is known to cause.
+    pub fn to_toml(&self, data: Option<&str>) -> std::io::Result<String> {
+        let data = match data {
+            Some(way) => super::resolved(Path::new(""), way).to_string_lossy().into_owned(),
+            None => self.data.clone(),
+        };
+        let settings = self.without_circumstances().settings()?.into_iter();
+        let left_out = ["data", "threads", "out", "overwrite", "json", "quiet", "no-report"];
+        let mut table: Map<String, Value> = settings.filter(|(name, _)| !left_out.contains(&name.as_str())).collect();
+        table.insert("data".into(), data.into());
+        toml::to_string(&table).map_err(std::io::Error::other)
+    }
+
+    /// Every setting under its flag's name and with a value as the flag takes it. What was not given is left out.
+    ///
+    /// # Errors
+    /// As [`to_toml`](Self::to_toml).
+    pub fn settings(&self) -> std::io::Result<Map<String, Value>> {
+        // By way of text, where 0.01 stays 0.01 and does not become the f64 next to an f32.
+        let Value::Object(mut kept) = serde_json::from_str(&serde_json::to_string(self)?)? else {
+            return Err(std::io::ErrorKind::InvalidData.into());
+        };
+        if let Some(Value::Object(of_optimizer)) = kept.remove("optimizer_settings") {
+            kept.extend(of_optimizer);
+        }
+        // The one setting whose flag says the opposite.
+        if kept.remove("decay_biases") == Some(false.into()) {
+            kept.insert("no_bias_decay".into(), true.into());
+        }
+        let as_typed = |(name, value): (String, Value)| {
+            let value = match value {
+                // TOML's whole numbers end there.
+                Value::Number(large) if large.is_u64() && !large.is_i64() => large.to_string().into(),
+                other => other,
+            };
+            (name.replace('_', "-"), value)
+        };
+        Ok(kept.into_iter().filter(|(_, value)| !value.is_null()).map(as_typed).collect())
+    }
+
     /// Trains as the recipe says.
     ///
     /// # Errors
@@ -175,5 +229,83 @@ impl Recipe {
             Split::Test => (self.val_samples, Stream::ValSample, "val_samples"),
         };
         sample::draw(size, population, self.seed, stream, flag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipe_is_written_under_the_names_of_flags_and_with_the_text_that_was_typed() {
+        let recipe = Recipe {
+            data: "typed".into(),
+            train_samples: SampleSize::All,
+            val_samples: SampleSize::Count(20),
+            epochs: 3,
+            batch_size: 32,
+            lr: 1e-24,
+            optimizer: "sgd".into(),
+            optimizer_settings: Settings {
+                momentum: Some(0.9),
+                nesterov: Some(true),
+                decay_biases: Some(false),
+                ..Settings::default()
+            },
+            clip_norm: Some(0.1),
+            lr_schedule: "constant".into(),
+            warmup_epochs: 0,
+            label_smoothing: 0.0,
+            class_weights: Some(vec![1.0, 0.3]),
+            patience: Some(5),
+            min_delta: 0.25,
+            monitor: Monitor::ValAccuracy,
+            max_seconds: None,
+            checkpoint_every: Some(2),
+            checkpoint_seconds: None,
+            keep_checkpoints: Some(4),
+            seed: u64::MAX,
+            shuffle: Shuffle::Epoch,
+            layers: "linear:2,relu".into(),
+            init: Init::Zeros,
+            relu_grad: ReluGrad::Exact,
+            scale: ScaleKind::Unit,
+            threads: 7,
+            simd: SimdChoice::Auto,
+            kernel: KernelChoice::Auto,
+            out: "here".into(),
+            overwrite: true,
+            json: true,
+            quiet: true,
+            no_report: true,
+        };
+        let text = recipe.to_toml(Some("../a%25b/set")).unwrap();
+        for line in [
+            "data = \"../a%b/set\"",
+            "train-samples = \"all\"",
+            "val-samples = 20",
+            "momentum = 0.9",
+            "nesterov = true",
+            "no-bias-decay = true",
+            "clip-norm = 0.1",
+            "patience = 5",
+            "min-delta = 0.25",
+            "monitor = \"val-accuracy\"",
+            "checkpoint-every = 2",
+            "keep-checkpoints = 4",
+            "class-weights = [1.0, 0.3]",
+            "seed = \"18446744073709551615\"",
+            "shuffle = \"epoch\"",
+            "layers = \"linear:2,relu\"",
+        ] {
+            assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
+        }
+        let lr = text.lines().find_map(|line| line.strip_prefix("lr = ")).unwrap();
+        assert_eq!(lr.parse(), Ok(1e-24_f32), "{lr}");
+        for name in ["out", "overwrite", "json", "quiet", "no-report", "threads", "decay-biases", "optimizer-settings"]
+        {
+            assert!(!text.lines().any(|line| line.starts_with(&format!("{name} ="))), "{name} stands in\n{text}");
+        }
+        assert!(recipe.to_toml(None).unwrap().contains("data = \"typed\""));
     }
 }

@@ -166,6 +166,14 @@ impl Writer {
         };
         write(folder::EPOCHS, &|out| csv::write_epochs(out, run.history))?;
         write(folder::SAMPLE, &|out| csv::write_sample(out, &run.rows.train, &run.rows.val))?;
+        write(folder::RECIPE, &|out| {
+            let version = env!("CARGO_PKG_VERSION");
+            writeln!(
+                out,
+                "# A run of flatnet {version}. The same again: flatnet train --config recipe.toml --out NEW"
+            )?;
+            out.write_all(run.summary.recipe.to_toml(run.summary.data.folder.as_deref())?.as_bytes())
+        })?;
         write(folder::SUMMARY, &|out| {
             serde_json::to_writer_pretty(&mut *out, run.summary)?;
             out.write_all(b"\n")

@@ -40,15 +40,16 @@ pub fn refused(command: &mut Command, code: i32, told: &[&str]) {
     assert_eq!(stdout(&output), "");
 }
 
-const RUN_FILES: [&str; 6] =
-    ["batches.csv", "best.safetensors", "epochs.csv", "model.safetensors", "sample.csv", "summary.json"];
+const RUN_FILES: [&str; 7] =
+    ["batches.csv", "best.safetensors", "epochs.csv", "model.safetensors", "recipe.toml", "sample.csv", "summary.json"];
 /// The files of a run, its page and its graphs.
-pub const RUN_ENTRIES: [&str; 8] = [
+pub const RUN_ENTRIES: [&str; 9] = [
     "batches.csv",
     "best.safetensors",
     "epochs.csv",
     "graphs",
     "model.safetensors",
+    "recipe.toml",
     "report.html",
     "sample.csv",
     "summary.json",
@@ -541,19 +542,19 @@ fn a_run_on_disk_is_never_lost() {
     // Diverges on the way: the old run stays as it was.
     refused(&mut train(&["--overwrite", "--lr", "3e38", "--batch-size", "1"]), 1, &["epoch ", "batch ", "--lr"]);
     assert!(files() == first);
-    assert_eq!(entries(&run).len(), 9);
+    assert_eq!(entries(&run).len(), RUN_ENTRIES.len() + 1);
 
     train(&["--overwrite", "--seed", "5"]).assert().success();
     let second = files();
-    assert!((0..5).all(|file| second[file] != first[file]));
+    assert!((0..RUN_FILES.len()).all(|file| second[file] != first[file]));
     assert_eq!(fs::read(run.join("notes.txt")).unwrap(), b"mine");
-    assert_eq!(entries(&run).len(), 9);
+    assert_eq!(entries(&run).len(), RUN_ENTRIES.len() + 1);
 
     // A folder that holds something else is used, and what it holds is left alone.
     fs::create_dir(cwd.path().join("notes")).unwrap();
     fs::write(cwd.path().join("notes/notes.txt"), "mine").unwrap();
     train_small(cwd.path(), set.path()).args(["--out", "notes"]).assert().success();
-    assert_eq!(entries(&cwd.path().join("notes")).len(), 9);
+    assert_eq!(entries(&cwd.path().join("notes")).len(), RUN_ENTRIES.len() + 1);
 }
 
 #[test]

@@ -139,7 +139,8 @@ fn the_page_and_the_graphs_need_nothing_beside_themselves() {
 fn a_page_made_again_is_the_same_and_nothing_else_changes() {
     let cwd = one_run(&["--layers", "linear:12,relu,linear:10", "--relu-grad", "exact", "--scale", "standard"]);
     let run = cwd.path().join("runs/1");
-    let files = ["summary.json", "epochs.csv", "batches.csv", "sample.csv", "model.safetensors", "report.html"];
+    let files =
+        ["summary.json", "epochs.csv", "batches.csv", "sample.csv", "model.safetensors", "recipe.toml", "report.html"];
     let contents = || {
         let graphs = GRAPHS.map(|name| fs::read(run.join("graphs").join(name)).unwrap());
         (files.map(|name| fs::read(run.join(name)).unwrap()), graphs)
@@ -206,10 +207,18 @@ fn the_matrix_counts_the_runs_own_validation_images() {
 fn no_report_writes_none_and_leaves_no_stale_one() {
     let cwd = one_run(&["--no-report"]);
     let run = cwd.path().join("runs/1");
-    let files = ["batches.csv", "best.safetensors", "epochs.csv", "model.safetensors", "sample.csv", "summary.json"];
+    let files = [
+        "batches.csv",
+        "best.safetensors",
+        "epochs.csv",
+        "model.safetensors",
+        "recipe.toml",
+        "sample.csv",
+        "summary.json",
+    ];
     assert_eq!(entries(&run), files);
     flatnet(cwd.path()).args(["report", "runs/1"]).assert().success();
-    assert_eq!(entries(&run).len(), 8);
+    assert_eq!(entries(&run).len(), 9);
     fs::write(run.join("notes.txt"), "mine").unwrap();
     let again = ["--quiet", "--out", "runs/1", "--overwrite", "--no-report"];
     flatnet(cwd.path()).args(SHORT).args(again).assert().success();
