@@ -59,7 +59,9 @@ fn a_team_asks_for_no_memory_but_to_enter_an_epoch() {
 
     let epochs = EPOCHS as u64 - 1;
     for batches in [100, 400] {
-        assert_eq!(calls_after_the_first_epoch(KernelChoice::Auto, 1, batches), 0, "one thread, {batches} batches");
+        // The thread that runs the tests may ask for memory meanwhile, once in a while; a step that did would do so every time.
+        let least = (0..3).map(|_| calls_after_the_first_epoch(KernelChoice::Auto, 1, batches)).min();
+        assert_eq!(least, Some(0), "one thread, {batches} batches");
         // The network's 784 features fall into two parts, so at most two of the threads share a step.
         for threads in [2, 4] {
             let most = epochs * ENTERING + threads as u64 * FIRST_BATCHES;

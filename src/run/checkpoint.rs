@@ -130,7 +130,7 @@ impl<'a> Tensors<'a> {
 /// Where the file cannot be written.
 pub fn write(path: &Path, moment: &Moment<'_>) -> Result<()> {
     let Moment { model, state, .. } = moment;
-    let failed = |source| crate::Error::Io { path: path.to_path_buf(), action: "write", source };
+    let failed = |source| Error::Io { path: path.to_path_buf(), action: "write", source };
     let mut tensors = Tensors::default();
     tensors.parameters("model", model, model.buffer());
     for (slot, values) in state.optimizer.slots.iter().enumerate() {

@@ -155,7 +155,7 @@ fn a_page_made_again_is_the_same_and_nothing_else_changes() {
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
     assert!(contents() == before, "made from the files, the page is another than made from the training");
     assert_eq!((read(&run.join("notes.txt")), read(&run.join("graphs/mine.svg"))), ("mine".into(), "mine".into()));
-    assert_eq!((entries(&run).len(), entries(&run.join("graphs")).len()), (9, 8));
+    assert_eq!((entries(&run).len(), entries(&run.join("graphs")).len()), (10, 8));
     assert!(read(&run.join("report.html")).contains("The weights of the first layer's 12 units"));
 }
 

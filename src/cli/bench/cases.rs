@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(training.last().unwrap().case.optimizer, "adam");
         let names: Vec<_> = training.iter().map(|training| training.case.kernel_name()).collect();
         assert_eq!(names[..4], ["narrow", "narrow", "gemm", "gemm"]);
-        assert!(names.contains(&"narrow+wide") && names.contains(&"narrow+wide+gemm"), "{names:?}");
+        assert!(names.contains(&"narrow+wide"), "{names:?}");
         assert!(training.iter().all(|training| training.estimate > 0.0 && training.estimate < 1.0));
         assert_eq!(Evaluating::all(&[1, 2]).unwrap().len(), 2);
     }
