@@ -5,7 +5,7 @@ mod cli;
 
 use std::process::ExitCode;
 
-/// 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+/// 0 done, 1 failed, 2 wrong usage; 130, 143, 129 interrupted by SIGINT, SIGTERM, SIGHUP.
 fn main() -> ExitCode {
     let arguments = match cli::parse(std::env::args_os()) {
         Ok(arguments) => arguments,
