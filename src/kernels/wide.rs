@@ -5,7 +5,7 @@
 //! the sums of all outputs. Sums run over features (or samples) in their order, and every product enters its sum by one fused
 //! multiply-add, so the bits are the same on every SIMD level, and those of a product that leaves nothing out.
 //!
-//! The weight stands in panels of 64 outputs (see [`panels`]): 64 features of one are 16 KB without a gap, which stay in L1
+//! The weight stands in panels of 64 outputs (`kernels/panels.rs`): 64 features of one are 16 KB without a gap, which stay in L1
 //! while many samples go by. In rows of hundreds of outputs, those of neighbouring features would push each other out.
 //!
 //! Legend: `m` batch size, `k` in_features, `n` out_features; `x: [m, k]`, compressed; `z`, `dz: [m, n]`, row-major;

@@ -238,7 +238,7 @@ fn strings(moment: &Moment<'_>) -> io::Result<BTreeMap<&'static str, String>> {
 /// counts those that follow from where it stands; all of it is compared before anything of such a size is allocated.
 ///
 /// # Errors
-/// [`Error::Model`](crate::Error::Model) that says what is wrong with the file; where it cannot be read.
+/// [`Error::Model`] that says what is wrong with the file; where it cannot be read.
 pub fn read(path: &Path) -> Result<Checkpoint> {
     let refuse = Refuse { path };
     let (mut file, metadata) = TensorFile::open(path, "checkpoint", MAX_HEADER_BYTES)?;
