@@ -1,8 +1,6 @@
 //! The weight of wide layers: the order in which they keep it. Of 64 outputs, the weights of all features stand together,
 //! feature by feature: `[n / 64, k, 64]`, and the last panel has what is left of the outputs, `[k, n % 64]`.
 
-use std::ops::Range;
-
 use fearless_simd::{Simd, f32x4, prelude::*};
 
 use crate::kernels::math::{SIDE, transposed};
@@ -10,12 +8,6 @@ use crate::kernels::{SimdLevel, dispatch};
 
 /// Outputs of a panel.
 pub const PANEL: usize = 64;
-
-/// Where in the weight of `[n, k]` the panel that begins with output `first` stands, and how many outputs it has.
-pub fn panel(first: usize, n: usize, k: usize) -> (Range<usize>, usize) {
-    let outputs = PANEL.min(n - first);
-    (first * k..(first + outputs) * k, outputs)
-}
 
 /// `rows: [n, k]`, read; `panels`, overwritten.
 pub fn from_rows(rows: &[f32], k: usize, panels: &mut [f32]) {
@@ -112,7 +104,6 @@ mod tests {
         // Features 0 and 1 of output 0, feature 0 of output 1, and output 64, the first of a panel of 36.
         assert_eq!((panels[0], panels[64], panels[1]), (0.0, 1.0, 3.0));
         assert_eq!((panels[192], panels[192 + 36]), (192.0, 193.0));
-        assert_eq!(panel(64, n, k), (192..300, 36));
     }
 
     #[test]
