@@ -1,7 +1,7 @@
 //! `flatnet predict`: what a saved model makes of PNG and JPEG pictures. It knows files and answers, not how a picture
 //! becomes an image.
 
-use std::io::{IsTerminal, stdin};
+use std::io::{IsTerminal, stderr, stdin};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -14,7 +14,7 @@ use flatnet::{Error, Result};
 use serde::Serialize;
 
 use super::tiles::{self, Style};
-use super::{Parameters, complain, model_path, print, print_json};
+use super::{Parameters, complain, model_path, print, print_json, tell};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -72,6 +72,11 @@ pub fn run(arguments: &PredictArguments) -> Result<()> {
     check_input(&path, meta.image_size)?;
     let mut network = Network { path: &path, model, meta, workspace: Workspace::new() };
     let (style, columns) = (Style::of_stdout(), tiles::columns());
+    let parameters = Parameters::of(&network.meta);
+    // Answers are for whoever reads standard output; this is for somebody who looks on.
+    if !arguments.json && stderr().is_terminal() && !parameters.told().is_empty() {
+        tell("note", &format!("{}{}", path.display(), parameters.told()));
+    }
 
     let mut predictions = Vec::with_capacity(arguments.images.len());
     // Whoever called this program tells the last failure, so each waits for the next one.
@@ -97,7 +102,6 @@ pub fn run(arguments: &PredictArguments) -> Result<()> {
         }
     }
     if arguments.json {
-        let parameters = Parameters::of(&network.meta);
         print_json(&Report { model: path.display().to_string(), parameters, predictions })?;
     }
     failure.map_or(Ok(()), Err)

@@ -12,24 +12,14 @@ pub const PANEL: usize = 64;
 /// `rows: [n, k]`, read; `panels`, overwritten.
 pub fn from_rows(rows: &[f32], k: usize, panels: &mut [f32]) {
     for (rows, panel) in rows.chunks(PANEL * k).zip(panels.chunks_mut(PANEL * k)) {
-        let outputs = rows.len() / k;
-        for (output, row) in rows.chunks_exact(k).enumerate() {
-            for (weights, value) in panel.chunks_exact_mut(outputs).zip(row) {
-                weights[output] = *value;
-            }
-        }
+        transpose_rows(rows, k, panel);
     }
 }
 
 /// `panels`, read; `rows: [n, k]`, overwritten.
 pub fn to_rows(panels: &[f32], k: usize, rows: &mut [f32]) {
     for (rows, panel) in rows.chunks_mut(PANEL * k).zip(panels.chunks(PANEL * k)) {
-        let outputs = rows.len() / k;
-        for (output, row) in rows.chunks_exact_mut(k).enumerate() {
-            for (weights, value) in panel.chunks_exact(outputs).zip(row) {
-                *value = weights[output];
-            }
-        }
+        transpose_rows(panel, panel.len() / k, rows);
     }
 }
 
@@ -57,8 +47,14 @@ fn transpose_at<S: Simd>(simd: S, panels: &[f32], k: usize, transposed: &mut [f3
 fn transpose_tile<S: Simd>(simd: S, from: &[f32], columns: usize, to: &mut [f32]) {
     if let (Some(from), Some(to)) = (whole_tile(from, columns), to.as_chunks_mut::<PANEL>().0.as_mut_array::<PANEL>()) {
         transpose_whole_tile(simd, from, to);
-        return;
+    } else {
+        transpose_rows(from, columns, to);
     }
+}
+
+/// The same number by number, for what is small or rare.
+#[inline(always)]
+pub fn transpose_rows(from: &[f32], columns: usize, to: &mut [f32]) {
     let rows = from.len() / columns;
     for (row, from) in from.chunks_exact(columns).enumerate() {
         for (to, value) in to.chunks_exact_mut(rows).zip(from) {

@@ -47,7 +47,7 @@ impl ParamEntry {
         let (values, mut rows) = (&buffer[self.range.clone()], vec![0.0; self.len()]);
         match self.layout {
             Layout::Rows => rows.copy_from_slice(values),
-            Layout::Transposed => transpose(values, self.shape[0], &mut rows),
+            Layout::Transposed => panels::transpose_rows(values, self.shape[0], &mut rows),
             Layout::Packed => packed::to_rows(values, self.columns(), &mut rows),
             Layout::Panels => panels::to_rows(values, self.columns(), &mut rows),
         }
@@ -59,7 +59,7 @@ impl ParamEntry {
         let values = &mut buffer[self.range.clone()];
         match self.layout {
             Layout::Rows => values.copy_from_slice(rows),
-            Layout::Transposed => transpose(rows, self.columns(), values),
+            Layout::Transposed => panels::transpose_rows(rows, self.columns(), values),
             Layout::Packed => packed::from_rows(rows, self.columns(), values),
             Layout::Panels => panels::from_rows(rows, self.columns(), values),
         }
@@ -91,16 +91,6 @@ impl Params {
     pub fn zeros(entries: Vec<ParamEntry>) -> Self {
         let floats = entries.last().map_or(0, |entry| aligned(entry.range.end));
         Params { values: AlignedVec::zeros(floats), entries }
-    }
-}
-
-/// `a: [rows, columns]`, read; `b: [columns, rows]`, overwritten.
-fn transpose(a: &[f32], columns: usize, b: &mut [f32]) {
-    let rows = a.len() / columns;
-    for (row, a) in a.chunks_exact(columns).enumerate() {
-        for (column, value) in a.iter().enumerate() {
-            b[column * rows + row] = *value;
-        }
     }
 }
 

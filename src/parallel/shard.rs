@@ -14,9 +14,7 @@ use crate::kernels::LANES;
 use crate::parallel::comm::Parts;
 
 /// The most parts of a sum, and with that the most threads that can share a step. Each is a product of its own, which is then
-/// added to the others: with 32 instead of 8 a step on one thread takes 2.2 % longer for 784-1024-10 and 1.8 % for
-/// 784-1024-1024-10, and 16 instead of 8 take 1.2 % for 784-512-256-10 (batches of 32, AVX-512). What they cost is moving and
-/// adding floats, so faster products make it a larger share of a step.
+/// added to the others: eight parts instead of two take one thread 3 % longer for 784-512-256-10 (batches of 32, AVX-512).
 const MAX_PARTS: usize = 32;
 
 /// Which of its two sizes a linear layer is cut by.
