@@ -649,23 +649,8 @@ fn for_each_run(linear: &Linear, axis: Axis, range: &Range<usize>, mut visit: im
         }
         // A piece of every row.
         (Axis::Units, Kernel::Gemm) => (0..k).for_each(|row| visit(row * n + range.start..row * n + range.end)),
-        // A shard's panels begin with its own first unit, and so may end amid one of the whole weight.
-        (Axis::Units, Kernel::Wide) => {
-            for own_first in range.clone().step_by(PANEL) {
-                let own = own_first..range.end.min(own_first + PANEL);
-                for feature in 0..k {
-                    let mut unit = own.start;
-                    while unit < own.end {
-                        let first = unit / PANEL * PANEL;
-                        let outputs = PANEL.min(n - first);
-                        let end = own.end.min(first + outputs);
-                        let row = first * k + feature * outputs;
-                        visit(row + unit - first..row + end - first);
-                        unit = end;
-                    }
-                }
-            }
-        }
+        // Whole panels, as `Cut` has it.
+        (Axis::Units, Kernel::Wide) => visit(k * range.start..k * range.end),
         // Narrow layers are not cut by units: one rank has all of it.
         (Axis::Units, Kernel::Narrow) => visit(0..n * aligned_len(&(0..k))),
     }

@@ -11,6 +11,7 @@
 use std::ops::Range;
 
 use crate::kernels::LANES;
+use crate::kernels::panels::PANEL;
 use crate::parallel::comm::Parts;
 
 /// The most parts of a sum, and with that the most threads that can share a step. Each is a product of its own, which is then
@@ -36,10 +37,10 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
-    /// `size` features or units cut into `parts` runs of whole blocks of 16, as equal as can be.
-    pub fn even(axis: Axis, size: usize, parts: usize) -> Self {
-        let blocks = size.div_ceil(LANES);
-        let bounds = (0..=parts).map(|part| (blocks * part / parts * LANES).min(size)).collect();
+    /// `size` features or units cut into `parts` runs of whole blocks of `block`, as equal as can be.
+    pub fn even(axis: Axis, size: usize, parts: usize, block: usize) -> Self {
+        let blocks = size.div_ceil(block);
+        let bounds = (0..=parts).map(|part| (blocks * part / parts * block).min(size)).collect();
         Cut { axis, bounds, parts: Parts { held: 0..parts, total: parts } }
     }
 
@@ -69,11 +70,14 @@ pub(crate) fn plan(shapes: &[(usize, usize)]) -> Vec<Cut> {
     // With the last one left over, pairs begin at an even index; else they end at the last.
     let by_features =
         |index: usize| if repeated { !index.is_multiple_of(2) } else { (count - 1 - index).is_multiple_of(2) };
+    // Of hidden units a part has whole panels: so a shard's weight is made of the same ones, and what is added up run by run is
+    // added up alike on any number of ranks.
+    let of_units = |axis: Axis, units: usize| Cut::even(axis, units, unit_parts(units), PANEL);
     let cuts = shapes.iter().enumerate().map(|(index, &(in_features, out_features))| match by_features(index) {
-        _ if repeated && index == count - 1 => Cut::even(Axis::Features, in_features, 1),
-        true if index == 0 => Cut::even(Axis::Features, in_features, data_parts(in_features)),
-        true => Cut::even(Axis::Features, in_features, unit_parts(in_features)),
-        false => Cut::even(Axis::Units, out_features, unit_parts(out_features)),
+        _ if repeated && index == count - 1 => Cut::even(Axis::Features, in_features, 1, LANES),
+        true if index == 0 => Cut::even(Axis::Features, in_features, data_parts(in_features), LANES),
+        true => of_units(Axis::Features, in_features),
+        false => of_units(Axis::Units, out_features),
     });
     cuts.collect()
 }
@@ -103,7 +107,7 @@ fn data_parts(features: usize) -> usize {
 
 /// Parts of a hidden layer. A part has at least 64 units, a panel of the wide kernel.
 fn unit_parts(units: usize) -> usize {
-    power_of_two_at_most(units / 64)
+    power_of_two_at_most(units / PANEL)
 }
 
 /// A power of two, so that two, four, eight, ... threads have equal shares; at least 1.
@@ -115,9 +119,10 @@ fn power_of_two_at_most(parts: usize) -> usize {
 mod tests {
     use super::*;
 
-    const SHAPES: [&[(usize, usize)]; 6] = [
+    const SHAPES: [&[(usize, usize)]; 7] = [
         &[(784, 10)],
         &[(784, 1024), (1024, 10)],
+        &[(784, 200), (200, 10)],
         &[(784, 512), (512, 256), (256, 10)],
         &[(784, 128), (128, 128), (128, 120)],
         &[(784, 64), (64, 512), (512, 64), (64, 256), (256, 10)],
@@ -159,6 +164,9 @@ mod tests {
                 );
                 assert_eq!(pair[0].bounds, pair[1].bounds, "{shapes:?}");
             }
+            let of_units =
+                cuts.iter().filter(|cut| cut.axis == Axis::Units).flat_map(|cut| &cut.bounds[..cut.parts.total]);
+            assert!(of_units.clone().all(|bound| bound.is_multiple_of(PANEL)), "{shapes:?}: parts of whole panels");
             assert_eq!(cuts.last().unwrap().axis, Axis::Features, "{shapes:?}: the output is complete on every rank");
         }
         assert_eq!(plan(&[(784, 10)])[0].bounds, [0, 384, 784]);

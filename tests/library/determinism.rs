@@ -227,6 +227,9 @@ fn tenants() -> Vec<Tenant> {
         all.push(Tenant::new(name, HIDDEN, move || trainer_by(optimizer(), Shuffle::Epoch, 1)));
         let clipped = move || trainer_by(optimizer(), Shuffle::Never, 1).clip(optim::Clip::Norm(0.1));
         all.push(Tenant::new(format!("{name}, clipped"), THREE_SHARED_LAYERS, clipped));
+        // Units that fill no whole number of panels.
+        let clipped = move || trainer_by(optimizer(), Shuffle::Never, 1).clip(optim::Clip::Norm(0.1));
+        all.push(Tenant::new(format!("{name}, clipped, 200 units"), "linear:200,relu,linear:10", clipped));
     }
     for example in optim::schedule::examples() {
         let schedule = move || optim::schedule::parse(example).unwrap();
