@@ -15,6 +15,7 @@ mod rows;
 pub mod sample;
 mod scale;
 pub mod source;
+mod table;
 mod targets;
 
 pub use batch::Batch;
@@ -26,4 +27,5 @@ pub use sample::SampleSize;
 pub use scale::{Scale, ScaleKind};
 pub use source::idx;
 pub use source::mnist::{Split, load_mnist_folder, load_split, mnist};
+pub use table::{Table, TableColumn};
 pub use targets::{TargetColumns, Targets};
