@@ -18,6 +18,8 @@ pub enum Stream {
     Init,
     /// The order of the training rows, see [`epoch_stream`].
     Shuffle,
+    /// Which rows of a table are held out for validation.
+    Split,
 }
 
 /// Epochs count below 2^48; the bits above name the purpose.
@@ -31,6 +33,7 @@ impl Stream {
             Stream::ValSample => 1,
             Stream::Init => 2,
             Stream::Shuffle => 3,
+            Stream::Split => 4,
         };
         purpose << PURPOSE_SHIFT
     }
@@ -178,7 +181,7 @@ pub(crate) fn chi_square_excess(counts: &[u64]) -> f64 {
 mod tests {
     use super::*;
 
-    const STREAMS: [Stream; 4] = [Stream::TrainSample, Stream::ValSample, Stream::Init, Stream::Shuffle];
+    const STREAMS: [Stream; 5] = [Stream::TrainSample, Stream::ValSample, Stream::Init, Stream::Shuffle, Stream::Split];
 
     #[test]
     fn the_key_and_the_stream_are_as_documented() {

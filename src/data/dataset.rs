@@ -14,6 +14,8 @@ pub struct Dataset {
     /// `[len]`
     weights: Option<Vec<f32>>,
     image_size: (usize, usize),
+    /// `[classes]`, or empty where classes have numbers alone.
+    class_names: Vec<String>,
     source: String,
 }
 
@@ -56,7 +58,14 @@ impl Dataset {
         source: String,
     ) -> Result<Self> {
         targets.check(&source)?;
-        Ok(Self { columns: Columns::Bytes { rows, scale: Scale::Unit }, targets, weights: None, image_size, source })
+        Ok(Self {
+            columns: Columns::Bytes { rows, scale: Scale::Unit },
+            targets,
+            weights: None,
+            image_size,
+            class_names: Vec::new(),
+            source,
+        })
     }
 
     /// A set of numbers. `x`: `[n, features]`, a row after the other, all finite; `targets`: of `n` samples.
@@ -82,7 +91,7 @@ impl Dataset {
             return Err(refusal(&source, &what, "a finite number".into(), x[at].to_string()));
         }
         let columns = Columns::Values { values: x, width: features };
-        Ok(Self { columns, targets, weights: None, image_size: (1, features), source })
+        Ok(Self { columns, targets, weights: None, image_size: (1, features), class_names: Vec::new(), source })
     }
 
     /// The same with a weight for each sample, by which it counts in losses and their means.
@@ -101,6 +110,18 @@ impl Dataset {
             return refuse("one that is not 0, at least".into(), "zeros only".into());
         }
         Ok(Self { weights: Some(weights), ..self })
+    }
+
+    /// The same with a name for each class.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are more or fewer names than classes.
+    pub fn with_class_names(self, names: Vec<String>) -> Result<Self> {
+        if names.len() != self.classes() {
+            let expected = format!("{}, one for each class", self.classes());
+            return Err(refusal(&self.source, "class names", expected, names.len().to_string()));
+        }
+        Ok(Self { class_names: names, ..self })
     }
 
     /// The same with another scale of its pixels.
@@ -173,6 +194,11 @@ impl Dataset {
         }
     }
 
+    /// `[classes]`: what classes are called; empty where they have numbers alone.
+    pub fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
     /// How many outputs a network for it has: one for each class, or for each value of a sample.
     pub fn outputs(&self) -> usize {
         match self.targets {
@@ -230,6 +256,7 @@ impl Dataset {
             targets: self.targets.select(rows),
             weights: self.weights.as_ref().map(|weights| rows.iter().map(|row| weights[*row as usize]).collect()),
             image_size: self.image_size,
+            class_names: self.class_names.clone(),
             source: self.source.clone(),
         }
     }

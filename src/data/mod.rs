@@ -7,25 +7,34 @@ mod batch;
 mod columns;
 mod dataset;
 mod digest;
+mod features;
 #[cfg(feature = "inspect")]
 pub mod inspect;
 pub mod known;
 mod loader;
+mod outputs;
+mod preparation;
 mod rows;
 pub mod sample;
 mod scale;
 pub mod source;
+pub mod split;
 mod table;
 mod targets;
+mod task;
 
 pub use batch::Batch;
 pub use dataset::Dataset;
 #[doc(hidden)]
 pub use digest::hex;
+pub use features::{Encoding, FeatureColumn, Features, Missing, Transform};
 pub use loader::{Loader, Shuffle};
+pub use outputs::{Outputs, ValueColumn};
+pub use preparation::{Preparation, TablePlan, TableSettings};
 pub use sample::SampleSize;
 pub use scale::{Scale, ScaleKind};
 pub use source::idx;
 pub use source::mnist::{Split, load_mnist_folder, load_split, mnist};
 pub use table::{Table, TableColumn};
 pub use targets::{TargetColumns, Targets};
+pub use task::Task;

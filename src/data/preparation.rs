@@ -1,0 +1,300 @@
+//! From a table to a data set: which columns are targets, which rows are whole, and how both become numbers. It is fitted on the
+//! training rows and saved with the model, so that other tables go the same way. It knows neither files nor networks.
+
+use serde::{Deserialize, Serialize};
+
+use super::dataset::refusal;
+use super::features::{Features, Missing, Transform};
+use super::outputs::Outputs;
+use super::rows::Rows;
+use super::task::{self, Task};
+use super::{Dataset, Table};
+use crate::error::Result;
+
+/// What is asked of a table.
+#[derive(Debug, Clone, Default)]
+pub struct TableSettings {
+    /// Columns to predict, by name or number; empty: the one whose name is a usual one for a target.
+    pub targets: Vec<String>,
+    /// `None`: what the targets call for.
+    pub task: Option<Task>,
+    /// `None`: one factor for columns of pixels, else [`Transform::Standard`].
+    pub transform: Option<Transform>,
+    /// What becomes of cells in which nothing is given.
+    pub missing: Missing,
+    /// Whether values are learned as they are, not in units of their standard deviation.
+    pub raw_targets: bool,
+}
+
+/// What is known of a table before it is split.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TablePlan {
+    /// Columns to predict.
+    pub targets: Vec<usize>,
+    /// What is predicted.
+    pub task: Task,
+    /// Rows that take part, in their order.
+    pub rows: Vec<u32>,
+    transform: Option<Transform>,
+    missing: Missing,
+    raw_targets: bool,
+}
+
+/// How the rows of tables become inputs and targets of a network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preparation {
+    /// Columns of the table that it was fitted on.
+    pub table_width: usize,
+    /// How columns become inputs.
+    pub features: Features,
+    /// What outputs stand for.
+    pub outputs: Outputs,
+}
+
+impl TablePlan {
+    /// Finds the targets of `table`, what they call for, and the rows that take part: all, or with [`Missing::Drop`] those that
+    /// are whole.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) where there is no such target, or no row to learn from.
+    pub fn new(table: &Table, settings: &TableSettings) -> Result<Self> {
+        let targets = task::target_columns(table, &settings.targets)?;
+        let is_whole = |row: usize| !table.row(row).iter().any(|cell| cell.is_nan());
+        let all = 0..u32::try_from(table.len()).unwrap_or(u32::MAX);
+        let rows: Vec<u32> = match settings.missing {
+            Missing::Drop => all.filter(|row| is_whole(*row as usize)).collect(),
+            Missing::Error | Missing::Mean => all.collect(),
+        };
+        if rows.is_empty() {
+            let found = if table.is_empty() { "none" } else { "none in which nothing is missing" };
+            return Err(refusal(table.source(), "rows", "one at least".into(), found.into()));
+        }
+        let task = match settings.task {
+            Some(task) => task,
+            None => Task::of(table, &targets, &rows)?,
+        };
+        let TableSettings { transform, missing, raw_targets, .. } = *settings;
+        Ok(Self { targets, task, rows, transform, missing, raw_targets })
+    }
+
+    /// Of each of the rows that take part a number that rows of one class share; `None` where there are no classes.
+    pub fn classes(&self, table: &Table) -> Option<Vec<u32>> {
+        let [target] = self.targets[..] else { return None };
+        if self.task != Task::Classify {
+            return None;
+        }
+        let cell = |row: &u32| table.row(*row as usize)[target];
+        let mut known: Vec<f32> = self.rows.iter().map(cell).collect();
+        known.sort_unstable_by(f32::total_cmp);
+        known.dedup_by(|a, b| a.total_cmp(b).is_eq());
+        let number = |row: &u32| known.binary_search_by(|known| known.total_cmp(&cell(row))).unwrap_or(0) as u32;
+        Some(self.rows.iter().map(number).collect())
+    }
+
+    /// Fits inputs and targets on `rows`, the training rows.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) where a row cannot be used.
+    pub fn fit(&self, table: &Table, rows: &[u32]) -> Result<Preparation> {
+        let features = match self.transform {
+            None if self.holds_pixels(table) => Features::pixels(table, &self.targets),
+            transform => {
+                let transform = transform.unwrap_or(Transform::Standard);
+                Features::fit(table, &self.targets, rows, transform, self.missing)?
+            }
+        };
+        let outputs = Outputs::fit(table, &self.targets, rows, self.task, !self.raw_targets)?;
+        Ok(Preparation { table_width: table.columns().len(), features, outputs })
+    }
+
+    /// Whether all that is predicted from are pixels: bytes, as many as a small image has, bright ones among them.
+    fn holds_pixels(&self, table: &Table) -> bool {
+        const LEAST_PIXELS: usize = 64;
+        const BRIGHT: f32 = 128.0;
+        let columns: Vec<usize> = (0..table.columns().len()).filter(|column| !self.targets.contains(column)).collect();
+        let is_byte = |cell: f32| cell.fract() == 0.0 && (0.0..=255.0).contains(&cell);
+        columns.len() >= LEAST_PIXELS
+            && columns.iter().all(|column| table.columns()[*column].words.is_none())
+            && self.rows.iter().all(|row| columns.iter().all(|column| is_byte(table.row(*row as usize)[*column])))
+            && self.rows.iter().any(|row| columns.iter().any(|column| table.row(*row as usize)[*column] >= BRIGHT))
+    }
+}
+
+impl Preparation {
+    /// The samples `rows` of `table`, with their targets.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) where a column is missing, or a row cannot be used.
+    pub fn dataset(&self, table: &Table, rows: &[u32]) -> Result<Dataset> {
+        let targets = self.target_places(table)?;
+        let targets = self.outputs.targets(table, &targets, rows)?;
+        let source = table.source().to_string();
+        let set = if self.features.are_pixels() {
+            let places = self.features.places(table, self.table_width)?;
+            let mut packed = Rows::new(places.len());
+            let mut pixels = vec![0; places.len()];
+            for row in rows {
+                for ((place, pixel), column) in places.iter().zip(&mut pixels).zip(&self.features.columns) {
+                    let cell = table.row(*row as usize)[*place];
+                    if !(cell.fract() == 0.0 && (0.0..=255.0).contains(&cell)) {
+                        let found = table.told(*row as usize, *place);
+                        return Err(table.refuse(
+                            *row as usize,
+                            &column.name,
+                            "a pixel, 0 to 255",
+                            format!("'{found}'"),
+                        ));
+                    }
+                    *pixel = cell as u8;
+                }
+                packed.extend(&pixels);
+            }
+            packed.shrink();
+            Dataset::from_rows(packed, targets, self.image_size(), source)?
+        } else {
+            Dataset::from_values(self.inputs(table, rows)?, self.features.width(), targets, source)?
+        };
+        Ok(match &self.outputs {
+            Outputs::Classify { classes, .. } => set.with_class_names(classes.clone())?,
+            _ => set,
+        })
+    }
+
+    /// What a network takes for `rows` of `table`, whose targets need not be there: `[rows, inputs]`, row-major.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) where a column is missing, or a row cannot be used.
+    pub fn inputs(&self, table: &Table, rows: &[u32]) -> Result<Vec<f32>> {
+        let places = self.features.places(table, self.table_width)?;
+        self.features.apply(table, &places, rows)
+    }
+
+    /// Rows of `table` that take part: with [`Missing::Drop`], those in which nothing that is needed is missing.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) where a column is missing.
+    pub fn rows(&self, table: &Table) -> Result<Vec<u32>> {
+        let mut needed = self.features.places(table, self.table_width)?;
+        needed.extend(self.target_places(table)?);
+        let is_whole = |row: &u32| !needed.iter().any(|place| table.row(*row as usize)[*place].is_nan());
+        let all = 0..u32::try_from(table.len()).unwrap_or(u32::MAX);
+        Ok(if self.features.missing == Missing::Drop { all.filter(is_whole).collect() } else { all.collect() })
+    }
+
+    /// Rows and columns of a sample as a picture: a square, where pixels can be one; else one row.
+    pub fn image_size(&self) -> (usize, usize) {
+        let (width, side) = (self.features.width(), self.features.width().isqrt());
+        if self.features.are_pixels() && side * side == width { (side, side) } else { (1, width) }
+    }
+
+    /// Where the targets stand in `table`; in a table without names, where they stood in the one that this was fitted on.
+    fn target_places(&self, table: &Table) -> Result<Vec<usize>> {
+        let names: Vec<String> = self.outputs.columns().iter().map(ToString::to_string).collect();
+        task::target_columns(table, &names)
+    }
+
+    /// What must hold of a preparation from a file.
+    ///
+    /// # Errors
+    /// What does not.
+    pub fn check(&self) -> std::result::Result<(), String> {
+        self.features.check()?;
+        self.outputs.check()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Scale, TableColumn, TargetColumns};
+
+    fn table(names: &[&str], cells: Vec<f32>) -> Table {
+        let columns = names.iter().map(|name| TableColumn::number(*name)).collect();
+        Table::new(columns, cells, vec![], "t".into()).unwrap()
+    }
+
+    fn plan(table: &Table, targets: &[&str], missing: Missing) -> Result<TablePlan> {
+        let targets = targets.iter().map(ToString::to_string).collect();
+        TablePlan::new(table, &TableSettings { targets, missing, ..TableSettings::default() })
+    }
+
+    #[test]
+    fn a_table_becomes_a_data_set_and_another_one_goes_the_same_way() {
+        let trained = table(&["a", "y"], vec![1.0, 0.0, 3.0, 1.0, 100.0, 1.0]);
+        let plan = plan(&trained, &["y"], Missing::Error).unwrap();
+        assert_eq!((plan.task, plan.classes(&trained)), (Task::Classify, Some(vec![0, 1, 1])));
+        let preparation = plan.fit(&trained, &[0, 1]).unwrap();
+        let set = preparation.dataset(&trained, &[1, 0, 2]).unwrap();
+        assert_eq!(
+            (set.labels(), set.classes(), set.class_names()),
+            (&[1, 0, 1][..], 2, &["0".into(), "1".into()][..])
+        );
+        assert_eq!(preparation.inputs(&trained, &[0, 1, 2]).unwrap(), [-1.0, 1.0, 98.0]);
+        // Without its target a table can be predicted for, and not learned from.
+        let other = table(&["b", "a"], vec![9.0, 2.0]);
+        assert_eq!(preparation.inputs(&other, &[0]).unwrap(), [0.0]);
+        assert!(preparation.dataset(&other, &[0]).is_err());
+    }
+
+    #[test]
+    fn rows_in_which_something_is_missing_are_left_out_where_that_is_asked() {
+        let gaps = table(&["a", "y"], vec![1.0, 0.5, f32::NAN, 0.5, 2.0, f32::NAN, 4.0, 1.5]);
+        let dropped = plan(&gaps, &["y"], Missing::Drop).unwrap();
+        assert_eq!((&*dropped.rows, dropped.task), (&[0, 3][..], Task::Regress));
+        let preparation = dropped.fit(&gaps, &dropped.rows).unwrap();
+        assert_eq!(preparation.rows(&gaps).unwrap(), [0, 3]);
+        assert_eq!(plan(&gaps, &["y"], Missing::Mean).unwrap().rows.len(), 4);
+        let nothing = table(&["a", "y"], vec![f32::NAN, 0.5]);
+        let error = plan(&nothing, &["y"], Missing::Drop).unwrap_err().to_string();
+        assert_eq!(error, "t: rows: expected one at least, found none in which nothing is missing");
+        let error = plan(&table(&["a", "y"], vec![]), &["y"], Missing::Error).unwrap_err().to_string();
+        assert_eq!(error, "t: rows: expected one at least, found none");
+    }
+
+    #[test]
+    fn columns_of_pixels_stay_bytes_and_are_pictures() {
+        let names: Vec<String> = (0..64).map(|at| format!("p{at}")).chain(["label".into()]).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let rows = |bright: f32| {
+            let row = |label: f32| (0..64).map(move |at| if at == 9 { bright } else { 0.0 }).chain([label]);
+            table(&names, row(0.0).chain(row(1.0)).collect())
+        };
+        let pixels = rows(200.0);
+        let fitted = plan(&pixels, &[], Missing::Error).unwrap().fit(&pixels, &[0, 1]).unwrap();
+        let set = fitted.dataset(&pixels, &[1]).unwrap();
+        assert_eq!(
+            (set.image_size(), set.scale(), set.row(0)[9], set.labels()),
+            ((8, 8), Some(Scale::Unit), 200, &[1][..])
+        );
+        // As inputs they are what the set's scale makes of them, to the bit.
+        assert_eq!(fitted.inputs(&pixels, &[0]).unwrap()[9].to_bits(), Scale::Unit.apply(200).to_bits());
+        let error = fitted.dataset(&rows(200.5), &[0]).unwrap_err().to_string();
+        assert_eq!(error, "t: row 1, column 'p9': expected a pixel, 0 to 255, found '200.5'");
+        // Digits of 17 greys are numbers like others.
+        for bright in [16.0, 200.5, -3.0] {
+            let other = rows(bright);
+            let fitted = plan(&other, &[], Missing::Error).unwrap().fit(&other, &[0, 1]).unwrap();
+            assert_eq!((fitted.dataset(&other, &[0]).unwrap().scale(), fitted.image_size()), (None, (1, 64)));
+        }
+    }
+
+    #[test]
+    fn several_targets_are_labels_or_values() {
+        let set = table(&["a", "x", "y"], vec![1.0, 0.0, 1.0, 2.0, 1.0, 1.0]);
+        let labels = plan(&set, &["x", "y"], Missing::Error).unwrap();
+        assert_eq!((labels.task, labels.classes(&set)), (Task::MultiLabel, None));
+        let labels = labels.fit(&set, &[0, 1]).unwrap().dataset(&set, &[0]).unwrap();
+        assert_eq!(*labels.targets(), TargetColumns::Values { values: vec![0.0, 1.0], width: 2 });
+    }
+
+    #[test]
+    fn a_preparation_comes_back_from_json() {
+        let set = table(&["a", "y"], vec![0.1, 0.25, 3.0, 1.5]);
+        let preparation = plan(&set, &["y"], Missing::Mean).unwrap().fit(&set, &[0, 1]).unwrap();
+        let text = serde_json::to_string(&preparation).unwrap();
+        let back: Preparation = serde_json::from_str(&text).unwrap();
+        assert_eq!((&back, back.check()), (&preparation, Ok(())));
+        assert!(serde_json::from_str::<Preparation>("{}").is_err());
+    }
+}
