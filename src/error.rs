@@ -93,6 +93,14 @@ pub enum Error {
         /// What is wrong, and what to do.
         problem: String,
     },
+    /// A file of data breaks its format, or holds what nothing can be trained on.
+    #[error("{}: {problem}", path.display())]
+    DataFile {
+        /// The file.
+        path: PathBuf,
+        /// Where it is wrong (line and column, where there are any), what is wrong there, and what to do.
+        problem: String,
+    },
     /// A picture cannot be read, or nothing can be made out in it.
     #[error("{}: {problem}", path.display())]
     Picture {

@@ -103,6 +103,9 @@ pub fn told(error: &Error) -> String {
             format!("--{}: {found} is not valid: expected {expected}", name.replace('_', "-"))
         }
         Error::DataFolder { .. } => format!("{error} (--data DIR)"),
+        Error::DataFile { path, problem } => {
+            format!("{}: {}", path.display(), problem.replace("text_columns", "--text-columns"))
+        }
         Error::RunFolder { problem, .. } if problem.contains("holds a run already") => {
             format!("{error} (--out DIR, --overwrite)")
         }

@@ -14,7 +14,7 @@ pub struct Dataset {
     /// `[len]`
     weights: Option<Vec<f32>>,
     image_size: (usize, usize),
-    /// `[classes]`, or empty where classes have numbers alone.
+    /// One for each class, or none.
     class_names: Vec<String>,
     source: String,
 }
@@ -34,20 +34,34 @@ impl Dataset {
         classes: usize,
         source: String,
     ) -> Result<Self> {
+        let labels = labels.into_iter().map(u16::from).collect();
+        Self::from_pixels(pixels, image_size, TargetColumns::Classes { labels, classes }, source)
+    }
+
+    /// As [`images`](Self::images), with any targets: class numbers up to 65,535, or values.
+    /// `pixels`: `[targets.len(), rows * columns]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the lengths do not fit, or the targets are not valid.
+    pub fn from_pixels(
+        pixels: Vec<u8>,
+        image_size: (usize, usize),
+        targets: TargetColumns,
+        source: String,
+    ) -> Result<Self> {
         let (rows, columns) = image_size;
         if rows == 0 || columns == 0 {
             return Err(refusal(&source, "image size", "at least 1 x 1".into(), format!("{rows} x {columns}")));
         }
-        let expected = rows.checked_mul(columns).and_then(|features| features.checked_mul(labels.len()));
+        let expected = rows.checked_mul(columns).and_then(|features| features.checked_mul(targets.len()));
         if expected != Some(pixels.len()) {
-            let expected = format!("{} x {rows} x {columns}, as many as labels and image size say", labels.len());
+            let expected = format!("{} x {rows} x {columns}, as many as labels and image size say", targets.len());
             return Err(refusal(&source, "pixels", expected, pixels.len().to_string()));
         }
         let mut packed = Rows::new(rows * columns);
         packed.extend(&pixels);
         packed.shrink();
-        let labels = labels.into_iter().map(u16::from).collect();
-        Self::from_rows(packed, TargetColumns::Classes { labels, classes }, image_size, source)
+        Self::from_rows(packed, targets, image_size, source)
     }
 
     /// A set of images that are as many as the targets and as wide as the image size says.
@@ -58,14 +72,8 @@ impl Dataset {
         source: String,
     ) -> Result<Self> {
         targets.check(&source)?;
-        Ok(Self {
-            columns: Columns::Bytes { rows, scale: Scale::Unit },
-            targets,
-            weights: None,
-            image_size,
-            class_names: Vec::new(),
-            source,
-        })
+        let columns = Columns::Bytes { rows, scale: Scale::Unit };
+        Ok(Self { columns, targets, weights: None, image_size, class_names: Vec::new(), source })
     }
 
     /// A set of numbers. `x`: `[n, features]`, a row after the other, all finite; `targets`: of `n` samples.
@@ -112,16 +120,22 @@ impl Dataset {
         Ok(Self { weights: Some(weights), ..self })
     }
 
-    /// The same with a name for each class.
+    /// The same with names of its classes, in the order of their numbers; with none, classes are their numbers.
     ///
     /// # Errors
-    /// [`Error::Shape`] if there are more or fewer names than classes.
-    pub fn with_class_names(self, names: Vec<String>) -> Result<Self> {
-        if names.len() != self.classes() {
+    /// [`Error::Shape`] if there are more or fewer than classes (unless there are none), or two are the same.
+    pub fn with_class_names(self, class_names: Vec<String>) -> Result<Self> {
+        if !class_names.is_empty() && class_names.len() != self.classes() {
             let expected = format!("{}, one for each class", self.classes());
-            return Err(refusal(&self.source, "class names", expected, names.len().to_string()));
+            return Err(refusal(&self.source, "class names", expected, class_names.len().to_string()));
         }
-        Ok(Self { class_names: names, ..self })
+        let mut sorted: Vec<&String> = class_names.iter().collect();
+        sorted.sort_unstable();
+        if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            let found = format!("'{}' twice", twice[0]);
+            return Err(refusal(&self.source, "class names", "names of their own".into(), found));
+        }
+        Ok(Self { class_names, ..self })
     }
 
     /// The same with another scale of its pixels.
@@ -194,7 +208,7 @@ impl Dataset {
         }
     }
 
-    /// `[classes]`: what classes are called; empty where they have numbers alone.
+    /// The names of its classes, in the order of their numbers; empty where classes are their numbers.
     pub fn class_names(&self) -> &[String] {
         &self.class_names
     }
@@ -333,6 +347,20 @@ mod tests {
         assert!(many.clone().with_scale(Scale::Unit).is_ok());
         let error = many.with_scale(Scale::Standard { mean: 0.5, std: 1.0 }).unwrap_err();
         assert_eq!(error.to_string(), "s: columns: expected pixels, for a scale, found numbers");
+    }
+
+    #[test]
+    fn class_names_go_with_the_samples() {
+        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        let named = small().with_class_names(names(&["cat", "dog", "eel"])).unwrap();
+        assert_eq!(named.select(&[1]).class_names(), ["cat", "dog", "eel"]);
+        assert!(named.with_class_names(vec![]).unwrap().class_names().is_empty());
+        for (given, wanted) in [
+            (&["cat", "dog"][..], "small: class names: expected 3, one for each class, found 2"),
+            (&["a", "b", "a"], "small: class names: expected names of their own, found 'a' twice"),
+        ] {
+            assert_eq!(small().with_class_names(names(given)).unwrap_err().to_string(), wanted);
+        }
     }
 
     #[test]

@@ -161,6 +161,48 @@ impl<'a, R: BufRead> Unpacked<'a, R> {
     }
 }
 
+/// A file whose first bytes have been looked at; they are given out once more.
+pub(in crate::data) struct Begun<'a> {
+    source: Unpacked<'a, BufReader<File>>,
+    start: Vec<u8>,
+    /// Of `start`, how many have been given out.
+    given: usize,
+}
+
+impl<'a> Begun<'a> {
+    /// Most bytes that [`start`](Self::start) shows.
+    pub const START_BYTES: usize = 64 * 1024;
+
+    pub fn open(path: &'a Path) -> Result<Self> {
+        let mut source = Unpacked::open(path)?;
+        let mut start = Vec::new();
+        source.take(&mut start, Self::START_BYTES)?;
+        Ok(Begun { source, start, given: 0 })
+    }
+
+    pub fn path(&self) -> &'a Path {
+        self.source.path
+    }
+
+    /// The first bytes of the file.
+    pub fn start(&self) -> &[u8] {
+        &self.start
+    }
+
+    pub fn extent(&self) -> Extent {
+        self.source.extent()
+    }
+
+    /// Writes the next bytes to the front of `out`, and says how many: fewer than asked for only at the end.
+    pub fn fill(&mut self, out: &mut [u8]) -> Result<usize> {
+        let left = &self.start[self.given..];
+        let count = left.len().min(out.len());
+        out[..count].copy_from_slice(&left[..count]);
+        self.given += count;
+        Ok(count + self.source.fill(&mut out[count..])?)
+    }
+}
+
 impl Gzip {
     fn new() -> Gzip {
         Gzip { stream: Decompress::new_gzip(GZIP_WINDOW_BITS), before: 0, state: State::Member }

@@ -1,0 +1,486 @@
+//! Text of cells between delimiters (CSV, TSV and their like) as a table: which columns are numbers and which are words, and
+//! what stands in them. It must not know what is a target.
+//!
+//! What is taken: the delimiters `,` `;` tab and `|`, found from the first lines; cells in quotes, with quotes doubled and
+//! with line ends; CRLF, LF and lone CR; a byte order mark of UTF-8; spaces around cells. Blank lines are passed over, and so
+//! is a delimiter at the end of all lines. A column holds numbers if the first of its cells that is not missing is a number
+//! (see `number`), else words. Where cells are parted by `;`, numbers may have a decimal comma.
+
+mod delimiter;
+mod first_rows;
+mod records;
+mod words;
+
+use std::path::Path;
+
+use super::number::{self, Cell, Decimal};
+use super::unpack::Begun;
+use crate::data::{Table, TableColumn};
+use crate::error::{Error, Result};
+use first_rows::FirstRows;
+use records::Records;
+use words::Words;
+
+/// Names and states of columns take fifty times what a cell takes.
+pub(super) const MAX_COLUMNS: usize = 1 << 18;
+/// Of the values of all files: 16 GiB of them.
+pub(super) const MAX_CELLS: usize = 1 << 32;
+
+/// What is known of a table before it is read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wanted<'a> {
+    /// Whether the first row holds names; `None` to find out.
+    pub header: Option<bool>,
+    /// Columns of words, by name or number from 1, whatever stands in them.
+    pub text_columns: &'a [String],
+    /// The table that was read before: its columns of words are words here too.
+    pub like: Option<&'a Table>,
+}
+
+/// Reads all of `file`. Memory is taken for the cells, four bytes each, for the different words, and for no more of the file
+/// than a buffer.
+pub(super) fn read(file: Begun<'_>, wanted: Wanted<'_>) -> Result<Table> {
+    let path = file.path();
+    check_encoding(path, file.start())?;
+    let delimiter = delimiter::find(file.start(), path);
+    let mut records = Records::new(file, delimiter)?;
+    let first = FirstRows::look(&mut records)?;
+    let mut decimal = if delimiter == b';' { Decimal::Unknown } else { Decimal::Point };
+    let Some(layout) = first.layout(wanted.header, decimal) else {
+        return Err(refuse(path, "it holds no rows, only blank lines; is it the right file?"));
+    };
+    check_names(path, &layout)?;
+    let kinds = kinds(path, &layout.names, wanted)?;
+    let (empty, layout_of) = (Vec::new(), &layout);
+    let mut cells =
+        Cells { path, layout: layout_of, decimal: &mut decimal, kinds, cells: empty, lines: Vec::new(), beyond: false };
+    for row in first.rows(layout.header) {
+        cells.begin(row.line)?;
+        for (index, cell) in row.cells().enumerate() {
+            cells.add(row.line, index, cell)?;
+        }
+        cells.end(row.line, row.len())?;
+    }
+    loop {
+        let mut begun = false;
+        let record = records.next(|line, index, cell| {
+            if !begun {
+                cells.begin(line)?;
+                begun = true;
+            }
+            cells.add(line, index, cell)
+        })?;
+        match record {
+            Some((line, count)) => cells.end(line, count)?,
+            None => break,
+        }
+    }
+    let Cells { kinds, mut cells, mut lines, .. } = cells;
+    if cells.is_empty() {
+        return Err(refuse(path, "it holds one line of names and no rows under it; is it the right file?"));
+    }
+    cells.shrink_to_fit();
+    lines.shrink_to_fit();
+    let column = |(name, kind): (String, Kind)| match kind {
+        Kind::Unknown | Kind::Numbers => TableColumn::number(name),
+        Kind::Words(words) => TableColumn { name, words: Some(words.into_list()) },
+    };
+    let columns = layout.names.into_iter().zip(kinds).map(column).collect();
+    Table::new(columns, cells, lines, path.display().to_string())
+}
+
+pub(super) fn refuse(path: &Path, problem: impl Into<String>) -> Error {
+    Error::DataFile { path: path.to_path_buf(), problem: problem.into() }
+}
+
+/// The beginning of a text from a file, for an error.
+pub(super) fn shown(text: &[u8]) -> String {
+    const SHOWN: usize = 40;
+    let text = String::from_utf8_lossy(&text[..text.len().min(4 * SHOWN)]).into_owned();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("'{}...'", &text[..end]),
+        None => format!("'{text}'"),
+    }
+}
+
+/// Refuses what is no text in UTF-8 or its like by its first bytes.
+fn check_encoding(path: &Path, start: &[u8]) -> Result<()> {
+    let utf_16 = start.starts_with(&[0xff, 0xfe])
+        || start.starts_with(&[0xfe, 0xff])
+        || (start.len() >= 4
+            && (start[..4] == [start[0], 0, start[2], 0] || start[..4] == [0, start[1], 0, start[3]])
+            && start[..4] != [0; 4]);
+    if utf_16 {
+        return Err(refuse(path, "it is text in UTF-16; store it as UTF-8: iconv -f UTF-16 -t UTF-8 FILE > NEW"));
+    }
+    if start.is_empty() {
+        return Err(refuse(path, "it is empty; expected rows of cells"));
+    }
+    if start.contains(&0) {
+        let problem = "it is neither text (it holds bytes of 0) nor a format that is known; expected CSV, NumPy's .npy or \
+                       .npz, LIBSVM or IDX";
+        return Err(refuse(path, problem));
+    }
+    let text = start.trim_ascii_start();
+    if text.starts_with(b"<") {
+        let problem = "it looks like a web page that was saved in its place: download the file again";
+        return Err(refuse(path, problem));
+    }
+    if text.starts_with(b"version https://git-lfs") {
+        let problem = "it is a Git LFS pointer: git lfs pull fetches the file that it stands for";
+        return Err(refuse(path, problem));
+    }
+    Ok(())
+}
+
+/// What the first rows say of all.
+struct Layout {
+    names: Vec<String>,
+    /// Whether the first row holds the names.
+    header: bool,
+    /// Whether rows may end in a delimiter, with nothing after it.
+    trailing: bool,
+    /// Where the first row begins.
+    line: u32,
+}
+
+fn check_names(path: &Path, layout: &Layout) -> Result<()> {
+    let mut sorted: Vec<&str> = layout.names.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(twice) => {
+            let name = shown(twice[0].as_bytes());
+            let problem = format!("line {}: two columns are called {name}; give each a name of its own", layout.line);
+            Err(refuse(path, problem))
+        }
+    }
+}
+
+/// What a column holds.
+enum Kind {
+    /// Nothing so far.
+    Unknown,
+    Numbers,
+    Words(Words),
+}
+
+/// Words where that is asked for.
+fn kinds(path: &Path, names: &[String], wanted: Wanted<'_>) -> Result<Vec<Kind>> {
+    let mut kinds: Vec<Kind> = names.iter().map(|_| Kind::Unknown).collect();
+    for wanted in wanted.text_columns {
+        let number = || wanted.parse::<usize>().ok()?.checked_sub(1).filter(|number| *number < names.len());
+        match names.iter().position(|name| name == wanted).or_else(number) {
+            Some(column) => kinds[column] = Kind::Words(Words::default()),
+            None => {
+                let expected = format!("columns of {}: {}", path.display(), some_of(names));
+                return Err(Error::Setting { name: "text_columns", found: wanted.clone(), expected });
+            }
+        }
+    }
+    if let Some(like) = wanted.like {
+        let words = like.columns().iter().filter(|column| column.words.is_some());
+        let of_words: std::collections::HashSet<&str> = words.map(|column| column.name.as_str()).collect();
+        for (kind, _) in kinds.iter_mut().zip(names).filter(|(_, name)| of_words.contains(name.as_str())) {
+            *kind = Kind::Words(Words::default());
+        }
+    }
+    Ok(kinds)
+}
+
+/// The first names, and how many more there are.
+fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
+}
+
+/// The cells of the rows that were read.
+struct Cells<'a> {
+    path: &'a Path,
+    layout: &'a Layout,
+    decimal: &'a mut Decimal,
+    kinds: Vec<Kind>,
+    cells: Vec<f32>,
+    lines: Vec<u32>,
+    /// Whether there is anything in a cell beyond the last column.
+    beyond: bool,
+}
+
+impl Cells<'_> {
+    /// Makes room for a row.
+    fn begin(&mut self, line: u32) -> Result<()> {
+        let width = self.kinds.len();
+        if self.cells.len() + width > MAX_CELLS {
+            let problem =
+                format!("line {line}: more than {MAX_CELLS} cells, the most that are read; leave out columns");
+            return Err(refuse(self.path, problem));
+        }
+        let room = self.cells.try_reserve(width).and_then(|()| self.lines.try_reserve(1));
+        room.map_err(|_| Error::Io {
+            path: self.path.to_path_buf(),
+            action: "hold its contents in memory",
+            source: std::io::ErrorKind::OutOfMemory.into(),
+        })?;
+        self.lines.push(line);
+        Ok(())
+    }
+
+    /// Adds a cell of the row that was begun; those beyond its end are counted at its [`end`](Self::end).
+    fn add(&mut self, line: u32, index: usize, cell: &[u8]) -> Result<()> {
+        let cell = number::trimmed(cell);
+        let Some(kind) = self.kinds.get_mut(index) else {
+            self.beyond |= !cell.is_empty();
+            return Ok(());
+        };
+        if let Kind::Words(words) = kind {
+            let word = if number::MISSING.iter().any(|missing| missing.as_bytes() == cell) {
+                f32::NAN
+            } else {
+                words.number(cell).map_err(|problem| self.fault(line, index, &problem))?
+            };
+            self.cells.push(word);
+            return Ok(());
+        }
+        match (number::cell(cell, self.decimal), &kind) {
+            (Cell::Missing, _) => self.cells.push(f32::NAN),
+            (Cell::Number(number), _) => {
+                *kind = Kind::Numbers;
+                self.cells.push(number);
+            }
+            (Cell::Word, Kind::Unknown) => {
+                *kind = Kind::Words(Words::default());
+                return self.add(line, index, cell);
+            }
+            (Cell::TooLarge, _) => {
+                let problem = format!("{} is too large: expected a finite number of at most 3.4e38", shown(cell));
+                return Err(self.fault(line, index, &problem));
+            }
+            (Cell::Word, _) => return Err(self.fault(line, index, &self.no_number(cell))),
+        }
+        Ok(())
+    }
+
+    /// What is wrong with a word in a column of numbers.
+    fn no_number(&self, cell: &[u8]) -> String {
+        let bare: Vec<u8> = cell.iter().copied().filter(|byte| !matches!(byte, b',' | b'\'' | b'_' | b' ')).collect();
+        let separated = bare.len() < cell.len();
+        let hint = match number::cell(&bare, &mut Decimal::Point) {
+            Cell::Number(_) if separated => {
+                "write numbers without separators of thousands, and one decimal sign in all"
+            }
+            _ => "name it in text_columns if it is a text column",
+        };
+        format!("the column holds numbers, but here is {}; {hint}", shown(cell))
+    }
+
+    /// The row that was begun is at its end, after `count` cells.
+    fn end(&mut self, line: u32, count: usize) -> Result<()> {
+        let width = self.kinds.len();
+        let trailing = self.layout.trailing && count == width + 1 && !self.beyond;
+        if count == width || trailing { Ok(()) } else { Err(self.ragged(line, count)) }
+    }
+
+    fn ragged(&self, line: u32, count: usize) -> Error {
+        let (width, first) = (self.kinds.len(), self.layout.line);
+        let problem = format!(
+            "line {line}: {count} cells, but line {first} has {width}; a cell that holds a delimiter stands in quotes (\")"
+        );
+        refuse(self.path, problem)
+    }
+
+    fn fault(&self, line: u32, column: usize, problem: &str) -> Error {
+        let name = shown(self.layout.names[column].as_bytes());
+        refuse(self.path, format!("line {line}, column {name}: {problem}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn read_with(text: impl AsRef<[u8]>, wanted: Wanted<'_>) -> Result<Table> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        std::fs::write(&path, text).unwrap();
+        read(Begun::open(&path)?, wanted)
+    }
+
+    fn table(text: impl AsRef<[u8]>) -> Result<Table> {
+        read_with(text, Wanted::default())
+    }
+
+    fn names(table: &Table) -> Vec<&str> {
+        table.columns().iter().map(|column| column.name.as_str()).collect()
+    }
+
+    /// All cells as text, a row to a string.
+    fn told(table: &Table) -> Vec<String> {
+        let row = |row| (0..table.columns().len()).map(|column| table.told(row, column)).collect::<Vec<_>>().join("|");
+        (0..table.len()).map(row).collect()
+    }
+
+    #[track_caller]
+    fn refused(text: impl AsRef<[u8]>, wanted: Wanted<'_>, problem: &str) {
+        let error = read_with(text, wanted).unwrap_err().to_string();
+        assert!(error.contains(problem) && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn every_spelling_of_a_table_is_the_same_table() {
+        let same = [
+            "x,kind,y\n1.5,cat,7\n,dog,8\n-2,cat,9\n",
+            "x;kind;y\r\n1,5;cat;7\r\nNA;dog;8\r\n-2;cat;9\r\n",
+            "x;kind;y\r1.5;cat;7\rNA;dog;8\r-2;cat;9",
+            "x\tkind\ty\n\n1.5\tcat\t7\n \n?\tdog\t8\n-2\tcat\t9\n\n",
+            "x | kind | y\n +1.5 | cat | 7\nnull | dog | 8\n -2e0 | cat | 9",
+            "\u{feff}\"x\",\"kind\",\"y\"\n\"1.5\", \"cat\" ,7\n,\"dog\",8\n-2,cat,9\n",
+            "x,kind,y,\n1.5,cat,7,\nNaN,dog,8,\n-2,cat,9,\n",
+            "x,kind,y\n1.5,cat,7,\nNaN,dog,8,\n-2,cat,9,\n",
+            "x,kind,y,\n1.5,cat,7\nNaN,dog,8\n-2,cat,9\n",
+        ];
+        for text in same {
+            let table = table(text).unwrap();
+            assert_eq!(names(&table), ["x", "kind", "y"], "{text}");
+            assert_eq!(told(&table), ["1.5|cat|7", "|dog|8", "-2|cat|9"], "{text}");
+            assert_eq!(table.columns()[0].words, None);
+            assert_eq!(table.columns()[1].words.as_deref(), Some(&["cat".to_string(), "dog".into()][..]));
+        }
+    }
+
+    #[test]
+    fn cells_in_quotes_hold_anything_and_lines_are_counted() {
+        let text = "a,b\n\"x, \"\"y\"\"\r\nz\",1\n\n\n\"\",2\nlast,3\n";
+        let table = table(text).unwrap();
+        assert_eq!(told(&table), ["x, \"y\"\r\nz|1", "|2", "last|3"]);
+        let places: Vec<String> = (0..3).map(|row| table.place(row)).collect();
+        assert_eq!(places, ["line 2", "line 6", "line 7"]);
+        let crlf = self::table("a\r\n\r\n1\r\n2\r\n\r\n3").unwrap();
+        assert_eq!((crlf.place(0), crlf.place(1), crlf.place(2)), ("line 3".into(), "line 4".into(), "line 6".into()));
+    }
+
+    #[test]
+    fn names_are_found_or_given() {
+        let header = |text: &str| (names(&table(text).unwrap()).join("/"), table(text).unwrap().len());
+        for (text, found, rows) in [
+            ("1,2\n3,4\n", "1/2", 2),
+            ("5.1,3.5,setosa\n4.9,3.0,setosa\n", "1/2/3", 2),
+            ("a,b,c\n1,2,x\n3,4,y\n", "a/b/c", 2),
+            ("label,0,1,2\n5,0,0,0\n", "label/0/1/2", 1),
+            (",a,b\n0,1,2\n1,3,4\n", "1/a/b", 2),
+            ("p,x,s\ne,x,y\np,b,s\n", "1/2/3", 3),
+            ("a,b\nx,y\nz,y\n", "a/b", 2),
+            ("a,a\nx,y\nz,y\n", "1/2", 3),
+            ("?,b\nx,1\nz,2\n", "1/2", 3),
+            ("x,2.5\ny,3\n", "1/2", 2),
+            // A word above numbers, beside numbers that are no names.
+            ("unknown,3.5,7\n1,2,3\n", "1/2/3", 2),
+            ("7\n", "1", 1),
+            ("1,2,\n3,4,\n", "1/2", 2),
+        ] {
+            assert_eq!(header(text), (found.into(), rows), "{text}");
+        }
+        let with = |text: &str, header| read_with(text, Wanted { header: Some(header), ..Wanted::default() });
+        assert_eq!(names(&with("1,2\n3,4\n", true).unwrap()), ["1", "2"]);
+        assert_eq!(with("1,2\n3,4\n", true).unwrap().len(), 1);
+        assert_eq!(told(&with("a,b\n3,c\n", false).unwrap()), ["a|b", "3|c"]);
+    }
+
+    #[test]
+    fn the_first_cell_that_is_there_says_what_a_column_holds() {
+        let table = table("n,w,e\n,,\n1,2b,\nNA,7,\n").unwrap();
+        assert_eq!(told(&table), ["||", "1|2b|", "|7|"]);
+        assert!(table.columns()[0].words.is_none() && table.columns()[2].words.is_none());
+        refused(
+            "n,w\n1,a\n\nabc,b\n",
+            Wanted::default(),
+            "t.csv: line 4, column 'n': the column holds numbers, but here is 'abc'; name it in text_columns if it is",
+        );
+        let text_columns = ["n".to_string()];
+        let wanted = Wanted { text_columns: &text_columns, ..Wanted::default() };
+        assert_eq!(told(&read_with("n,w\n1,a\nabc,b\n", wanted).unwrap()), ["1|a", "abc|b"]);
+        let like = read_with("n,w\n1,a\nabc,b\n", wanted).unwrap();
+        let wanted = Wanted { like: Some(&like), ..Wanted::default() };
+        assert_eq!(told(&read_with("w,n\na,1\nb,abc\n", wanted).unwrap()), ["a|1", "b|abc"]);
+        for (name, found) in [("1", true), ("n", true), ("3", false), ("0", false), ("x", false)] {
+            let text_columns = [name.to_string()];
+            let read = read_with("n,w\n1,a\n", Wanted { text_columns: &text_columns, ..Wanted::default() });
+            assert_eq!(read.is_ok(), found, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_table_is_refused_in_one_line() {
+        for (text, problem) in [
+            (&b""[..], "t.csv: it is empty; expected rows of cells"),
+            (b"\n \r\n\n", "it holds no rows, only blank lines"),
+            (b"a,b\n", "it holds one line of names and no rows under it"),
+            (b"a,b\n1,2\n3\n", "line 3: 1 cells, but line 1 has 2; a cell that holds a delimiter stands in quotes"),
+            (b"\na,b\n1,2\n3,4,5\n", "line 4: 3 cells, but line 2 has 2"),
+            (b"a,b\n1,2,\n3,4,5\n", "line 2: 3 cells, but line 1 has 2"),
+            (b"a,b,a\n1,2,3\n", "line 1: two columns are called 'a'"),
+            (b"a,b\n1,inf\n", "line 2, column 'b': 'inf' is too large"),
+            (b"a,b\n1,-1e39\n", "line 2, column 'b': '-1e39' is too large"),
+            (b"a,b\n1,2\n1,\"2,000\"\n", "here is '2,000'; write numbers without separators of thousands"),
+            (
+                b"a;b\n1.5;2\n1,5;2\n",
+                "here is '1,5'; write numbers without separators of thousands, and one decimal sign",
+            ),
+            (b"a,b\n1,M\xfcnchen\n", "line 2, column 'b': 'M\u{fffd}nchen' is not UTF-8; store the file so: iconv"),
+            (b"a,b\n1,\"x\n2,y\n", "line 2: a quote (\") is not closed before the file ends"),
+            (b"\xff\xfea\0,\0", "it is text in UTF-16; store it as UTF-8: iconv -f UTF-16"),
+            (b"a\0,\0b\0", "it is text in UTF-16"),
+            (b"\x7fELF\x02\x01\x01\0\0\0", "it is neither text"),
+            (b"<!DOCTYPE html>", "it looks like a web page"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        ] {
+            refused(text, Wanted::default(), problem);
+        }
+        let late = format!("a,b\n{}3,4,5\n", "1,2,\n".repeat(30));
+        refused(late, Wanted::default(), "line 32: 3 cells, but line 1 has 2");
+        let text_columns = ["z".to_string()];
+        let wanted = Wanted { text_columns: &text_columns, ..Wanted::default() };
+        refused("a,b\n1,2\n", wanted, "text_columns: z is not valid: expected columns of ");
+    }
+
+    /// What is longer than all buffers, and what is cut in the middle of them.
+    #[test]
+    fn buffers_have_no_seams() {
+        let word = "w".repeat(300_000);
+        let rows: String = (0..30_000).map(|row| format!("{row},\"a \"\"{row}\"\"\",{}\r\n", row % 7)).collect();
+        let table = table(format!("n,w,m\n{rows}-1,\"{word}\",3\n")).unwrap();
+        assert_eq!(table.len(), 30_001);
+        for row in [0, 1, 4_711, 29_999] {
+            assert_eq!(told(&table)[row], format!("{row}|a \"{row}\"|{}", row % 7));
+            assert_eq!(table.place(row), format!("line {}", row + 2));
+        }
+        assert_eq!(table.told(30_000, 1), word);
+        refused(
+            format!("a,b\n1,\"{}", "x\n".repeat(600_000)),
+            Wanted::default(),
+            "line 2: a cell of more than 1048576",
+        );
+    }
+
+    #[test]
+    fn columns_are_counted_before_there_is_room_for_them() {
+        let wide = |columns: usize| vec!["1"; columns].join(",");
+        assert_eq!(table(wide(MAX_COLUMNS)).unwrap().columns().len(), MAX_COLUMNS);
+        refused(wide(MAX_COLUMNS + 1), Wanted::default(), "line 1: more than 262144 cells");
+        refused(format!("1,2\n{}", wide(1_000_000)), Wanted::default(), "line 2: more than 262144 cells");
+    }
+
+    #[test]
+    fn packed_tables_may_have_members_and_padding() {
+        let pack = |text: &str| {
+            let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            packer.write_all(text.as_bytes()).unwrap();
+            packer.finish().unwrap()
+        };
+        let packed = [pack("a,b\n1,"), pack("2\n3,4\n"), vec![0; 512]].concat();
+        assert_eq!(told(&table(&packed).unwrap()), ["1|2", "3|4"]);
+        refused(&packed[..packed.len() - 520], Wanted::default(), "the gzip stream is cut short");
+    }
+}

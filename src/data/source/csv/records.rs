@@ -1,0 +1,146 @@
+//! The records of a text: cells, and the lines in which they begin. It knows quotes and line ends, not what cells mean.
+
+use csv_core::{ReadFieldResult, Reader, ReaderBuilder};
+
+use super::{MAX_COLUMNS, refuse};
+use crate::data::source::unpack::Begun;
+use crate::error::Result;
+
+const BUFFER_BYTES: usize = 128 * 1024;
+/// A quote that is never closed makes a cell of all that follows.
+const MAX_CELL_BYTES: usize = 1 << 20;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A text on its way into cells.
+pub(super) struct Records<'a> {
+    file: Begun<'a>,
+    core: Reader,
+    buffer: Vec<u8>,
+    /// What of `buffer` has been read from the file and not been used.
+    left: std::ops::Range<usize>,
+    ended: bool,
+    /// Whether lines end with a carriage return alone, as Excel for Mac wrote them.
+    lone_returns: bool,
+    cell: Vec<u8>,
+    /// Of the next byte, from 1.
+    line: u64,
+}
+
+impl<'a> Records<'a> {
+    pub fn new(file: Begun<'a>, delimiter: u8) -> Result<Self> {
+        let start = file.start();
+        let lone_returns = start.contains(&b'\r') && !start.contains(&b'\n');
+        let marked = start.starts_with(BYTE_ORDER_MARK);
+        let mut records = Records {
+            file,
+            core: ReaderBuilder::new().delimiter(delimiter).build(),
+            buffer: vec![0; BUFFER_BYTES],
+            left: 0..0,
+            ended: false,
+            lone_returns,
+            cell: vec![0; 256],
+            line: 1,
+        };
+        records.refill()?;
+        if marked {
+            records.left.start += BYTE_ORDER_MARK.len();
+        }
+        Ok(records)
+    }
+
+    /// Reads one record, and gives `each` its line, and each cell with its number from 0. Returns the line and how many cells
+    /// it has; `None` at the end of the file.
+    pub fn next(&mut self, mut each: impl FnMut(u32, usize, &[u8]) -> Result<()>) -> Result<Option<(u32, usize)>> {
+        self.skip(|byte| matches!(byte, b'\n' | b'\r' | b' '))?;
+        let path = self.file.path();
+        let Ok(line) = u32::try_from(self.line) else {
+            return Err(refuse(path, format!("more than {} lines; split the file", u32::MAX)));
+        };
+        let lines_before = self.core.line();
+        let mut count = 0;
+        loop {
+            if count > 0 {
+                // So that a quote after spaces is one.
+                self.skip(|byte| byte == b' ')?;
+            }
+            let quoted = self.buffer[self.left.clone()].first() == Some(&b'"');
+            let (mut length, mut quotes) = (0, 0);
+            let last = loop {
+                let input = &self.buffer[self.left.clone()];
+                let (result, used, written) = self.core.read_field(input, &mut self.cell[length..]);
+                if quoted {
+                    quotes += input[..used].iter().filter(|byte| **byte == b'"').count();
+                }
+                self.left.start += used;
+                length += written;
+                match result {
+                    ReadFieldResult::InputEmpty => self.refill()?,
+                    ReadFieldResult::OutputFull if self.cell.len() < MAX_CELL_BYTES => {
+                        self.cell.resize(4 * self.cell.len(), 0);
+                    }
+                    ReadFieldResult::OutputFull => {
+                        let problem = format!(
+                            "line {line}: a cell of more than {MAX_CELL_BYTES} bytes; is there a quote (\") too many or \
+                             too few?"
+                        );
+                        return Err(refuse(path, problem));
+                    }
+                    ReadFieldResult::Field { record_end } => break record_end,
+                    ReadFieldResult::End => return Ok(None),
+                }
+            };
+            if last && quotes % 2 == 1 && self.left.is_empty() && self.at_end()? {
+                let problem = format!("line {line}: a quote (\") is not closed before the file ends; is it cut short?");
+                return Err(refuse(path, problem));
+            }
+            if count == MAX_COLUMNS {
+                let problem = format!(
+                    "line {line}: more than {MAX_COLUMNS} cells, the most that a row may have; are rows and columns \
+                     exchanged?"
+                );
+                return Err(refuse(path, problem));
+            }
+            each(line, count, &self.cell[..length])?;
+            count += 1;
+            if last {
+                self.line += self.core.line() - lines_before;
+                return Ok(Some((line, count)));
+            }
+        }
+    }
+
+    /// Passes over the bytes for which `skipped` holds.
+    fn skip(&mut self, skipped: impl Fn(u8) -> bool) -> Result<()> {
+        loop {
+            while let Some(byte) = self.buffer[self.left.clone()].first() {
+                if !skipped(*byte) {
+                    return Ok(());
+                }
+                self.line += u64::from(*byte == b'\n');
+                self.left.start += 1;
+            }
+            if self.ended {
+                return Ok(());
+            }
+            self.refill()?;
+        }
+    }
+
+    fn at_end(&mut self) -> Result<bool> {
+        if self.left.is_empty() && !self.ended {
+            self.refill()?;
+        }
+        Ok(self.left.is_empty())
+    }
+
+    /// Reads the next bytes once all have been used.
+    fn refill(&mut self) -> Result<()> {
+        let filled = self.file.fill(&mut self.buffer)?;
+        self.left = 0..filled;
+        self.ended = filled == 0;
+        if self.lone_returns {
+            self.buffer[..filled].iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+        }
+        Ok(())
+    }
+}

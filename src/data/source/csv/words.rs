@@ -1,0 +1,36 @@
+//! The different words of a column, numbered as they are met. It knows no columns.
+
+use std::collections::HashMap;
+
+use crate::data::Table;
+
+/// Words and their numbers, from 0.
+#[derive(Default)]
+pub(super) struct Words {
+    numbers: HashMap<Box<str>, u32>,
+}
+
+impl Words {
+    /// The number of a word, which gets the next one if it is new; or what is wrong with it.
+    pub fn number(&mut self, word: &[u8]) -> Result<f32, String> {
+        let word = std::str::from_utf8(word).map_err(|_| {
+            format!("{} is not UTF-8; store the file so: iconv -f LATIN1 -t UTF-8 FILE > NEW", super::shown(word))
+        })?;
+        if let Some(number) = self.numbers.get(word) {
+            return Ok(*number as f32);
+        }
+        if self.numbers.len() == Table::MAX_WORDS {
+            return Err(format!("more than {} different words; leave the column out", Table::MAX_WORDS));
+        }
+        let number = self.numbers.len() as u32;
+        self.numbers.insert(word.into(), number);
+        Ok(number as f32)
+    }
+
+    /// All of them, by their numbers.
+    pub fn into_list(self) -> Vec<String> {
+        let mut words: Vec<(u32, Box<str>)> = self.numbers.into_iter().map(|(word, number)| (number, word)).collect();
+        words.sort_unstable_by_key(|(number, _)| *number);
+        words.into_iter().map(|(_, word)| word.into_string()).collect()
+    }
+}
