@@ -11,7 +11,7 @@ use std::path::Path;
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 
-use crate::data::Scale;
+use crate::data::{Preparation, Scale};
 use crate::error::{Error, Result};
 use crate::kernels::KernelChoice;
 use crate::nn::{DataSpec, LayerSpec, LayerSpecs, ReluGrad, Sequential};
@@ -27,10 +27,14 @@ pub struct ModelMeta {
     pub relu_grad: ReluGrad,
     /// How pixels become inputs.
     pub scale: Scale,
-    /// How many classes the model tells apart.
+    /// How many classes the model tells apart; of one that predicts labels or values, how many of those.
     pub classes: usize,
     /// Rows and columns of an image; their product is the number of inputs.
     pub image_size: (usize, usize),
+    /// How the rows of a table become inputs, and what outputs stand for; `None` of a model for pictures.
+    pub preparation: Option<Preparation>,
+    /// What classes are called, where they have names beside their numbers.
+    pub class_names: Vec<String>,
     /// The settings of the run that made the model, if one did.
     pub recipe: Option<serde_json::Value>,
     /// The version of flatnet that wrote the file; `None` for a file that another program wrote.
@@ -95,6 +99,12 @@ fn meta_strings(meta: &ModelMeta) -> io::Result<BTreeMap<&'static str, String>> 
         ("classes", meta.classes.to_string()),
         ("image_size", format!("{}x{}", meta.image_size.0, meta.image_size.1)),
     ]);
+    if let Some(preparation) = &meta.preparation {
+        strings.insert("preparation", serde_json::to_string(preparation)?);
+    }
+    if !meta.class_names.is_empty() {
+        strings.insert("class_names", serde_json::to_string(&meta.class_names)?);
+    }
     strings.extend(meta.recipe.as_ref().map(|recipe| ("recipe", recipe.to_string())));
     strings.extend(meta.version.as_ref().map(|version| ("version", version.clone())));
     Ok(strings)
@@ -166,6 +176,8 @@ impl ModelMeta {
             scale: data.and_then(|data| data.scale).unwrap_or(Scale::Unit),
             classes: model.out_features(),
             image_size: data.map_or_else(|| square(model.in_features()), |data| data.image_size),
+            preparation: None,
+            class_names: Vec::new(),
             recipe: None,
             version: Some(env!("CARGO_PKG_VERSION").into()),
         }
@@ -181,6 +193,22 @@ impl ModelMeta {
         }
         if let Err(error) = self.scale.checked() {
             return Err(refuse.because("metadata scale", error.to_string()));
+        }
+        if let Some(preparation) = &self.preparation {
+            let bad = |problem| Err(refuse.because("metadata preparation", problem));
+            if let Err(problem) = preparation.check() {
+                return bad(format!("is of no use: {problem}"));
+            }
+            if Some(preparation.features.width()) != self.image_size.0.checked_mul(self.image_size.1) {
+                return bad(format!("makes {} inputs, but the model has others", preparation.features.width()));
+            }
+            if preparation.outputs.width() != self.classes {
+                return bad(format!("has {} outputs, but the model {}", preparation.outputs.width(), self.classes));
+            }
+        }
+        if !(self.class_names.is_empty() || self.class_names.len() == self.classes) {
+            let problem = format!("has {} names for {} classes", self.class_names.len(), self.classes);
+            return Err(refuse.because("metadata class_names", problem));
         }
         let Some(recipe) = &self.recipe else { return Ok(()) };
         let Some(recipe) = recipe.as_object() else {
@@ -329,11 +357,20 @@ fn parse_meta(strings: &HashMap<String, String>, refuse: &Refuse) -> Result<Mode
         let (rows, columns) = text.split_once('x')?;
         Some((rows.parse().ok()?, columns.parse().ok()?))
     })?;
-    let recipe = match strings.get("recipe") {
-        None => None,
-        Some(_) => Some(parse(strings, refuse, "recipe", "JSON", |text| serde_json::from_str(text).ok())?),
-    };
-    Ok(ModelMeta { layers, relu_grad, scale, classes, image_size, recipe, version: strings.get("version").cloned() })
+    fn optional<T: serde::de::DeserializeOwned>(
+        strings: &HashMap<String, String>,
+        refuse: &Refuse,
+        field: &str,
+    ) -> Result<Option<T>> {
+        let json = |text: &str| serde_json::from_str(text).ok();
+        let present = strings.contains_key(field);
+        present.then(|| parse(strings, refuse, field, "JSON as flatnet writes it", json)).transpose()
+    }
+    let preparation = optional(strings, refuse, "preparation")?;
+    let class_names = optional(strings, refuse, "class_names")?.unwrap_or_default();
+    let recipe = optional(strings, refuse, "recipe")?;
+    let version = strings.get("version").cloned();
+    Ok(ModelMeta { layers, relu_grad, scale, classes, image_size, preparation, class_names, recipe, version })
 }
 
 /// What the shapes alone tell, see [`load`]. Also gives the number of the first layer in the file.
@@ -367,6 +404,8 @@ fn infer_meta(outline: &Outline, refuse: &Refuse) -> Result<(usize, ModelMeta)> 
         scale: Scale::Unit,
         classes,
         image_size: square(inputs),
+        preparation: None,
+        class_names: Vec::new(),
         recipe: None,
         version: None,
     };
@@ -397,6 +436,8 @@ mod tests {
             scale: Scale::Standard { mean: 0.130_660_5, std: 0.308_107_8 },
             classes: 3,
             image_size: (4, 3),
+            preparation: None,
+            class_names: Vec::new(),
             recipe: Some(serde_json::json!({ "lr": 0.01, "out": "runs/\"quoted\"" })),
             version: Some("0.1.0".into()),
         }

@@ -8,10 +8,12 @@ use std::str::FromStr;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use flatnet::Error;
-use flatnet::data::{SampleSize, ScaleKind, Shuffle};
+use flatnet::data::split::Fold;
+use flatnet::data::{Missing, SampleSize, ScaleKind, Shuffle, Task, Transform};
 use flatnet::kernels::{KernelChoice, SimdChoice};
 use flatnet::nn::{Init, LayerSpecs, ReluGrad};
 use flatnet::optim::schedule;
+use flatnet::run;
 use flatnet::train::Monitor;
 
 use super::completions::{self, CompletionsArguments};
@@ -134,27 +136,81 @@ pub struct TrainArguments {
     #[arg(skip)]
     pub origins: Origins,
 
-    /// Folder with the set's four IDX files, raw or gzip
-    /// [default: data/mnist, here or else in flatnet's own folder]
-    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    /// A folder with a set's four IDX files, or with a folder of pictures for each
+    /// class; or a table: CSV, NumPy's .npy and .npz, IDX, LIBSVM; each may be
+    /// gzip [default: data/mnist, here or else in flatnet's own folder]
+    #[arg(long, value_name = "PATH", help_heading = "Data")]
     pub data: Option<PathBuf>,
-    /// Training images, drawn without replacement by the seed
-    #[arg(long, value_name = "N|all", default_value = "30000", help_heading = "Data")]
-    #[arg(allow_negative_numbers = true)]
-    pub train_samples: SampleSize,
-    /// Validation images, drawn from the test images likewise
-    #[arg(long, value_name = "N|all", default_value = "5000", help_heading = "Data")]
-    #[arg(allow_negative_numbers = true)]
-    pub val_samples: SampleSize,
+    /// What to validate on, in a file or folder of its own [default: the test
+    /// files of --data, else rows held out by --val-split]
+    #[arg(long, value_name = "PATH", help_heading = "Data")]
+    pub val_data: Option<PathBuf>,
+    /// Hold out this share of the rows, of every class alike, by the seed
+    /// [default: 0.2 where there are no test files]
+    #[arg(long, value_name = "X", allow_hyphen_values = true, help_heading = "Data", value_parser = real)]
+    pub val_split: Option<f64>,
+    /// Train K times, each time with another K-th of the rows held out, and
+    /// give mean and spread; a run for each in --out [default: once]
+    #[arg(long, value_name = "K", allow_negative_numbers = true, help_heading = "Data", value_parser = folds)]
+    #[arg(conflicts_with_all = ["fold", "val_split", "val_data", "resume"])]
+    pub folds: Option<usize>,
+    /// Hold out this part of a cross-validation, such as 2/5 [default: none]
+    #[arg(long, value_name = "I/K", help_heading = "Data", conflicts_with_all = ["val_split", "val_data"])]
+    #[arg(value_parser = fold)]
+    pub fold: Option<Fold>,
+    /// Training samples, drawn without replacement by the seed
+    /// [default: 30000 of MNIST, all of any other set]
+    #[arg(long, value_name = "N|all", help_heading = "Data", allow_negative_numbers = true)]
+    pub train_samples: Option<SampleSize>,
+    /// Validation samples, drawn likewise
+    /// [default: 5000 of MNIST's test images, all of any other set]
+    #[arg(long, value_name = "N|all", help_heading = "Data", allow_negative_numbers = true)]
+    pub val_samples: Option<SampleSize>,
+    /// A file of targets (.npy, IDX) for a --data that has none in it
+    /// [default: none]
+    #[arg(long, value_name = "FILE", help_heading = "Data")]
+    pub targets: Option<PathBuf>,
+    /// Rows x columns to which pictures of any size are brought
+    /// [default: 28x28]
+    #[arg(long, value_name = "RxC", help_heading = "Data", value_parser = image_size)]
+    pub image_size: Option<String>,
     /// How pixels become inputs: unit is x / 255, standard is (x - mean) / std
     /// with mean and std of the training sample
     #[arg(long, value_enum, default_value = "unit", help_heading = "Data", hide_possible_values = true)]
     #[arg(value_name = "unit|standard")]
     pub scale: ScaleKind,
 
-    #[arg(long, value_name = "SPEC", default_value = "linear:10,relu", value_parser = layers)]
-    #[arg(help_heading = "Network", help = help::layers())]
-    pub layers: LayerSpecs,
+    /// The column to predict, by name or number from 1, or several of them,
+    /// separated by commas [default: one named target, label, class or y]
+    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',', help_heading = "Table")]
+    pub target: Vec<String>,
+    /// What to predict: classify, multi-label (several targets of 0 and 1) or
+    /// regress (numbers) [default: what the targets are, which is told]
+    #[arg(long, value_enum, value_name = "TASK", help_heading = "Table", hide_possible_values = true)]
+    pub task: Option<Task>,
+    /// Columns of numbers become (x - center) / scale, both of the training
+    /// rows: standard (mean, deviation), min-max, robust (median, quartiles) or
+    /// none [default: standard; x / 255 for 64 columns or more of pixels]
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Table", hide_possible_values = true)]
+    pub transform: Option<Transform>,
+    /// Cells without a value: error, mean (of the column) or drop (the row)
+    #[arg(long, value_enum, default_value = "error", value_name = "HOW", help_heading = "Table")]
+    #[arg(hide_possible_values = true)]
+    pub missing: Missing,
+    /// Columns of words that may look like numbers, separated by commas; each
+    /// word is an input of its own [default: columns that begin with a word]
+    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',', help_heading = "Table")]
+    pub text_columns: Vec<String>,
+    /// Whether the first row holds names: true or false [default: found out]
+    #[arg(long, value_name = "BOOL", help_heading = "Table", hide_possible_values = true)]
+    pub header: Option<bool>,
+    /// Learn numbers as they are, not from their mean in units of their
+    /// standard deviation
+    #[arg(long, help_heading = "Table")]
+    pub raw_targets: bool,
+
+    #[arg(long, value_name = "SPEC", value_parser = layers, help_heading = "Network", help = help::layers())]
+    pub layers: Option<LayerSpecs>,
     #[arg(long, default_value = "auto", value_parser = auto_or::<Init>, help_heading = "Network")]
     #[arg(value_name = "INIT", help = help::init())]
     pub init: AutoOr<Init>,
@@ -264,6 +320,8 @@ pub struct TrainArguments {
     #[arg(allow_negative_numbers = true)]
     pub warmup_epochs: usize,
 
+    #[arg(long, value_name = "NAME", value_parser = loss, help_heading = "Loss", help = help::loss())]
+    pub loss: Option<String>,
     /// Share of the target that is spread over all classes, at least 0, below 1
     #[arg(long, value_name = "X", default_value = "0", allow_hyphen_values = true, help_heading = "Loss")]
     #[arg(value_parser = real_f32)]
@@ -317,10 +375,13 @@ pub struct EvaluateArguments {
     /// A model.safetensors, or the folder of a run
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
-    /// Folder with the set's four IDX files, raw or gzip [default: that of the
+    /// Samples with their targets, as train takes them [default: those of the
     /// model's run with --sample run, else data/mnist as in train]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
+    /// A file of targets for a --data that has none in it [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub targets: Option<PathBuf>,
     /// Which images
     #[arg(long, value_enum, default_value = "test", value_name = "test|train", hide_possible_values = true)]
     pub split: SplitChoice,
@@ -476,6 +537,23 @@ fn layers(text: &str) -> Result<LayerSpecs, String> {
     text.parse().map_err(without_name)
 }
 
+fn loss(text: &str) -> Result<String, String> {
+    flatnet::loss::parse(text).map(|loss| loss.spec()).map_err(without_name)
+}
+
+fn image_size(text: &str) -> Result<String, String> {
+    run::image_size(text).map(|_| text.to_string()).map_err(without_name)
+}
+
+fn fold(text: &str) -> Result<Fold, String> {
+    text.parse().map_err(without_name)
+}
+
+/// More parts than that are more runs than anybody waits for.
+fn folds(text: &str) -> Result<usize, String> {
+    number(text, 2, 1000)
+}
+
 fn lr_schedule(text: &str) -> Result<String, String> {
     schedule::parse(text).map(|_| text.to_string()).map_err(without_name)
 }
@@ -503,11 +581,11 @@ mod tests {
     fn the_defaults_are_the_reference_recipe_with_and_without_the_command() {
         for words in [&[][..], &["train"]] {
             let train = train(words).unwrap();
-            assert_eq!((train.train_samples, train.val_samples), (SampleSize::Count(30_000), SampleSize::Count(5_000)));
+            // Those of the set decide: 30,000 and 5,000 of MNIST, and `linear:10,relu`.
+            assert_eq!((train.train_samples, train.val_samples, train.layers), (None, None, None));
             assert_eq!((train.epochs, train.batch_size, train.lr, train.seed), (200, 32, 0.01, 0));
             assert_eq!((train.shuffle, train.scale), (Shuffle::Never, ScaleKind::Unit));
-            assert_eq!((train.layers.to_string().as_str(), train.init), ("linear:10,relu", AutoOr(None)));
-            assert_eq!(train.relu_grad, AutoOr(None));
+            assert_eq!((train.init, train.relu_grad), (AutoOr(None), AutoOr(None)));
             assert_eq!((train.optimizer.as_str(), train.lr_schedule.as_str()), ("sgd", "constant"));
             assert_eq!((train.simd, train.kernel), (SimdChoice::Auto, KernelChoice::Auto));
         }
@@ -526,6 +604,9 @@ mod tests {
             assert!(message.ends_with(&format!(": 'other' is not valid: expected {expected}")), "{message}");
         }
         check::<ScaleKind>();
+        check::<Task>();
+        check::<Transform>();
+        check::<Missing>();
         check::<Shuffle>();
         check::<Init>();
         check::<ReluGrad>();

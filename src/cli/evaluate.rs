@@ -1,14 +1,15 @@
 //! `flatnet evaluate`: how well a saved model tells the classes of a data set apart, or of the very rows its run drew.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use flatnet::data::{self, Dataset, Split};
+use flatnet::Dataset;
+use flatnet::data::source::{self, Source, SourceOptions};
 use flatnet::metrics::{Averages, Classification, wilson};
 use flatnet::model_file::{self, ModelMeta};
 use flatnet::nn::Sequential;
 use flatnet::report::{Predictions, PredictionsCsv};
-use flatnet::run::{self, Recipe};
+use flatnet::run::{self, Recipe, RunData};
 use flatnet::train::Evaluation;
 use flatnet::{Error, Result};
 use serde::Serialize;
@@ -16,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::{EvaluateArguments, Sample, SplitChoice, default_data};
 use super::evaluation::{self, Subject};
-use super::own_data::{OwnData, OwnRows};
+use super::own_data::{Given, OwnData};
 use super::report::belongs_to_a_run;
 use super::threads::threads;
 use super::{Parameters, model_path, print, print_json, table};
@@ -67,16 +68,7 @@ pub fn run(arguments: &EvaluateArguments) -> Result<()> {
         // As the run did, so that the figures of its own rows are its last ones to the bit.
         model = model.with_kernel(recipe.kernel)?;
     }
-    let (data, numbers) = match (arguments.sample, &recipe) {
-        (Sample::Run, Some(recipe)) => {
-            let OwnRows { data, numbers, .. } = own_rows(arguments, &path, &meta, recipe)?;
-            (data, Some(numbers))
-        }
-        _ => {
-            let folder = arguments.data.clone().unwrap_or_else(default_data);
-            (data::load_split(&folder, arguments.split.into())?, None)
-        }
-    };
+    let (data, numbers) = samples(arguments, &path, &meta, recipe.as_ref())?;
     check_fit(&path, &model, &meta, &data)?;
     let batch_size = recipe.as_ref().map_or(BATCH_SIZE, |recipe| recipe.batch_size);
     let data = data.with_scale(meta.scale)?;
@@ -85,11 +77,11 @@ pub fn run(arguments: &EvaluateArguments) -> Result<()> {
     let mut classification = Classification::new(data.classes())?;
     let evaluation = Predictions::of(&model, &data, batch_size, threads.used)?.for_each(|batch| {
         if let Some(csv) = &mut csv {
-            let rows = batch.first..batch.first + batch.classified.labels.len();
+            let rows = batch.first..batch.first + batch.samples;
             let number = |row: usize| numbers.as_ref().map_or(row, |numbers| numbers[row] as usize);
-            csv.add(rows.map(number), &batch.classified)?;
+            csv.add(rows.map(number), &batch.classified())?;
         }
-        classification.add(&batch.classified)
+        classification.add(&batch.classified())
     })?;
     if !evaluation.loss.is_finite() {
         return Err(Error::Model {
@@ -192,23 +184,67 @@ fn recipe(path: &Path, meta: &ModelMeta, sample: Sample) -> Result<Option<Recipe
     Ok(Some(recipe))
 }
 
-/// The rows of the model's run. Where its data lie, the summary beside the model says, and no other file.
-fn own_rows(arguments: &EvaluateArguments, path: &Path, meta: &ModelMeta, recipe: &Recipe) -> Result<OwnRows> {
+/// The samples, and their rows in the files where they are not all of them.
+fn samples(
+    arguments: &EvaluateArguments,
+    path: &Path,
+    meta: &ModelMeta,
+    recipe: Option<&Recipe>,
+) -> Result<(Dataset, Option<Vec<u32>>)> {
+    let is_test = arguments.split == SplitChoice::Test;
+    if let (Sample::Run, Some(recipe)) = (arguments.sample, recipe) {
+        let (RunData { train, val, rows, .. }, _) = own_samples(arguments, path, meta, recipe)?;
+        return Ok(if is_test { (val, Some(rows.val)) } else { (train, Some(rows.train)) });
+    }
+    let place = arguments.data.clone().unwrap_or_else(default_data);
+    let options = recipe.map(Recipe::data_settings).transpose()?.unwrap_or_default().source;
+    let options = SourceOptions { targets: arguments.targets.clone(), ..options };
+    let missing = |what: &str| Error::DataFolder {
+        path: place.clone(),
+        problem: format!("holds no rows to {what}; name another place, or another split"),
+    };
+    match (source::open(&place, &options)?, &meta.preparation) {
+        (Source::Images { train, .. }, _) if !is_test => Ok((train, None)),
+        // A single set is what there is to test with.
+        (Source::Images { train, test }, _) => Ok((test.unwrap_or(train), None)),
+        (Source::Table { train, test, .. }, Some(preparation)) => {
+            let table = if is_test { test.unwrap_or(train) } else { train };
+            let rows = preparation.rows(&table)?;
+            if rows.is_empty() {
+                return Err(missing("evaluate"));
+            }
+            Ok((preparation.dataset(&table, &rows)?, Some(rows)))
+        }
+        (Source::Table { .. }, None) => Err(missing("show to a model for pictures")),
+    }
+}
+
+/// The samples of the model's run. Where its data lie, the summary beside the model says, and no other file.
+fn own_samples(
+    arguments: &EvaluateArguments,
+    path: &Path,
+    meta: &ModelMeta,
+    recipe: &Recipe,
+) -> Result<(RunData, PathBuf)> {
     let run_folder = path.parent().map(|folder| if folder == Path::new("") { Path::new(".") } else { folder });
     // A summary that cannot be read, or of another run, is as good as none.
     let summary = run_folder.and_then(|folder| run::read_summary(folder).ok());
     let digest = |name: &str| meta.recipe.as_ref().and_then(|recipe| recipe.get(name)?.as_str());
+    let places = summary.as_ref().map_or(recipe, |summary| &summary.recipe);
     let own = OwnData {
         recipe: &Recipe {
-            data: summary.as_ref().map_or(recipe.data.clone(), |s| s.recipe.data.clone()),
+            data: places.data.clone(),
+            val_data: places.val_data.clone(),
+            targets: places.targets.clone(),
             ..recipe.clone()
         },
         run_folder,
-        way: summary.as_ref().and_then(|summary| summary.data.folder.as_deref()),
+        summary: summary.as_ref().map(|summary| &summary.data),
         train_sha256: digest("train_sha256"),
         val_sha256: digest("val_sha256"),
     };
-    own.load(arguments.split.into(), arguments.data.as_deref())
+    let targets = arguments.targets.as_deref();
+    own.load(&Given { data: arguments.data.as_deref(), targets, ..Given::default() })
 }
 
 fn check_fit(path: &Path, model: &Sequential, meta: &ModelMeta, data: &Dataset) -> Result<()> {
@@ -226,13 +262,4 @@ fn check_fit(path: &Path, model: &Sequential, meta: &ModelMeta, data: &Dataset) 
         return refuse(format!("{} classes as the model tells apart", meta.classes), data.classes().to_string());
     }
     Ok(())
-}
-
-impl From<SplitChoice> for Split {
-    fn from(choice: SplitChoice) -> Split {
-        match choice {
-            SplitChoice::Test => Split::Test,
-            SplitChoice::Train => Split::Train,
-        }
-    }
 }

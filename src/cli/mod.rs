@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod chosen;
 mod completions;
 mod config;
 mod evaluate;

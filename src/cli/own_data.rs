@@ -1,10 +1,9 @@
-//! The rows that a run drew, found again: where its files say that its data lie, or where data usually lie. What is found is the
-//! run's own if its digest is. It knows places and digests, not what the rows are for.
+//! The samples of a run, found again: where its files say that its data lie, or where data usually lie. What is found is the
+//! run's own if its digests are. It knows places and digests, not what the samples are for.
 
 use std::path::{Path, PathBuf};
 
-use flatnet::data::{self, Dataset, Split};
-use flatnet::run::{self, Recipe};
+use flatnet::run::{self, DataSummary, Recipe, RunData};
 use flatnet::{Error, Result};
 
 use super::args::{DEFAULT_DATA, default_data};
@@ -14,36 +13,35 @@ pub struct OwnData<'a> {
     pub recipe: &'a Recipe,
     /// The folder of the run, if the model lies in one.
     pub run_folder: Option<&'a Path>,
-    /// The way from there to the data.
-    pub way: Option<&'a str>,
-    /// Of the rows, if the run kept it.
+    /// What the run says of its data, if it is there to be asked.
+    pub summary: Option<&'a DataSummary>,
+    /// Of the samples, if the run kept it.
     pub train_sha256: Option<&'a str>,
     pub val_sha256: Option<&'a str>,
 }
 
-/// The rows of a run.
-pub struct OwnRows {
-    pub data: Dataset,
-    /// Their numbers in the files of the split, from 0.
-    pub numbers: Vec<u32>,
-    /// The folder that holds them.
-    pub folder: PathBuf,
+/// Places that the user gives for this run's data.
+#[derive(Default)]
+pub struct Given<'a> {
+    pub data: Option<&'a Path>,
+    pub val_data: Option<&'a Path>,
+    pub targets: Option<&'a Path>,
 }
 
 impl OwnData<'_> {
-    /// The rows that the run drew from `split`: from the folder `given`, or else from the first place that holds them.
+    /// The samples of the run and the place of its data: the one given, or else the first that holds them.
     ///
     /// # Errors
-    /// What is wrong with the folder given; else which places were tried.
-    pub fn load(&self, split: Split, given: Option<&Path>) -> Result<OwnRows> {
-        if let Some(folder) = given {
-            return self.load_from(split, folder);
+    /// What is wrong with the place given; else which places were tried.
+    pub fn load(&self, given: &Given<'_>) -> Result<(RunData, PathBuf)> {
+        if let Some(place) = given.data {
+            return self.load_from(place, given);
         }
         let places = self.places();
         let mut failure: Option<Error> = None;
         for place in places.iter().filter(|place| place.exists()) {
-            match self.load_from(split, place) {
-                Ok(rows) => return Ok(rows),
+            match self.load_from(place, given) {
+                Ok(found) => return Ok(found),
                 // The first place is the likeliest, so its error says most.
                 Err(error) => failure = failure.or(Some(error)),
             }
@@ -52,7 +50,7 @@ impl OwnData<'_> {
             let tried: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
             Error::DataFolder {
                 path: places.first().cloned().unwrap_or_default(),
-                problem: format!("the data of the run are not found (tried: {}); name their folder", tried.join(", ")),
+                problem: format!("the data of the run are not found (tried: {}); name their place", tried.join(", ")),
             }
         }))
     }
@@ -65,8 +63,7 @@ impl OwnData<'_> {
             places.push(PathBuf::from(&self.recipe.data));
         }
         places.push(default_data());
-        if let Some((folder, way)) = self.run_folder.zip(self.way) {
-            let way = run::resolved(folder, way);
+        if let Some(way) = self.resolved(self.summary.and_then(|summary| summary.folder.as_deref())) {
             let way = way.canonicalize().unwrap_or(way);
             let same = places.iter().position(|place| place.canonicalize().is_ok_and(|place| place == way));
             let first = same.map_or(way, |same| places.remove(same));
@@ -75,21 +72,34 @@ impl OwnData<'_> {
         places
     }
 
-    fn load_from(&self, split: Split, folder: &Path) -> Result<OwnRows> {
-        let all = data::load_split(folder, split)?;
-        let numbers = self.recipe.rows(split, all.len())?;
-        let data = all.select(&numbers);
-        let expected = match split {
-            Split::Train => self.train_sha256,
-            Split::Test => self.val_sha256,
-        };
-        if expected.is_some_and(|expected| expected != data.sha256()) {
+    fn resolved(&self, way: Option<&str>) -> Option<PathBuf> {
+        self.run_folder.zip(way).map(|(folder, way)| run::resolved(folder, way))
+    }
+
+    /// Another file of the run: the one given, the one that lies where the run says, or the one that was typed.
+    fn file(&self, given: Option<&Path>, way: Option<&str>, typed: &Option<String>) -> Option<PathBuf> {
+        typed.as_ref()?;
+        let there = || self.resolved(way).filter(|path| path.exists());
+        given.map(Path::to_path_buf).or_else(there).or_else(|| typed.as_ref().map(PathBuf::from))
+    }
+
+    fn load_from(&self, place: &Path, given: &Given<'_>) -> Result<(RunData, PathBuf)> {
+        let (recipe, summary) = (self.recipe, self.summary);
+        let mut settings = recipe.data_settings()?;
+        let way = summary.and_then(|summary| summary.val_data.as_deref());
+        settings.val_data = self.file(given.val_data, way, &recipe.val_data);
+        let way = summary.and_then(|summary| summary.targets.as_deref());
+        settings.source.targets = self.file(given.targets, way, &recipe.targets);
+        let samples = run::load(place, &settings)?;
+        let differs =
+            |expected: Option<&str>, found: &flatnet::Dataset| expected.is_some_and(|it| it != found.sha256());
+        if differs(self.train_sha256, &samples.train) || differs(self.val_sha256, &samples.val) {
             return Err(Error::DataFolder {
-                path: folder.to_path_buf(),
-                problem: "holds other data than those of the run (their SHA-256 differs); name the folder of its own"
+                path: place.to_path_buf(),
+                problem: "holds other data than those of the run (their SHA-256 differs); name the place of its own"
                     .into(),
             });
         }
-        Ok(OwnRows { data, numbers, folder: folder.to_path_buf() })
+        Ok((samples, place.to_path_buf()))
     }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::args::LogFormat;
 use super::table::wrapped;
+use super::tell;
 
 /// Where stderr is no terminal, a line at most so often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -103,6 +104,15 @@ pub fn warn(warnings: &[String], format: LogFormat) {
         };
         // A closed stderr is no reason to lose the run.
         let _ = io::stderr().write_all(text.as_bytes());
+    }
+}
+
+/// Tells of something that was decided before a run begins, likewise.
+pub fn note(note: &str, format: LogFormat) {
+    match format {
+        LogFormat::Plain => tell("note", note),
+        // A closed stderr is no reason to lose the run.
+        LogFormat::Jsonl => drop(writeln!(io::stderr(), "{}", serde_json::json!({ "note": note }))),
     }
 }
 

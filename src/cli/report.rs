@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use flatnet::data::Split;
 use flatnet::model_file;
 use flatnet::nn::Sequential;
 use flatnet::report::{self, ClassificationReport};
@@ -12,7 +11,7 @@ use flatnet::run::{self, Claim, Summary, folder, weights_sha256};
 use flatnet::train::History;
 use flatnet::{Error, Result};
 
-use super::own_data::OwnData;
+use super::own_data::{Given, OwnData};
 use super::{complain, print, tell};
 
 const EXAMPLES: &str = "\
@@ -144,11 +143,12 @@ fn remake(folder: &Path, data: Option<&Path>) -> Result<Kept> {
     let own = OwnData {
         recipe: &summary.recipe,
         run_folder: Some(folder),
-        way: summary.data.folder.as_deref(),
+        summary: Some(&summary.data),
         train_sha256: summary.data.train_sha256.as_deref(),
         val_sha256: summary.data.val_sha256.as_deref(),
     };
-    let images = own.load(Split::Test, data).and_then(|rows| rows.data.with_scale(meta.scale));
+    let samples = own.load(&Given { data, ..Given::default() });
+    let images = samples.and_then(|(samples, _)| samples.val.with_scale(meta.scale));
     let classification = match images {
         Ok(images) => ClassificationReport::of(&model, &images, summary.recipe.batch_size),
         // Asked for by name, they are needed.

@@ -3,19 +3,18 @@
 
 use std::path::{Path, PathBuf};
 
-use flatnet::data::{Dataset, Split};
 use flatnet::optim::schedule::Position;
-use flatnet::run::{Checkpoint, Destination, Existing, Recipe, SampledRows, checkpoint, checkpoints, folder};
+use flatnet::run::{Checkpoint, Destination, Existing, Recipe, RunData, checkpoint, checkpoints, folder};
 use flatnet::train::EpochRecord;
 use flatnet::{Error, Result};
 use serde_json::Value;
 
 use super::args::{MAX_EPOCHS, TrainArguments};
-use super::own_data::OwnData;
+use super::own_data::{Given, OwnData};
 use super::tell;
 
 /// Flags that change nothing of what has been trained, and those that have no place in a recipe.
-const MAY_CHANGE: [&str; 19] = [
+const MAY_CHANGE: [&str; 21] = [
     "epochs",
     "threads",
     "simd",
@@ -35,6 +34,8 @@ const MAY_CHANGE: [&str; 19] = [
     "resume",
     // Looked at when the data are there.
     "data",
+    "val_data",
+    "targets",
     "class_weights",
 ];
 /// Flags that are settings of the optimizer, and where the recipe has them.
@@ -165,26 +166,30 @@ impl Resumed {
         Ok(())
     }
 
-    /// The run's samples, from the folder `given` or from where they lie; and that folder.
-    pub fn load(&self, given: Option<&Path>) -> Result<(Dataset, Dataset, SampledRows, PathBuf)> {
+    /// The run's samples, from where the flags say or from where they lie; and that place.
+    pub fn load(&self, arguments: &TrainArguments) -> Result<(RunData, PathBuf)> {
         let Checkpoint { recipe, data, .. } = &self.checkpoint;
         let own = OwnData {
             recipe,
             run_folder: self.run.as_deref(),
-            way: data.folder.as_deref(),
+            summary: Some(data),
             train_sha256: data.train_sha256.as_deref(),
             val_sha256: data.val_sha256.as_deref(),
         };
-        let train = own.load(Split::Train, given)?;
-        let val = own.load(Split::Test, given)?;
-        let (counts, expected) = ((train.data.len(), val.data.len()), (data.train_samples, data.val_samples));
-        if counts != expected || train.data.features() != data.features || train.data.classes() != data.classes {
+        let (samples, place) = own.load(&Given {
+            data: arguments.data.as_deref(),
+            val_data: arguments.val_data.as_deref(),
+            targets: arguments.targets.as_deref(),
+        })?;
+        let (train, val) = (&samples.train, &samples.val);
+        let (counts, expected) = ((train.len(), val.len()), (data.train_samples, data.val_samples));
+        if counts != expected || train.features() != data.features || train.classes() != data.classes {
             return Err(Error::DataFolder {
-                path: train.folder,
-                problem: "holds other data than those of the run; name the folder of its own".into(),
+                path: place,
+                problem: "holds other data than those of the run; name the place of its own".into(),
             });
         }
-        Ok((train.data, val.data, SampledRows { train: train.numbers, val: val.numbers }, train.folder))
+        Ok((samples, place))
     }
 
     /// Where the run goes on, and whether that is its own folder.

@@ -1,20 +1,18 @@
 //! `flatnet train`: settings to a trained model and a run's files. It knows the order of the steps, not the steps.
 
-use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use flatnet::data::{self, Dataset, Scale, Split, sample};
+use flatnet::data::{SampleSize, Scale};
 use flatnet::kernels::SimdLevel;
-use flatnet::loss::balanced_class_weights;
 use flatnet::nn::{Init, LayerSpecs, ReluGrad, Sequential};
 use flatnet::optim::Settings;
 use flatnet::report::{self, ClassificationReport};
 use flatnet::run::{
-    self, Checkpoints, DataSummary, Destination, Ended, Environment, Existing, Moment, Recipe, SampledRows, Saved,
-    Summary, Writer, folder,
+    self, Checkpoints, DataSummary, Destination, Ended, Environment, Existing, Moment, Recipe, RunData, Saved, Summary,
+    Writer, folder,
 };
 use flatnet::train::{BatchEnd, BatchRecord, Callback, EpochEnd, Stopped, Thinning, TrainState};
 use flatnet::{Error, Result};
@@ -24,33 +22,33 @@ use super::progress::Progress;
 use super::resume::Resumed;
 use super::tensorboard::EventFiles;
 use super::threads::{Threads, threads};
-use super::{complain, interrupt, print, print_json, progress, table, tell, told};
+use super::{chosen, complain, interrupt, print, print_json, progress, table, tell, told};
 
 pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     let started = Instant::now();
     let threads = threads(arguments.threads)?;
     let resumed = arguments.resume.as_deref().map(Resumed::open).transpose()?;
-    let layers = match &resumed {
-        Some(resumed) if !arguments.typed.contains("layers") => resumed.checkpoint.recipe.layers.parse()?,
-        _ => arguments.layers.clone(),
-    };
-    let mut recipe = recipe(arguments, &layers, &threads);
+    let mut recipe = recipe(arguments, &threads);
     if let Some(resumed) = &resumed {
         recipe = resumed.recipe(arguments, &recipe)?;
     }
     // What is wrong with a setting is told before the data are read.
     recipe.trainer()?;
 
-    let (train, val, rows, data_folder) = match &resumed {
-        Some(resumed) => resumed.load(arguments.data.as_deref())?,
-        None => load(&arguments.data(), &recipe)?,
+    let (samples, place) = match &resumed {
+        Some(resumed) => resumed.load(arguments)?,
+        None => chosen::load(arguments, &recipe)?,
     };
-    if arguments.data.is_some() {
-        recipe.data = data_folder.display().to_string();
+    if resumed.is_none() {
+        chosen::settle(&mut recipe, arguments, &samples)?;
+        chosen::tell_of(&recipe, arguments, &samples);
     }
-    check_outputs(&layers, &train)?;
+    if arguments.data.is_some() {
+        recipe.data = place.display().to_string();
+    }
+    let RunData { train, val, rows, preparation, .. } = samples;
     if let Some(from) = arguments.class_weights.as_deref() {
-        let weights = Some(class_weights(from, &train)?);
+        let weights = Some(chosen::class_weights(from, &train)?);
         if resumed.is_some() && weights != recipe.class_weights {
             let (found, expected) = (format!("'{}'", from.display()), "the weights of the run that goes on".into());
             return Err(Error::Setting { name: "class_weights", found, expected });
@@ -64,11 +62,11 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     let batches = [train.len(), val.len()].map(|samples| samples.div_ceil(recipe.batch_size));
 
     // From here on the folder is this run's alone.
-    let (place, goes_on_there) = match &resumed {
+    let (out, goes_on_there) = match &resumed {
         Some(resumed) => resumed.destination(arguments)?,
         None => (destination(arguments), false),
     };
-    let mut writer = Writer::new(place.claim()?)?;
+    let mut writer = Writer::new(out.claim()?)?;
     if goes_on_there && resumed.as_ref().is_some_and(Resumed::was_to_replace) {
         writer.claim().go_on_replacing();
     }
@@ -80,8 +78,12 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
         val_samples: val.len(),
         features: train.features(),
         classes: train.classes(),
-        class_samples: Some(class_samples(&train)),
-        folder: run::relative(&folder, &data_folder),
+        class_samples: Some(chosen::class_samples(&train)),
+        folder: run::relative(&folder, &place),
+        val_data: recipe.val_data.as_ref().and_then(|path| run::relative(&folder, Path::new(path))),
+        targets: recipe.targets.as_ref().and_then(|path| run::relative(&folder, Path::new(path))),
+        outputs: Some(train.outputs()),
+        class_names: train.class_names().to_vec(),
         share_not_zero: Some(train.share_not_zero()),
         train_sha256: Some(train.sha256()),
         val_sha256: Some(val.sha256()),
@@ -174,7 +176,16 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     let summary = Summary::new(data.clone(), recipe.clone(), &model, &history, environment);
     // First of all, so that a disk that is full costs no figures; and whoever reads them costs no file.
     let printed = if arguments.json { print_json(&summary) } else { print(&table::of_run(&summary, &history)) };
-    let saved = Saved { model: &model, best: &best, history: &history, rows: &rows, summary: &summary };
+    let (preparation, class_names) = (preparation.as_ref(), train.class_names());
+    let saved = Saved {
+        model: &model,
+        best: &best,
+        history: &history,
+        rows: &rows,
+        summary: &summary,
+        preparation,
+        class_names,
+    };
     let claim = writer.save(&saved).map_err(|error| match &checkpoint {
         Some(path) => Error::RunFolder {
             path: folder.clone(),
@@ -396,17 +407,27 @@ impl Callback for Watch<'_> {
     }
 }
 
-/// The settings with every default filled in, but for the folder of the run and the weights of classes.
-pub(super) fn recipe(arguments: &TrainArguments, layers: &LayerSpecs, threads: &Threads) -> Recipe {
-    let reference = layers.ends_in_its_only_relu();
-    let (init, relu_grad) = match reference {
-        true => (Init::UnitNorm, ReluGrad::StraightThrough),
-        false => (Init::KaimingUniform, ReluGrad::Exact),
-    };
+/// The settings as they are known before the data are.
+pub(super) fn recipe(arguments: &TrainArguments, threads: &Threads) -> Recipe {
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let layers = arguments.layers.as_ref().map_or_else(|| chosen::REFERENCE_LAYERS.into(), LayerSpecs::to_string);
     Recipe {
         data: arguments.data().display().to_string(),
-        train_samples: arguments.train_samples,
-        val_samples: arguments.val_samples,
+        train_samples: arguments.train_samples.unwrap_or(SampleSize::All),
+        val_samples: arguments.val_samples.unwrap_or(SampleSize::All),
+        target: arguments.target.clone(),
+        task: arguments.task,
+        transform: arguments.transform,
+        missing: arguments.missing,
+        raw_targets: arguments.raw_targets,
+        text_columns: arguments.text_columns.clone(),
+        header: arguments.header,
+        targets: path(&arguments.targets),
+        image_size: arguments.image_size.clone(),
+        val_split: arguments.val_split,
+        val_data: path(&arguments.val_data),
+        fold: arguments.fold,
+        loss: arguments.loss.clone(),
         epochs: arguments.epochs,
         batch_size: arguments.batch_size,
         lr: arguments.lr,
@@ -428,9 +449,9 @@ pub(super) fn recipe(arguments: &TrainArguments, layers: &LayerSpecs, threads: &
         class_weights: None,
         seed: arguments.seed,
         shuffle: arguments.shuffle,
-        layers: layers.to_string(),
-        init: arguments.init.0.unwrap_or(init),
-        relu_grad: arguments.relu_grad.0.unwrap_or(relu_grad),
+        layers,
+        init: arguments.init.0.unwrap_or(Init::UnitNorm),
+        relu_grad: arguments.relu_grad.0.unwrap_or(ReluGrad::StraightThrough),
         scale: arguments.scale,
         threads: threads.asked,
         simd: arguments.simd,
@@ -450,48 +471,6 @@ pub(super) fn recipe(arguments: &TrainArguments, layers: &LayerSpecs, threads: &
     }
 }
 
-/// How many samples each class has.
-fn class_samples(data: &Dataset) -> Vec<usize> {
-    let mut counts = vec![0; data.classes()];
-    data.labels().iter().for_each(|label| counts[usize::from(*label)] += 1);
-    counts
-}
-
-/// `balanced`, or one number for each class, or a file of them.
-pub(super) fn class_weights(from: &Path, train: &Dataset) -> Result<Vec<f32>> {
-    if from == Path::new("balanced") {
-        return Ok(balanced_class_weights(&class_samples(train)));
-    }
-    /// Room for 65,536 numbers, and then some.
-    const MAX_BYTES: u64 = 1 << 21;
-    let fail = |source| Error::Io { path: from.to_path_buf(), action: "read", source };
-    let typed =
-        from.to_str().filter(|text| text.contains(',') && text.split(',').all(|word| word.parse::<f32>().is_ok()));
-    let (text, place) = match typed {
-        Some(numbers) => (numbers.to_string(), String::new()),
-        None => {
-            let mut text = String::new();
-            let file = std::fs::File::open(from).map_err(fail)?;
-            file.take(MAX_BYTES).read_to_string(&mut text).map_err(fail)?;
-            (text, format!(" in {}", from.display()))
-        }
-    };
-    let words = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
-    let refuse = |found: String, expected: String| Error::Setting { name: "class_weights", found, expected };
-    let weights: Vec<f32> = words
-        .map(|word| {
-            let weight = word.parse().ok().filter(|weight: &f32| weight.is_finite() && *weight >= 0.0);
-            let start: String = word.chars().take(60).collect();
-            weight.ok_or_else(|| refuse(format!("'{start}'{place}"), "numbers of at least 0".into()))
-        })
-        .collect::<Result<_>>()?;
-    if weights.len() != train.classes() {
-        let expected = format!("one for each of the {} classes", train.classes());
-        return Err(refuse(format!("{} numbers{place}", weights.len()), expected));
-    }
-    Ok(weights)
-}
-
 /// Writes the run's page. That of a run before went with it. The run itself is complete and stays.
 fn report_on(arguments: &TrainArguments, folder: &Path, run: &report::Run<'_>) -> Result<()> {
     if arguments.no_report {
@@ -509,26 +488,5 @@ fn destination(arguments: &TrainArguments) -> Destination {
         None => Destination::NextBelow(PathBuf::from(folder::RUNS)),
         Some(folder) if arguments.overwrite => Destination::At(folder.clone(), Existing::Replace),
         Some(folder) => Destination::At(folder.clone(), Existing::Refuse),
-    }
-}
-
-/// The training and the validation sample, and their rows in the set. The rest of the set is given back before the training starts.
-fn load(folder: &Path, recipe: &Recipe) -> Result<(Dataset, Dataset, SampledRows, PathBuf)> {
-    let (train, test) = data::load_mnist_folder(folder)?;
-    let rows =
-        SampledRows { train: recipe.rows(Split::Train, train.len())?, val: recipe.rows(Split::Test, test.len())? };
-    let train = sample::take(train, recipe.train_samples, &rows.train);
-    let val = sample::take(test, recipe.val_samples, &rows.val);
-    Ok((train, val, rows, folder.to_path_buf()))
-}
-
-pub(super) fn check_outputs(layers: &LayerSpecs, train: &Dataset) -> Result<()> {
-    match layers.out_features() {
-        Some(outputs) if outputs == train.classes() => Ok(()),
-        _ => Err(Error::Setting {
-            name: "layers",
-            found: format!("'{layers}'"),
-            expected: format!("a last linear layer of {0} outputs (linear:{0}), one for each class", train.classes()),
-        }),
     }
 }

@@ -96,11 +96,15 @@ impl Table {
         &self.cells[index * self.columns.len()..][..self.columns.len()]
     }
 
-    /// The number of the column of this name; else of the column that the name numbers, from 1.
+    /// The number of the column of this name.
+    pub fn find_named(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// The same; else the number of the column that the name numbers, from 1.
     pub fn find(&self, name: &str) -> Option<usize> {
-        let by_name = self.columns.iter().position(|column| column.name == name);
         let number = || name.parse::<usize>().ok().filter(|number| (1..=self.columns.len()).contains(number));
-        by_name.or_else(|| Some(number()? - 1))
+        self.find_named(name).or_else(|| Some(number()? - 1))
     }
 
     /// Where the data come from.

@@ -55,13 +55,13 @@ impl ClassificationReport {
             for outputs in batch.outputs.chunks_exact(classes) {
                 was_positive.iter_mut().zip(outputs).for_each(|(was, output)| *was |= *output > 0.0);
             }
-            for (row, sample) in (batch.first..).zip(batch.classified.samples()) {
+            for (row, sample) in (batch.first..).zip(batch.classified().samples()) {
                 if sample.prediction != sample.label {
                     let probability = sample.probabilities[sample.prediction as usize];
                     mistakes.push((probability, row, sample.prediction as u16));
                 }
             }
-            classification.add(&batch.classified)
+            classification.add(&batch.classified())
         })?;
         mistakes.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         mistakes.truncate(MAX_MISTAKES);

@@ -1,18 +1,21 @@
 //! What a network predicts for every sample of a set: batches are shared out among threads and handed on in the set's order,
 //! a few at a time, so that memory does not grow with the set. It knows a network and data, not what becomes of predictions.
 
+use std::sync::Arc;
+
 use crate::data::{Batch, Dataset, Loader, Shuffle, Targets};
 use crate::error::Result;
-use crate::loss::{CrossEntropy, Loss, LossBuffers};
+use crate::loss::{self, Loss, LossBuffers};
 use crate::metrics::{self, Classified};
 use crate::nn::{Context, Sequential, Workspace};
 use crate::parallel::{Team, available_cores};
 use crate::train::{self, BatchRecord, Evaluation};
 
-/// The predictions of a network that tells classes apart.
+/// The predictions of a network.
 #[derive(Debug)]
 pub struct Predictions<'a> {
     model: &'a Sequential,
+    loss: Arc<dyn Loss>,
     loader: Loader<'a>,
     team: Team,
 }
@@ -22,10 +25,36 @@ pub struct Predictions<'a> {
 pub struct PredictedBatch<'a> {
     /// Number of the first of them in the set, from 0.
     pub first: usize,
-    /// `[m, classes]`, row-major: the network's outputs, before they are probabilities.
+    /// `[m, outputs]`, row-major: the network's outputs, before they are probabilities.
     pub outputs: &'a [f32],
-    /// Labels, predictions (the first largest output) and probabilities.
-    pub classified: Classified<'a>,
+    /// What they should be.
+    pub targets: Targets<'a>,
+    /// `[m, outputs]`, where outputs are logits; else empty.
+    pub probabilities: &'a [f32],
+    /// `[m]`: the first largest output, where there are classes.
+    predictions: &'a [u32],
+    /// How many samples these are.
+    pub samples: usize,
+}
+
+impl<'a> PredictedBatch<'a> {
+    /// Labels, predictions and probabilities, where there are classes; else of no sample.
+    pub fn classified(&self) -> Classified<'a> {
+        match self.targets {
+            Targets::Classes(labels) => {
+                Classified { labels, predictions: self.predictions, probabilities: self.probabilities }
+            }
+            Targets::Values(_) => Classified { labels: &[], predictions: &[], probabilities: &[] },
+        }
+    }
+
+    /// What each output should be, where there are no classes; else nothing.
+    pub fn values(&self) -> &'a [f32] {
+        match self.targets {
+            Targets::Classes(_) => &[],
+            Targets::Values(values) => values,
+        }
+    }
 }
 
 /// A batch that has been computed and not yet handed on.
@@ -33,22 +62,37 @@ pub struct PredictedBatch<'a> {
 struct Place {
     outputs: Vec<f32>,
     labels: Vec<u32>,
+    values: Vec<f32>,
     buffers: LossBuffers,
 }
 
 impl<'a> Predictions<'a> {
-    /// Of `model` for all of `data`, in batches of `batch_size`, on `threads` threads, or as many as this process has cores if
-    /// those are fewer. The bits do not depend on their number.
+    /// Of `model` for all of `data`, with the loss that its targets call for, in batches of `batch_size`, on `threads` threads,
+    /// or as many as this process has cores if those are fewer. The bits do not depend on their number.
     ///
     /// # Errors
-    /// Where the data does not fit the network, its targets are not classes, or a number is 0.
+    /// Where the data does not fit the network, or a number is 0.
     pub fn of(model: &'a Sequential, data: &'a Dataset, batch_size: usize, threads: usize) -> Result<Self> {
-        train::check_fit(&CrossEntropy::new(), model, data)?;
-        let loader = Loader::new(data, batch_size, Shuffle::Never, 0)?;
-        Ok(Predictions { model, loader, team: Team::new(threads.min(available_cores()))? })
+        Self::by(loss::of_targets(data.targets()), model, data, batch_size, threads)
     }
 
-    /// Hands on every batch, and says what [`evaluate`](crate::evaluate) says of the set, to the bit.
+    /// The same with a given loss.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of), and where the loss does not fit the targets.
+    pub fn by(
+        loss: Arc<dyn Loss>,
+        model: &'a Sequential,
+        data: &'a Dataset,
+        batch_size: usize,
+        threads: usize,
+    ) -> Result<Self> {
+        train::check_fit(&*loss, model, data)?;
+        let loader = Loader::new(data, batch_size, Shuffle::Never, 0)?;
+        Ok(Predictions { model, loss, loader, team: Team::new(threads.min(available_cores()))? })
+    }
+
+    /// Hands on every batch, and says what [`evaluate_by`](crate::train::evaluate_by) says of the set, to the bit.
     ///
     /// # Errors
     /// The first of `each`, with which it stops.
@@ -58,8 +102,8 @@ impl<'a> Predictions<'a> {
         const CHUNKS: usize = 4;
         /// Of so many samples in all; but each thread has a batch.
         const MAX_SAMPLES: usize = 1 << 16;
-        let Predictions { model, loader, team } = self;
-        let (context, loss) = (Context::evaluate(), CrossEntropy::new());
+        let Predictions { model, loss, loader, team } = self;
+        let context = Context::evaluate();
         let at_once = (team.threads() * CHUNK * CHUNKS).min((MAX_SAMPLES / loader.batch_size()).max(team.threads()));
         let mut places: Vec<Place> = (0..at_once.min(loader.batches())).map(|_| Place::default()).collect();
         let mut scratch: Vec<(Batch, Workspace)> = (0..team.threads()).map(|_| Default::default()).collect();
@@ -77,18 +121,23 @@ impl<'a> Predictions<'a> {
                     place.outputs.clear();
                     place.outputs.extend_from_slice(outputs);
                     place.labels.clear();
-                    if let Targets::Classes(labels) = targets {
-                        place.labels.extend_from_slice(labels);
+                    place.values.clear();
+                    match targets {
+                        Targets::Classes(labels) => place.labels.extend_from_slice(labels),
+                        Targets::Values(values) => place.values.extend_from_slice(values),
                     }
                 }
             });
             for place in places {
-                let Place { outputs, labels, buffers } = place;
-                let (predictions, probabilities) = (&*buffers.predictions, &*buffers.probabilities);
+                let Place { outputs, labels, values, buffers } = place;
+                let of_classes = loader.dataset().classes() > 0;
                 each(&PredictedBatch {
                     first: records.len() * loader.batch_size(),
                     outputs,
-                    classified: Classified { labels, predictions, probabilities },
+                    targets: if of_classes { Targets::Classes(labels) } else { Targets::Values(values) },
+                    probabilities: &buffers.probabilities,
+                    predictions: &buffers.predictions,
+                    samples: buffers.losses.len(),
                 })?;
                 records.push(BatchRecord::from(buffers.sums));
             }
@@ -104,6 +153,7 @@ impl<'a> Predictions<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::TargetColumns;
     use crate::error::Error;
     use crate::rng::{self, Stream};
     use rand::Rng;
@@ -124,10 +174,10 @@ mod tests {
                 let (mut outputs, mut labels, mut probabilities, mut first) = (vec![], vec![], vec![], 0);
                 let evaluation = Predictions::of(&model, &data, batch_size, threads).unwrap().for_each(|batch| {
                     assert_eq!(batch.first, first);
-                    first += batch.classified.labels.len();
+                    first += batch.samples;
                     outputs.extend_from_slice(batch.outputs);
-                    labels.extend(batch.classified.labels.iter().map(|label| *label as u16));
-                    probabilities.extend_from_slice(batch.classified.probabilities);
+                    labels.extend(batch.classified().labels.iter().map(|label| *label as u16));
+                    probabilities.extend_from_slice(batch.probabilities);
                     Ok(())
                 });
                 assert_eq!(evaluation.unwrap(), train::evaluate(&model, &data, batch_size, threads).unwrap());
@@ -137,6 +187,23 @@ mod tests {
             }
             assert!(all.windows(2).all(|two| two[0] == two[1]), "batches of {batch_size}");
         }
+    }
+
+    #[test]
+    fn values_come_with_what_they_should_be() {
+        let targets = TargetColumns::Values { values: (0..20).map(|at| at as f32).collect(), width: 2 };
+        let data = Dataset::from_values((0..30).map(|at| at as f32 / 7.0).collect(), 3, targets, "s".into()).unwrap();
+        let model = Sequential::new(3).linear(2).build(1).unwrap();
+        let (mut outputs, mut values) = (vec![], vec![]);
+        let predictions = Predictions::of(&model, &data, 4, 2).unwrap();
+        let evaluation = predictions.for_each(|batch| {
+            outputs.extend_from_slice(batch.outputs);
+            values.extend_from_slice(batch.values());
+            assert!(batch.classified().labels.is_empty() && batch.probabilities.is_empty());
+            Ok(())
+        });
+        assert_eq!(evaluation.unwrap(), train::evaluate(&model, &data, 4, 1).unwrap());
+        assert_eq!((outputs.len(), values), (20, (0..20).map(|at| at as f32).collect()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub mod checkpoints;
 pub mod csv;
+mod data;
 pub mod folder;
 mod place;
 mod read;
@@ -12,10 +13,11 @@ mod summary;
 
 pub use checkpoint::{Checkpoint, Moment};
 pub use checkpoints::Checkpoints;
+pub use data::{DataSettings, HeldOut, RunData, load};
 pub use folder::{Claim, Destination, Existing};
 pub use place::{relative, resolved};
 pub use read::{read, read_summary};
-pub use recipe::Recipe;
+pub use recipe::{Recipe, image_size};
 pub use save::{Saved, Writer};
 pub use summary::{
     BestFigures, BestModel, DataSummary, Ended, Environment, Figures, ModelSummary, Seconds, Summary, weights_sha256,

@@ -1,17 +1,19 @@
 //! Every setting of a run under its flag's name. It knows how settings are kept, not how they are typed or used.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::data::{SampleSize, ScaleKind, Shuffle, Split, sample};
-use crate::error::Result;
+use super::DataSettings;
+use crate::data::source::SourceOptions;
+use crate::data::split::Fold;
+use crate::data::{Missing, SampleSize, ScaleKind, Shuffle, TableSettings, Task, Transform};
+use crate::error::{Error, Result};
 use crate::kernels::{KernelChoice, SimdChoice};
-use crate::loss::CrossEntropy;
+use crate::loss::{self, BinaryCrossEntropy, CrossEntropy, Loss, SquaredError};
 use crate::nn::{Init, ReluGrad, Sequential};
 use crate::optim::{self, Clip, Schedule, Settings, schedule};
-use crate::rng::Stream;
 use crate::train::{Monitor, Trainer};
 
 /// What `train` was asked to do, defaults included: enough to do it again.
@@ -23,6 +25,45 @@ pub struct Recipe {
     pub train_samples: SampleSize,
     /// Rows drawn from the test set.
     pub val_samples: SampleSize,
+    /// Columns of a table that are predicted, where they were named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub target: Vec<String>,
+    /// What is predicted, where that is no class of a picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
+    /// How columns of numbers are scaled, where it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transform: Option<Transform>,
+    /// What becomes of cells in which nothing is given.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub missing: Missing,
+    /// Whether values are learned in their own units.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub raw_targets: bool,
+    /// Columns that hold words even where they look like numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub text_columns: Vec<String>,
+    /// Whether the first row of a text holds names, where it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<bool>,
+    /// A file of targets beside one of features, as it was typed; empty in a model file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<String>,
+    /// Rows and columns to which pictures of any size are brought, such as `28x28`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<String>,
+    /// The share of the rows that is held out, where it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_split: Option<f64>,
+    /// Rows to validate on in a place of their own, as it was typed; empty in a model file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_data: Option<String>,
+    /// The part of a cross-validation that is held out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<Fold>,
+    /// What is minimized, where it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<String>,
     /// Epochs asked for.
     pub epochs: usize,
     /// Samples of a batch.
@@ -117,7 +158,9 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 impl Recipe {
     /// The same without the names of folders, for a file that is given away.
     pub fn without_places(&self) -> Recipe {
-        Recipe { data: String::new(), out: String::new(), ..self.clone() }
+        let without_name = |path: &Option<String>| path.as_ref().map(|_| String::new());
+        let (val_data, targets) = (without_name(&self.val_data), without_name(&self.targets));
+        Recipe { data: String::new(), out: String::new(), val_data, targets, ..self.clone() }
     }
 
     /// The same without what decides no bit of the weights: where the run is kept and how it is told, and the threads.
@@ -128,16 +171,21 @@ impl Recipe {
 
     /// The recipe as `train --config` takes it: every setting that decides the weights under its flag's name, in TOML. `data` is
     /// the way from the folder of the file to the data, as [`relative`](super::relative) gives it; without it, they are named
-    /// as they were typed.
+    /// as they were typed. `val_data` and `targets` are those paths from there.
     ///
     /// # Errors
     /// Where it cannot be written as text, which no recipe of a run is known to cause.
-    pub fn to_toml(&self, data: Option<&str>) -> std::io::Result<String> {
+    pub fn to_toml(
+        &self,
+        data: Option<&str>,
+        val_data: Option<String>,
+        targets: Option<String>,
+    ) -> std::io::Result<String> {
         let data = match data {
             Some(way) => super::resolved(Path::new(""), way).to_string_lossy().into_owned(),
             None => self.data.clone(),
         };
-        let settings = self.without_circumstances().settings()?.into_iter();
+        let settings = Recipe { val_data, targets, ..self.without_circumstances() }.settings()?.into_iter();
         let left_out = ["data", "threads", "out", "overwrite", "json", "quiet", "no-report"];
         let mut table: Map<String, Value> = settings.filter(|(name, _)| !left_out.contains(&name.as_str())).collect();
         table.insert("data".into(), data.into());
@@ -171,20 +219,71 @@ impl Recipe {
         Ok(kept.into_iter().filter(|(_, value)| !value.is_null()).map(as_typed).collect())
     }
 
+    /// Where the samples come from, and which they are.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a size of pictures that cannot be read.
+    pub fn data_settings(&self) -> Result<DataSettings> {
+        let path = |path: &Option<String>| path.as_ref().map(PathBuf::from);
+        Ok(DataSettings {
+            source: SourceOptions {
+                header: self.header,
+                text_columns: self.text_columns.clone(),
+                targets: path(&self.targets),
+                image_size: self.image_size.as_deref().map(image_size).transpose()?,
+            },
+            table: TableSettings {
+                targets: self.target.clone(),
+                task: self.task,
+                transform: self.transform,
+                missing: self.missing,
+                raw_targets: self.raw_targets,
+            },
+            val_data: path(&self.val_data),
+            val_split: self.val_split,
+            fold: self.fold,
+            train_samples: Some(self.train_samples),
+            val_samples: Some(self.val_samples),
+            seed: self.seed,
+        })
+    }
+
+    /// What is minimized: what was asked for, else what the task calls for.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a loss that there is none of, or a setting of another one.
+    pub fn loss(&self) -> Result<Box<dyn Loss>> {
+        let of_classes = self.class_weights.is_some() || self.label_smoothing != 0.0;
+        let loss: Box<dyn Loss> = match (self.loss.as_deref(), self.task) {
+            (None, None | Some(Task::Classify)) | (Some("cross-entropy"), _) => {
+                let loss = CrossEntropy::new().label_smoothing(self.label_smoothing);
+                return Ok(match &self.class_weights {
+                    Some(weights) => Box::new(loss.class_weights(weights.clone())),
+                    None => Box::new(loss),
+                });
+            }
+            (None, Some(Task::MultiLabel)) => Box::new(BinaryCrossEntropy),
+            (None, Some(Task::Regress)) => Box::new(SquaredError),
+            (Some(spec), _) => loss::parse(spec)?,
+        };
+        if of_classes {
+            let name = if self.class_weights.is_some() { "class_weights" } else { "label_smoothing" };
+            let expected = "none, as it is a setting of cross-entropy, which tells classes apart".into();
+            return Err(Error::Setting { name, found: "one".into(), expected });
+        }
+        Ok(loss)
+    }
+
     /// Trains as the recipe says.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for what is outside its domain.
+    /// [`Error::Setting`] for what is outside its domain.
     pub fn trainer(&self) -> Result<Trainer> {
         let optimizer = optim::build(&self.optimizer, self.lr, &self.optimizer_settings)?;
-        let mut loss = CrossEntropy::new().label_smoothing(self.label_smoothing);
-        if let Some(weights) = &self.class_weights {
-            loss = loss.class_weights(weights.clone());
-        }
         let trainer = Trainer::new(optimizer)
             .epochs(self.epochs)
             .batch_size(self.batch_size)
-            .loss(loss)
+            .loss(self.loss()?)
             .shuffle(self.shuffle)
             .seed(self.seed)
             .threads(self.threads)
@@ -202,7 +301,7 @@ impl Recipe {
     /// How the learning rate changes.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for one that cannot be read.
+    /// [`Error::Setting`] for one that cannot be read.
     pub fn schedule(&self) -> Result<Box<dyn Schedule>> {
         Ok(match schedule::parse(&self.lr_schedule)? {
             schedule if self.warmup_epochs == 0 => schedule,
@@ -218,18 +317,24 @@ impl Recipe {
         let builder = Sequential::new(in_features).layers(&self.layers.parse()?).kernel(self.kernel);
         builder.init(self.init).relu_grad(self.relu_grad).build(self.seed)
     }
+}
 
-    /// The rows that the run draws from a split of `population` rows, in the order in which they take part.
-    ///
-    /// # Errors
-    /// As [`sample::draw`].
-    pub fn rows(&self, split: Split, population: usize) -> Result<Vec<u32>> {
-        let (size, stream, flag) = match split {
-            Split::Train => (self.train_samples, Stream::TrainSample, "train_samples"),
-            Split::Test => (self.val_samples, Stream::ValSample, "val_samples"),
-        };
-        sample::draw(size, population, self.seed, stream, flag)
-    }
+/// Rows and columns, such as `28x28`.
+///
+/// # Errors
+/// [`Error::Setting`] where it is none, or larger than any network for pictures.
+pub fn image_size(text: &str) -> Result<(usize, usize)> {
+    const MOST: usize = 1024;
+    let sides = || {
+        let (rows, columns) = text.trim().split_once('x')?;
+        Some((rows.parse().ok()?, columns.parse().ok()?))
+    };
+    let fits = |side: usize| (1..=MOST).contains(&side);
+    sides().filter(|(rows, columns)| fits(*rows) && fits(*columns)).ok_or_else(|| Error::Setting {
+        name: "image_size",
+        found: format!("'{text}'"),
+        expected: format!("rows x columns, such as 28x28, each at most {MOST}"),
+    })
 }
 
 #[cfg(test)]
@@ -242,6 +347,19 @@ mod tests {
             data: "typed".into(),
             train_samples: SampleSize::All,
             val_samples: SampleSize::Count(20),
+            target: vec!["a".into(), "b".into()],
+            task: Some(Task::Regress),
+            transform: None,
+            missing: Missing::Drop,
+            raw_targets: true,
+            text_columns: vec![],
+            header: Some(false),
+            targets: None,
+            image_size: None,
+            val_split: Some(0.25),
+            val_data: None,
+            fold: Some(Fold { index: 2, of: 5 }),
+            loss: Some("huber:0.5".into()),
             epochs: 3,
             batch_size: 32,
             lr: 1e-24,
@@ -279,11 +397,19 @@ mod tests {
             quiet: true,
             no_report: true,
         };
-        let text = recipe.to_toml(Some("../a%25b/set")).unwrap();
+        let text = recipe.to_toml(Some("../a%25b/set"), None, None).unwrap();
         for line in [
             "data = \"../a%b/set\"",
             "train-samples = \"all\"",
             "val-samples = 20",
+            "target = [\"a\", \"b\"]",
+            "task = \"regress\"",
+            "missing = \"drop\"",
+            "raw-targets = true",
+            "header = false",
+            "val-split = 0.25",
+            "fold = \"2/5\"",
+            "loss = \"huber:0.5\"",
             "momentum = 0.9",
             "nesterov = true",
             "no-bias-decay = true",
@@ -306,6 +432,6 @@ mod tests {
         {
             assert!(!text.lines().any(|line| line.starts_with(&format!("{name} ="))), "{name} stands in\n{text}");
         }
-        assert!(recipe.to_toml(None).unwrap().contains("data = \"typed\""));
+        assert!(recipe.to_toml(None, None, None).unwrap().contains("data = \"typed\""));
     }
 }

@@ -5,7 +5,8 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Claim, Recipe, SampledRows, Summary, csv, folder};
+use super::{Claim, SampledRows, Summary, csv, folder, resolved};
+use crate::data::Preparation;
 use crate::error::{Error, Result};
 use crate::model_file::{self, ModelMeta};
 use crate::nn::Sequential;
@@ -35,6 +36,10 @@ pub struct Saved<'a> {
     pub rows: &'a SampledRows,
     /// All figures.
     pub summary: &'a Summary,
+    /// Of a table: how its rows become samples.
+    pub preparation: Option<&'a Preparation>,
+    /// What classes are called, where they have names.
+    pub class_names: &'a [String],
 }
 
 impl Writer {
@@ -107,8 +112,8 @@ impl Writer {
         if !self.staging.is_dir() {
             self.begin_again(run)?;
         }
-        let (recipe, model) = (&run.summary.recipe, self.staging.join(folder::MODEL));
-        let meta = model_meta(run.model, recipe, run.summary, Parameters::Last)?;
+        let model = self.staging.join(folder::MODEL);
+        let meta = model_meta(run, Parameters::Last)?;
         if model_file::save(&model, run.model, &meta).is_err() {
             // The rows of batches may be what fills the disk.
             self.give_up_batches();
@@ -156,7 +161,7 @@ impl Writer {
 
     fn others(&mut self, run: &Saved<'_>) -> Result<()> {
         self.batches.finish().map_err(|source| written_as(&self.claim, folder::BATCHES, source))?;
-        let meta = model_meta(run.best, &run.summary.recipe, run.summary, Parameters::Best)?;
+        let meta = model_meta(run, Parameters::Best)?;
         model_file::save(&self.staging.join(folder::BEST), run.best, &meta)
             .map_err(|error| at_its_place(&self.claim, folder::BEST, error))?;
         let (claim, staging) = (&self.claim, &self.staging);
@@ -172,7 +177,16 @@ impl Writer {
                 out,
                 "# A run of flatnet {version}. The same again: flatnet train --config recipe.toml --out NEW"
             )?;
-            out.write_all(run.summary.recipe.to_toml(run.summary.data.folder.as_deref())?.as_bytes())
+            let data = &run.summary.data;
+            let from_here = |way: &Option<String>, typed: &Option<String>| {
+                let found = way.as_ref().map(|way| resolved(Path::new(""), way).to_string_lossy().into_owned());
+                found.or_else(|| typed.clone())
+            };
+            let recipe = &run.summary.recipe;
+            let (val_data, targets) =
+                (from_here(&data.val_data, &recipe.val_data), from_here(&data.targets, &recipe.targets));
+            let text = recipe.to_toml(data.folder.as_deref(), val_data, targets)?;
+            out.write_all(text.as_bytes())
         })?;
         write(folder::SUMMARY, &|out| {
             serde_json::to_writer_pretty(&mut *out, run.summary)?;
@@ -190,7 +204,8 @@ enum Parameters {
 
 /// What the model file says of the run that made it. The file is made to be given away, so it holds no folder's name: the rows
 /// of the run are known by their digests.
-fn model_meta(model: &Sequential, recipe: &Recipe, summary: &Summary, which: Parameters) -> Result<ModelMeta> {
+fn model_meta(run: &Saved<'_>, which: Parameters) -> Result<ModelMeta> {
+    let (summary, recipe) = (run.summary, &run.summary.recipe);
     let failed =
         |source: serde_json::Error| Error::Io { path: folder::MODEL.into(), action: "write", source: source.into() };
     // By way of text, where 0.01 stays 0.01 and does not become the f64 next to an f32.
@@ -208,9 +223,13 @@ fn model_meta(model: &Sequential, recipe: &Recipe, summary: &Summary, which: Par
     };
     kept["parameters"] = parameters.into();
     kept["epoch"] = epoch.unwrap_or(0).into();
-    let mut meta = ModelMeta::of(model);
-    meta.recipe = Some(kept);
-    Ok(meta)
+    let model = if which == Parameters::Last { run.model } else { run.best };
+    Ok(ModelMeta {
+        preparation: run.preparation.cloned(),
+        class_names: run.class_names.to_vec(),
+        recipe: Some(kept),
+        ..ModelMeta::of(model)
+    })
 }
 
 fn begin_batches(claim: &Claim, staging: &Path) -> Result<csv::Batches<BufWriter<File>>> {

@@ -98,6 +98,18 @@ pub struct DataSummary {
     /// The way from the run's folder to that of the data, as [`relative`](super::relative) gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<String>,
+    /// Likewise to the samples validated on, where they have a place of their own,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_data: Option<String>,
+    /// and to the file of targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<String>,
+    /// Classes, labels or values that are predicted; `None` in older runs, where they are classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<usize>,
+    /// What classes are called, where they have names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_names: Vec<String>,
     /// Of the samples trained on: [`Dataset::share_not_zero`](crate::Dataset::share_not_zero).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share_not_zero: Option<f64>,

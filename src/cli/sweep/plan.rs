@@ -6,14 +6,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser};
-use flatnet::data::{self, Dataset, Split, sample};
-use flatnet::run::{Claim, Ended, Recipe, Summary, folder, read_summary, resolved};
+use flatnet::run::{self, Claim, Ended, Recipe, RunData, Summary, folder, read_summary, resolved};
 use flatnet::{Error, Result};
 
 use super::grid::{Axis, Planned};
 use crate::cli::args::{Arguments, Command, TrainArguments};
 use crate::cli::threads::Threads;
-use crate::cli::{config, in_one_line, told, train};
+use crate::cli::{chosen, config, in_one_line, told, train};
 
 /// The options of all runs: words behind `train`, the file of `--config` among them.
 #[derive(Debug)]
@@ -94,9 +93,10 @@ fn parsed(words: &[OsString]) -> std::result::Result<TrainArguments, String> {
     }
 }
 
-/// What every run would do, and that it could: settings and layers are checked against the data, each set of which is read once.
+/// What every run would do, and that it could: settings and layers are checked against the data, which are read once for all
+/// runs that take the same samples.
 pub fn recipes(common: &Common, planned: Vec<Planned>, out: &Path) -> std::result::Result<Vec<Run>, String> {
-    let mut sets: HashMap<PathBuf, (Dataset, Dataset)> = HashMap::new();
+    let mut sets: HashMap<String, RunData> = HashMap::new();
     let mut runs = Vec::with_capacity(planned.len());
     for planned in planned {
         let words: Vec<OsString> = std::iter::once("flatnet".into()).chain(common.words(&planned)).collect();
@@ -108,23 +108,25 @@ pub fn recipes(common: &Common, planned: Vec<Planned>, out: &Path) -> std::resul
     Ok(runs)
 }
 
-fn recipe(arguments: &TrainArguments, sets: &mut HashMap<PathBuf, (Dataset, Dataset)>) -> Result<Recipe> {
-    let mut recipe = train::recipe(arguments, &arguments.layers, &Threads::ONE);
+fn recipe(arguments: &TrainArguments, sets: &mut HashMap<String, RunData>) -> Result<Recipe> {
+    let mut recipe = train::recipe(arguments, &Threads::ONE);
     recipe.trainer()?;
-    let folder = arguments.data();
-    if !sets.contains_key(&folder) {
-        sets.insert(folder.clone(), data::load_mnist_folder(&folder)?);
+    let mut settings = chosen::settings(arguments, &recipe)?;
+    if arguments.class_weights.is_none() {
+        // Then nothing that is checked depends on which rows are drawn.
+        settings.seed = 0;
     }
-    let (train, val) = &sets[&folder];
-    let rows = recipe.rows(Split::Train, train.len())?;
-    recipe.rows(Split::Test, val.len())?;
-    train::check_outputs(&arguments.layers, train)?;
+    let key = format!("{:?} {settings:?}", arguments.data());
+    if !sets.contains_key(&key) {
+        sets.insert(key.clone(), run::load(&arguments.data(), &settings)?);
+    }
+    let samples = &sets[&key];
+    chosen::settle(&mut recipe, arguments, samples)?;
     if let Some(from) = &arguments.class_weights {
-        let drawn = sample::take(train.clone(), recipe.train_samples, &rows);
-        recipe.class_weights = Some(train::class_weights(from, &drawn)?);
-        recipe.trainer()?;
+        recipe.class_weights = Some(chosen::class_weights(from, &samples.train)?);
     }
-    recipe.network(train.features())?;
+    recipe.trainer()?;
+    recipe.network(samples.train.features())?;
     Ok(recipe)
 }
 
