@@ -126,6 +126,9 @@ pub struct TrainArguments {
     /// The names of those that were typed; the others have their defaults.
     #[arg(skip)]
     pub typed: BTreeSet<String>,
+    /// All words of the command behind its name.
+    #[arg(skip)]
+    pub words: Vec<OsString>,
     /// A TOML file of settings: keys are the names of flags, such as lr = 0.1 or
     /// layers = "linear:10"; nesterov = true for a flag without a value. Flags win
     /// over it; paths in it start at its folder. Each run keeps its own as
@@ -152,7 +155,7 @@ pub struct TrainArguments {
     /// Train K times, each time with another K-th of the rows held out, and
     /// give mean and spread; a run for each in --out [default: once]
     #[arg(long, value_name = "K", allow_negative_numbers = true, help_heading = "Data", value_parser = folds)]
-    #[arg(conflicts_with_all = ["fold", "val_split", "val_data", "resume"])]
+    #[arg(conflicts_with_all = ["fold", "val_split", "val_data", "resume", "overwrite", "tensorboard"])]
     pub folds: Option<usize>,
     /// Hold out this part of a cross-validation, such as 2/5 [default: none]
     #[arg(long, value_name = "I/K", help_heading = "Data", conflicts_with_all = ["val_split", "val_data"])]
@@ -448,6 +451,8 @@ impl Arguments {
             Some(_) => return Ok(arguments),
         };
         let is_typed = |id: &&clap::Id| of.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+        let command = usize::from(matches.subcommand_name().is_some());
+        train.words = words.iter().skip(1 + command).cloned().collect();
         train.typed = of.ids().filter(is_typed).map(|id| id.as_str().to_string()).collect();
         Ok(arguments)
     }
@@ -550,7 +555,7 @@ fn fold(text: &str) -> Result<Fold, String> {
 }
 
 /// More parts than that are more runs than anybody waits for.
-fn folds(text: &str) -> Result<usize, String> {
+pub fn folds(text: &str) -> Result<usize, String> {
     number(text, 2, 1000)
 }
 

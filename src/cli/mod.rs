@@ -104,6 +104,10 @@ pub fn told(error: &Error) -> String {
             format!("--{}: {found} is not valid: expected {expected}", name.replace('_', "-"))
         }
         Error::DataFolder { .. } => format!("{error} (--data DIR)"),
+        Error::Shape { place, .. } if place.ends_with(": target") => format!("{error} (--target COLUMN)"),
+        Error::Shape { expected, .. } if expected.contains("missing = mean or drop") => {
+            format!("{error} (--missing mean, --missing drop)")
+        }
         Error::DataFile { path, problem } => {
             format!("{}: {}", path.display(), problem.replace("text_columns", "--text-columns"))
         }

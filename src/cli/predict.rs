@@ -1,5 +1,7 @@
-//! `flatnet predict`: what a saved model makes of PNG and JPEG pictures. It knows files and answers, not how a picture
+//! `flatnet predict`: what a saved model makes of pictures, and of the rows of tables. It knows files and answers, not how a picture
 //! becomes an image.
+
+mod rows;
 
 use std::io::{IsTerminal, stderr, stdin};
 use std::path::{Path, PathBuf};
@@ -21,18 +23,25 @@ Examples:
   flatnet predict --model runs/1/model.safetensors seven.png
   flatnet predict --model runs/1/model.safetensors --json scans/*.jpg > answers.json
   curl -s https://example.org/digit.png | flatnet predict --model m.safetensors -
+  flatnet predict --model runs/2 rows.csv > answers.csv
 
 A picture shows one character, dark on light or light on dark, of any size up to
 64 megapixels. A file that cannot be read is told on stderr; the others still get
-their answers, and the exit code is 1.";
+their answers, and the exit code is 1.
+
+For a table, standard output is CSV: a row for each row, which counts from 0, with
+its class and the probabilities of all classes, its labels, or its values. One row
+that cannot be used (an unknown word, a cell without a value) ends it with a line
+that says where, and nothing is printed.";
 
 #[derive(Debug, Args)]
 pub struct PredictArguments {
     /// A model.safetensors, or the folder of a run
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
-    /// PNG or JPEG pictures, each of one character; - reads standard input
-    #[arg(value_name = "IMAGE", required = true)]
+    /// Pictures, each of one character, or tables of rows to predict for (CSV,
+    /// .npy and others that train takes); - reads a picture from standard input
+    #[arg(value_name = "FILE", required = true)]
     pub images: Vec<PathBuf>,
     /// Print one JSON object instead of text
     #[arg(long)]
@@ -41,11 +50,11 @@ pub struct PredictArguments {
 
 /// What `--json` prints.
 #[derive(Serialize)]
-struct Report {
+struct Report<E> {
     model: String,
     #[serde(flatten)]
     parameters: Parameters,
-    predictions: Vec<Entry>,
+    predictions: Vec<E>,
 }
 
 #[derive(Serialize)]
@@ -58,6 +67,9 @@ enum Entry {
 #[derive(Serialize)]
 struct Candidate {
     class: usize,
+    /// Of a class that has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     /// 0 to 1.
     probability: f32,
 }
@@ -69,6 +81,9 @@ const STDIN: &str = "-";
 pub fn run(arguments: &PredictArguments) -> Result<()> {
     let path = model_path(&arguments.model);
     let (model, meta) = model_file::load(&path)?;
+    if rows::are_rows(&meta, &arguments.images) {
+        return rows::run(arguments, &path, &model, &meta);
+    }
     check_input(&path, meta.image_size)?;
     let mut network = Network { path: &path, model, meta, workspace: Workspace::new() };
     let (style, columns) = (Style::of_stdout(), tiles::columns());
@@ -165,7 +180,10 @@ impl Network<'_> {
             });
         }
         let mut candidates: Vec<Candidate> = (softmax.probabilities().iter().enumerate())
-            .map(|(class, &probability)| Candidate { class, probability })
+            .map(|(class, &probability)| {
+                let name = self.meta.class_names.get(class).cloned();
+                Candidate { class, name, probability }
+            })
             .collect();
         // A stable sort: the first of equals stays first.
         candidates.sort_by(|a, b| b.probability.total_cmp(&a.probability));
@@ -176,12 +194,26 @@ impl Network<'_> {
 
 fn told(file: &str, top: &[Candidate], image: &Gray, style: Style, columns: usize) -> Result<String> {
     let told: Vec<String> =
-        (top.iter()).map(|candidate| format!("{} ({:.1} %)", candidate.class, 100.0 * candidate.probability)).collect();
-    let name: String = file.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        (top.iter()).map(|candidate| format!("{candidate} ({:.1} %)", 100.0 * candidate.probability)).collect();
+    let name = without_controls(file);
     let mut text = format!("{name}: {}\n", told.join(", "));
     for line in tiles::lines(image, style, columns)? {
         text.push_str(line.trim_end());
         text.push('\n');
     }
     Ok(text)
+}
+
+impl std::fmt::Display for Candidate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.name {
+            Some(name) => f.write_str(&without_controls(name)),
+            None => self.class.fmt(f),
+        }
+    }
+}
+
+/// A name from outside, which may hold anything.
+fn without_controls(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -13,7 +13,7 @@ use flatnet::Error;
 use super::{Arguments, MAX_VALUE, shortened};
 
 /// Flags that say what to do with a run once, not what the run is.
-pub const NOT_SETTINGS: [&str; 5] = ["help", "version", "config", "resume", "json"];
+pub const NOT_SETTINGS: [&str; 6] = ["help", "version", "config", "resume", "json", "folds"];
 
 /// Names that are less alike are no slip of the finger.
 const ALIKE: f64 = 0.75;

@@ -8,19 +8,20 @@ mod pool;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
 use flatnet::parallel::available_cores;
-use flatnet::run::Summary;
+use flatnet::run::{Summary, folder};
 use flatnet::{Error, Result, whole_file};
 
 use self::figures::{OfRun, Report, Status};
 use self::grid::{Seeds, Shard};
 use self::plan::{Common, Run, State};
 use self::pool::Ended;
+use super::args::TrainArguments;
 use super::{complain, interrupt, print, print_json, table};
 
 pub use self::pool::follow;
@@ -32,6 +33,7 @@ Examples:
   flatnet sweep --grid layers='linear:10,relu;linear:64,relu,linear:10' \\
                 --seeds 0..2 --out runs/nets -- --epochs 20 --no-report
   flatnet sweep --grid lr=0.01,0.1 --out runs/lr -- --config base.toml
+  flatnet sweep --folds 5 --grid lr=0.01,0.1 --out runs/cv -- --data rows.csv
   flatnet sweep --seeds 0..99 --out shared/seeds --shard 3/8   on machine 3 of 8
 
 Values are separated by ; where there is one, else by commas. Those of layers
@@ -60,6 +62,10 @@ pub struct SweepArguments {
     /// 1,5,7 [default: the one of train]
     #[arg(long, value_name = "A..B")]
     pub seeds: Option<Seeds>,
+    /// Each setting K times, each time with another K-th of the rows held out:
+    /// a cross-validation [default: none]
+    #[arg(long, value_name = "K", value_parser = super::args::folds, allow_negative_numbers = true)]
+    pub folds: Option<usize>,
     /// Folder for the runs' folders and for sweep.csv
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -82,6 +88,41 @@ pub struct SweepArguments {
     pub options: Vec<OsString>,
 }
 
+/// `train --folds`: the sweep over the folds of the words of `train`.
+pub fn cross_validate(arguments: &TrainArguments, folds: usize) -> Result<ExitCode> {
+    let next_free = || {
+        let runs = Path::new(folder::RUNS);
+        (1_u64..).map(|number| runs.join(number.to_string())).find(|folder| folder.symlink_metadata().is_err())
+    };
+    run(&SweepArguments {
+        grid: Vec::new(),
+        seeds: None,
+        folds: Some(folds),
+        out: arguments.out.clone().or_else(next_free).unwrap_or_default(),
+        jobs: None,
+        shard: Shard::ALL,
+        json: arguments.json,
+        quiet: arguments.quiet,
+        options: without(&arguments.words, &["--folds", "--out"], &["--json", "--quiet"]),
+    })
+}
+
+/// Words without flags that have a value, and without switches.
+fn without(words: &[OsString], flags: &[&str], switches: &[&str]) -> Vec<OsString> {
+    let mut kept = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let text = word.to_string_lossy();
+        let is_assigned = |flag: &&str| text.strip_prefix(*flag).is_some_and(|rest| rest.starts_with('='));
+        if flags.contains(&&*text) {
+            words.next();
+        } else if !(flags.iter().any(is_assigned) || switches.contains(&&*text)) {
+            kept.push(word.clone());
+        }
+    }
+    kept
+}
+
 pub fn run(arguments: &SweepArguments) -> Result<ExitCode> {
     let started = Instant::now();
     interrupt::listen();
@@ -90,7 +131,7 @@ pub fn run(arguments: &SweepArguments) -> Result<ExitCode> {
         complain(&if is_led_on { problem } else { format!("{problem}; see flatnet sweep --help") });
         Ok(ExitCode::from(2))
     };
-    let axes = match grid::axes(&arguments.grid, arguments.seeds.as_ref()) {
+    let axes = match grid::axes(&arguments.grid, arguments.folds, arguments.seeds.as_ref()) {
         Ok(axes) => axes,
         Err(problem) => return wrong_usage(problem),
     };
@@ -159,7 +200,8 @@ pub fn run(arguments: &SweepArguments) -> Result<ExitCode> {
 
     let summaries: Vec<Option<Summary>> = runs.iter().map(Run::summary).collect();
     let settings = figures::settings(&runs, &summaries);
-    let names: Vec<String> = axes.iter().filter(|axis| axis.id != "seed").map(|axis| axis.name.clone()).collect();
+    let names: Vec<String> =
+        axes.iter().filter(|axis| !grid::REPEATED.contains(&axis.id.as_str())).map(|axis| axis.name.clone()).collect();
     write_csv(arguments, &figures::csv(&names, &settings))?;
     let missing = own.iter().filter(|run| run.summary().is_none()).count();
     let report = Report {
@@ -258,6 +300,16 @@ fn make_folder(arguments: &SweepArguments) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_a_cross_validation_are_those_of_its_runs() {
+        let words = |text: &str| text.split_whitespace().map(OsString::from).collect::<Vec<_>>();
+        let all = words("--data a.csv --folds 5 --quiet --out=x --out y --outer --folds=3 --json --lr 0.1");
+        assert_eq!(
+            without(&all, &["--folds", "--out"], &["--json", "--quiet"]),
+            words("--data a.csv --outer --lr 0.1")
+        );
+    }
 
     #[test]
     fn runs_have_one_thread_while_there_are_more_of_them_than_cores() {

@@ -22,9 +22,12 @@ use super::progress::Progress;
 use super::resume::Resumed;
 use super::tensorboard::EventFiles;
 use super::threads::{Threads, threads};
-use super::{chosen, complain, interrupt, print, print_json, progress, table, tell, told};
+use super::{chosen, complain, interrupt, print, print_json, progress, sweep, table, tell, told};
 
 pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
+    if let Some(folds) = arguments.folds {
+        return sweep::cross_validate(arguments, folds);
+    }
     let started = Instant::now();
     let threads = threads(arguments.threads)?;
     let resumed = arguments.resume.as_deref().map(Resumed::open).transpose()?;

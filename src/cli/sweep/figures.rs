@@ -7,6 +7,7 @@ use flatnet::run::Summary;
 use flatnet::train::shown_loss;
 use serde::Serialize;
 
+use super::grid::REPEATED;
 use super::plan::Run;
 
 /// Everything `sweep --json` prints.
@@ -120,7 +121,7 @@ pub fn settings(runs: &[Run], summaries: &[Option<Summary>]) -> Vec<OfSetting> {
             Spread::of(done.iter().filter_map(|summary| summary.best.as_ref()).map(figure))
         };
         let mut settings = own().next().map(|(run, _)| values(run)).unwrap_or_default();
-        settings.remove("seed");
+        REPEATED.iter().for_each(|id| drop(settings.remove(*id)));
         OfSetting {
             settings,
             runs: done.len(),

@@ -1,4 +1,4 @@
-//! From `--grid` and `--seeds` to a fixed list of runs with readable names. It knows settings by their words, not what runs do.
+//! From `--grid`, `--folds` and `--seeds` to a fixed list of runs with readable names. It knows settings by their words, not what runs do.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -34,36 +34,47 @@ struct Choice {
 pub struct Planned {
     /// Of its folder.
     pub name: String,
-    /// Which of the settings, counted from 0; runs that differ by their seed alone have the same.
+    /// Which of the settings, counted from 0; runs that differ by their fold and seed alone have the same.
     pub setting: usize,
-    /// The values of the axes, those of the grid before the seed.
+    /// The values of the axes, those of the grid before what is repeated.
     pub values: Vec<(String, String)>,
     /// What makes it this run.
     pub words: Vec<OsString>,
 }
 
-/// The axes of `--grid`, then the seeds as the last one.
-pub fn axes(grid: &[String], seeds: Option<&Seeds>) -> Result<Vec<Axis>, String> {
+/// Settings that a run is repeated over: runs that differ by them alone are of one setting.
+pub const REPEATED: [&str; 2] = ["fold", "seed"];
+
+/// The axes of `--grid`, then the folds and the seeds as the last ones.
+pub fn axes(grid: &[String], folds: Option<usize>, seeds: Option<&Seeds>) -> Result<Vec<Axis>, String> {
     let settings = Settings::of_train();
     let mut axes = Vec::new();
     for text in grid {
         let told = |problem: String| format!("--grid {}: {problem}", shortened(text, MAX_VALUE));
         axes.push(axis(&settings, text).map_err(told)?);
     }
+    let mut repeat = |name: &str, values: Vec<String>| {
+        let choice = |text: String| Choice { words: vec![format!("--{name}={text}").into()], text };
+        axes.push(Axis { id: name.into(), name: name.into(), values: values.into_iter().map(choice).collect() });
+    };
+    if let Some(folds) = folds {
+        repeat("fold", (1..=folds).map(|index| format!("{index}/{folds}")).collect());
+    }
     if let Some(Seeds(seeds)) = seeds {
-        let values = seeds.iter().map(ToString::to_string);
-        let values = values.map(|text| Choice { words: vec![format!("--seed={text}").into()], text }).collect();
-        axes.push(Axis { id: "seed".into(), name: "seed".into(), values });
+        repeat("seed", seeds.iter().map(ToString::to_string).collect());
     }
     for (at, axis) in axes.iter().enumerate() {
         if axes[..at].iter().any(|earlier| earlier.id == axis.id) {
-            return Err(format!("{} is asked for twice; give all its values in one --grid or --seeds", axis.name));
+            return Err(format!(
+                "{} is asked for twice; give all its values in one --grid, --folds or --seeds",
+                axis.name
+            ));
         }
     }
-    // A stable sort: seeds are what a setting is repeated over, wherever they were given.
-    axes.sort_by_key(|axis| axis.id == "seed");
+    // A stable sort: what a setting is repeated over comes last, wherever it was given.
+    axes.sort_by_key(|axis| REPEATED.iter().position(|id| axis.id == *id).map_or(0, |place| place + 1));
     if axes.is_empty() {
-        return Err("nothing to sweep over; give --grid KEY=VALUES, --seeds A..B, or both".into());
+        return Err("nothing to sweep over; give --grid KEY=VALUES, --folds K or --seeds A..B".into());
     }
     Ok(axes)
 }
@@ -120,7 +131,8 @@ fn choice(setting: Setting<'_>, text: &str) -> Result<Choice, String> {
 pub fn runs(axes: &[Axis]) -> Result<Vec<Planned>, String> {
     let total = axes.iter().try_fold(1_usize, |total, axis| total.checked_mul(axis.values.len()));
     let total = total.filter(|total| *total <= MAX_RUNS).ok_or(format!("more than {MAX_RUNS} runs; ask for fewer"))?;
-    let seeds = axes.last().filter(|axis| axis.id == "seed").map_or(1, |axis| axis.values.len());
+    let is_repeated = |axis: &&Axis| REPEATED.contains(&axis.id.as_str());
+    let repeats: usize = axes.iter().filter(is_repeated).map(|axis| axis.values.len()).product();
     let mut runs: Vec<Planned> = Vec::with_capacity(total);
     for number in 0..total {
         let (mut rest, mut chosen) = (number, Vec::new());
@@ -131,7 +143,7 @@ pub fn runs(axes: &[Axis]) -> Result<Vec<Planned>, String> {
         chosen.reverse();
         let values: Vec<_> = chosen.iter().map(|(axis, value)| (axis.name.clone(), value.text.clone())).collect();
         let words = chosen.iter().flat_map(|(_, value)| value.words.iter().cloned()).collect();
-        runs.push(Planned { name: folder_name(&values), setting: number / seeds, values, words });
+        runs.push(Planned { name: folder_name(&values), setting: number / repeats, values, words });
     }
     let mut names: Vec<String> = runs.iter().map(|run| run.name.to_lowercase()).collect();
     names.sort();
@@ -200,6 +212,9 @@ pub struct Shard {
 }
 
 impl Shard {
+    /// The one machine.
+    pub const ALL: Shard = Shard { number: 1, of: 1 };
+
     /// Whether the run of this number, counted from 0, is its part. They are dealt in turn, so that every shard has some of each setting.
     pub fn has(self, run: usize) -> bool {
         run % self.of == self.number - 1
@@ -224,7 +239,18 @@ mod tests {
     fn names(grid: &[&str], seeds: Option<&str>) -> Result<Vec<String>, String> {
         let grid: Vec<String> = grid.iter().map(|text| text.to_string()).collect();
         let seeds = seeds.map(|text| text.parse().unwrap());
-        Ok(runs(&axes(&grid, seeds.as_ref())?)?.into_iter().map(|run| run.name).collect())
+        Ok(runs(&axes(&grid, None, seeds.as_ref())?)?.into_iter().map(|run| run.name).collect())
+    }
+
+    #[test]
+    fn folds_and_seeds_repeat_a_setting() {
+        let grid = ["lr=0.1,0.2".to_string()];
+        let runs = runs(&axes(&grid, Some(2), Some(&"5,6".parse().unwrap())).unwrap()).unwrap();
+        let found: Vec<_> = runs.iter().map(|run| (run.name.as_str(), run.setting)).take(5).collect();
+        let names = ["lr=0.1_fold=1-2_seed=5", "lr=0.1_fold=1-2_seed=6", "lr=0.1_fold=2-2_seed=5"];
+        assert_eq!((&found[..3], found[4].1), (&names.map(|name| (name, 0))[..], 1));
+        assert_eq!(runs.len(), 8);
+        assert!(axes(&["fold=1/2".into()], Some(2), None).unwrap_err().starts_with("fold is asked for twice"));
     }
 
     #[test]
@@ -239,7 +265,7 @@ mod tests {
             ]
         );
         let grid = ["seed=4,2", "--lr=1"].map(String::from);
-        let runs = runs(&axes(&grid, None).unwrap()).unwrap();
+        let runs = runs(&axes(&grid, None, None).unwrap()).unwrap();
         assert_eq!(runs.iter().map(|run| run.name.as_str()).collect::<Vec<_>>(), ["lr=1_seed=4", "lr=1_seed=2"]);
         assert_eq!((runs[0].setting, runs[1].setting), (0, 0));
         assert_eq!(runs[1].words, ["--lr=1", "--seed=2"]);
