@@ -188,8 +188,8 @@ pub enum IdxFault {
         found: u8,
     },
 
-    /// The header names no dimension, or more than three.
-    #[error("{found} dimensions, expected 1 to 3")]
+    /// The header names no dimension, or more than three (four, where the array need not be images).
+    #[error("{found} dimensions, expected 1 to 3, or 4 of an array that is named by itself")]
     DimensionCount {
         /// What there is.
         found: usize,

@@ -35,7 +35,7 @@ pub use sample::SampleSize;
 pub use scale::{Scale, ScaleKind};
 pub use source::idx;
 pub use source::mnist::{Split, load_mnist_folder, load_split, mnist};
-pub use source::{Source, SourceOptions, open};
+pub use source::{ArrayInfo, Source, SourceOptions, arrays, open};
 pub use table::{Table, TableColumn};
 pub use targets::{TargetColumns, Targets};
 pub use task::Task;

@@ -27,7 +27,7 @@ mod windows;
 pub use decode::{MAX_FILE_BYTES, MAX_PIXELS, decode, open, read};
 pub use encode::write_png;
 pub use prepare::{MAX_SIDE, MIN_SIDE, fits, prepare};
-pub use resample::shrink;
+pub use resample::{resize, shrink};
 
 use crate::error::{Error, Result};
 
@@ -69,5 +69,10 @@ impl Gray {
     /// `[height, width]`
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
+    }
+
+    /// `[height, width]`
+    pub fn into_pixels(self) -> Vec<u8> {
+        self.pixels
     }
 }

@@ -76,6 +76,19 @@ pub fn shrink(picture: &Gray, longest: usize) -> Result<Gray> {
     Gray::new(width, height, values.iter().map(|value| value.round() as u8).collect())
 }
 
+/// The same picture as `width` x `height` pixels, each at least 1, whatever its proportions were.
+///
+/// # Errors
+/// [`Error::Shape`](crate::error::Error::Shape) if a side is 0.
+pub fn resize(picture: &Gray, width: usize, height: usize) -> Result<Gray> {
+    if width == 0 || height == 0 || (picture.width(), picture.height()) == (width, height) {
+        return Gray::new(width, height, picture.pixels().to_vec());
+    }
+    let whole = Part { left: 0, top: 0, width: picture.width(), height: picture.height() };
+    let values = area_average(picture.pixels(), picture.width(), whole, width, height);
+    Gray::new(width, height, values.iter().map(|value| value.round() as u8).collect())
+}
+
 /// Width and height whose longer one is `longest`, as near to the given proportions as whole pixels come.
 pub(super) fn fit(width: usize, height: usize, longest: usize) -> (usize, usize) {
     let long = width.max(height);
@@ -124,6 +137,9 @@ mod tests {
         let wide = Gray::new(40, 2, vec![7; 80]).unwrap();
         assert_eq!(shrink(&wide, 10).unwrap(), Gray::new(10, 1, vec![7; 10]).unwrap());
         assert_eq!(shrink(&wide, 40).unwrap(), wide);
+        assert_eq!(resize(&wide, 40, 2).unwrap(), wide);
+        assert_eq!(resize(&wide, 3, 5).unwrap(), Gray::new(3, 5, vec![7; 15]).unwrap());
+        assert!(resize(&wide, 0, 5).is_err());
     }
 
     proptest! {

@@ -42,6 +42,24 @@ impl Element {
         !matches!(self, Element::F16 | Element::F32 | Element::F64)
     }
 
+    /// As NumPy calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Element::Bool => "bool",
+            Element::U8 => "uint8",
+            Element::I8 => "int8",
+            Element::U16 => "uint16",
+            Element::I16 => "int16",
+            Element::U32 => "uint32",
+            Element::I32 => "int32",
+            Element::U64 => "uint64",
+            Element::I64 => "int64",
+            Element::F16 => "float16",
+            Element::F32 => "float32",
+            Element::F64 => "float64",
+        }
+    }
+
     /// Appends the values of `bytes`, a whole number of them, each as the nearest f32 (infinite where there is none).
     pub fn append(self, order: ByteOrder, bytes: &[u8], values: &mut Vec<f32>) {
         /// The values of `N` bytes each, little-endian ones after `order` has been seen to.

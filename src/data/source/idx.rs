@@ -12,12 +12,16 @@ use byteorder::{BigEndian, WriteBytesExt};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use super::array::{self, Array};
+use super::element::{ByteOrder, Element};
 use super::header;
 pub use super::header::MAX_BYTES;
-use super::unpack::Unpacked;
+use super::unpack::{Begun, Unpacked};
 use crate::error::{Error, IdxFault, Result};
 
 const MAX_DIMENSIONS: usize = 3;
+/// Of arrays that need not be images.
+const MAX_DIMENSIONS_OF_ANY: usize = 4;
 const UNSIGNED_BYTE: u8 = 0x08;
 const WHOLE_NUMBER: u8 = 0x0c;
 
@@ -51,6 +55,62 @@ pub fn read(path: &Path) -> Result<IdxArray> {
 /// As [`read`].
 pub fn parse(path_for_errors: &Path, bytes: &[u8]) -> Result<IdxArray> {
     collect(Values::new(path_for_errors, Unpacked::new(path_for_errors, bytes, bytes.len() as u64)?, only_bytes)?)
+}
+
+/// The element of IDX's type byte.
+fn element(byte: u8) -> Option<Element> {
+    Some(match byte {
+        UNSIGNED_BYTE => Element::U8,
+        0x09 => Element::I8,
+        0x0b => Element::I16,
+        WHOLE_NUMBER => Element::I32,
+        0x0d => Element::F32,
+        0x0e => Element::F64,
+        _ => return None,
+    })
+}
+
+/// Whether `start`, the first bytes of a file, are those of an IDX file: no text and no other format begins so.
+pub(super) fn begins(start: &[u8]) -> bool {
+    matches!(start, [0, 0, element, ..] if self::element(*element).is_some())
+}
+
+/// Whether `start` are the first bytes of an IDX file of images: of bytes in three dimensions.
+pub(super) fn begins_images(start: &[u8]) -> bool {
+    start.starts_with(&[0, 0, UNSIGNED_BYTE, 3])
+}
+
+/// Whether `start` are the first bytes of an IDX file that [`Values::open_numbers`] takes.
+pub(super) fn begins_labels(start: &[u8]) -> bool {
+    matches!(start, [0, 0, UNSIGNED_BYTE | WHOLE_NUMBER, 1 | 2, ..])
+}
+
+/// The array of an IDX file of any element type and 1 to 4 dimensions; checked as [`read`] does.
+pub(super) fn read_any(mut file: Begun<'_>) -> Result<Array> {
+    let (path, extent) = (file.path(), file.extent());
+    let mut found = Element::U8;
+    let bytes_of = |byte| {
+        found = element(byte)?;
+        Some(found.bytes() as u64)
+    };
+    let header = header::read(path, extent, bytes_of, MAX_DIMENSIONS_OF_ANY, |out| file.fill(out))?;
+    let count = (header.value_bytes / header.element_bytes) as usize;
+    let out_of_memory = || Error::Io {
+        path: path.to_path_buf(),
+        action: "hold its contents in memory",
+        source: std::io::ErrorKind::OutOfMemory.into(),
+    };
+    let values = array::Values::take(found, ByteOrder::Big, count, |out| file.fill(out), out_of_memory)?;
+    let fail = |offset, fault| Err(Error::Idx { path: path.to_path_buf(), offset, fault });
+    let expected = header.file_bytes;
+    let Some(values) = values else {
+        let found = file.given();
+        return fail(found, IdxFault::CutShort { expected, found });
+    };
+    if file.fill(&mut [0])? > 0 {
+        return fail(expected, IdxFault::TrailingBytes { expected });
+    }
+    array::array(path, "", header.dims, values, found.is_whole())
 }
 
 /// Writes `array` to a new raw file at `path`. What it writes, [`read`] gives back.

@@ -2,15 +2,21 @@
 //! numbers.
 
 mod array;
+mod class_folders;
 mod csv;
 mod element;
 pub(super) mod header;
 pub mod idx;
+mod libsvm;
 pub mod mnist;
 mod names;
 mod npy;
+mod npz;
 mod number;
 mod open;
+mod train_and_test;
 pub(super) mod unpack;
+mod zip;
 
-pub use open::{Source, SourceOptions, open};
+pub use npz::ArrayInfo;
+pub use open::{Source, SourceOptions, arrays, open};

@@ -45,7 +45,8 @@ struct Parsed<'a> {
     prefix: &'a str,
     split: Split,
     kind: Kind,
-    /// Of two files of the same content, the one with the lower number is read: raw before packed, then MNIST's own spelling.
+    /// Of two files of the same content, the one with the lower number is read: bytes and whole numbers
+    /// first, then raw before packed, then MNIST's own spelling.
     rank: u8,
 }
 
@@ -59,9 +60,11 @@ fn parse(name: &str) -> Option<Parsed<'_>> {
         let (head, tail) = (stem[..at].strip_suffix('-')?, &stem[at + kind.name().len()..]);
         let dimensions = tail.strip_prefix(['-', '.'])?.strip_prefix("idx")?;
         let element = dimensions.strip_prefix(|digit: char| digit.is_ascii_digit())?;
-        if !matches!(element, "-ubyte" | "-int") {
-            return None;
-        }
+        let other = match element {
+            "-ubyte" | "-int" => 0,
+            "-byte" | "-short" | "-float" | "-double" => 1,
+            _ => return None,
+        };
         let start = head.rfind('-').map_or(0, |dash| dash + 1);
         let split = match &head[start..] {
             "train" => Split::Train,
@@ -69,7 +72,7 @@ fn parse(name: &str) -> Option<Parsed<'_>> {
             _ => return None,
         };
         let odd = u8::from(tail.starts_with('.')) + 2 * u8::from(head.ends_with("test"));
-        Some(Parsed { prefix: &head[..start], split, kind, rank: 4 * u8::from(packed) + odd })
+        Some(Parsed { prefix: &head[..start], split, kind, rank: 8 * other + 4 * u8::from(packed) + odd })
     })
 }
 
@@ -256,7 +259,9 @@ mod tests {
             ("test-labels-idx1-ubyte", Some(("", Split::Test, Kind::Labels, 2))),
             ("emnist-byclass-train-images-idx3-ubyte.gz", Some(("emnist-byclass-", Split::Train, Kind::Images, 4))),
             ("qmnist-test-labels-idx2-int", Some(("qmnist-", Split::Test, Kind::Labels, 2))),
-            ("train-images-idx3-float", None),
+            ("train-images-idx3-float", Some(("", Split::Train, Kind::Images, 8))),
+            ("t10k-labels-idx1-double.gz", Some(("", Split::Test, Kind::Labels, 12))),
+            ("train-images-idx3-half", None),
             ("train-images", None),
             ("images-idx3-ubyte", None),
             ("xtrain-images-idx3-ubyte", None),

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::array::{self, Array, Samples};
 use super::csv::{self, Wanted};
+use super::mnist::{self, Split};
+use super::names::{Kind, Named};
+use super::npz::{ArrayInfo, Arrays};
 use super::unpack::Begun;
-use super::{mnist, npy};
+use super::{class_folders, idx, libsvm, npy, train_and_test, zip};
 use crate::data::{Dataset, Table};
 use crate::error::{Error, Result};
 
@@ -53,42 +56,122 @@ pub enum Source {
 /// or no data at all; [`Error::Setting`] for an option that does not fit.
 pub fn open(path: &Path, options: &SourceOptions) -> Result<Source> {
     if path.is_dir() {
+        return open_folder(path, options);
+    }
+    if !path.exists() {
+        // `data/emnist/emnist-letters` names a set, and no file.
+        refuse_targets(options, path)?;
         let (train, test) = mnist::load_mnist_folder(path)?;
         return Ok(Source::Images { train, test: Some(test) });
     }
+    let targets = || options.targets.as_deref().map(|targets| targets_of(targets, options)).transpose();
     match read(path, options, None)? {
-        Content::Array(x) => {
-            let y = options.targets.as_deref().map(|targets| targets_of(targets, options)).transpose()?;
-            Ok(source(array::samples(x, y, None)?, None))
+        Content::Array(x) => Ok(source(array::samples(x, targets()?, None)?, None)),
+        Content::Arrays(arrays) => {
+            let (train, test) = arrays.sets(targets()?)?;
+            Ok(source(train, test))
         }
-        Content::Table(train) => {
+        Content::Table { table, target } => {
             refuse_targets(options, path)?;
-            Ok(Source::Table { train, test: None, targets: Vec::new() })
+            Ok(Source::Table { train: table, test: None, targets: target.into_iter().collect() })
         }
+    }
+}
+
+/// The arrays of the `.npz` at `path`, by their headers alone; `None` if it is no zip archive.
+///
+/// # Errors
+/// [`Error::Io`] from the operating system; [`Error::DataFile`] for an archive that is damaged, or of other files.
+pub fn arrays(path: &Path) -> Result<Option<Vec<ArrayInfo>>> {
+    let is_archive = is_archive(Begun::open(path)?.start());
+    is_archive.then(|| Arrays::open(path)?.info()).transpose()
+}
+
+fn is_archive(start: &[u8]) -> bool {
+    start.starts_with(zip::MAGIC) || start.starts_with(zip::EMPTY_MAGIC)
+}
+
+fn open_folder(folder: &Path, options: &SourceOptions) -> Result<Source> {
+    refuse_targets(options, folder)?;
+    let idx = Named::at(folder)?;
+    if let Ok(images) = idx.find(Split::Train, Kind::Images) {
+        return open_idx_folder(folder, &idx, &images);
+    }
+    if let Some(tables) = train_and_test::find(folder)? {
+        let train = table_of(&tables.train, options, None)?;
+        let test = tables.test.as_deref().map(|test| table_of(test, options, Some(&train))).transpose()?;
+        return Ok(Source::Table { train, test, targets: Vec::new() });
+    }
+    if let Some(folders) = class_folders::find(folder)? {
+        let (train, test) = class_folders::read(&folders, options.image_size, &folder.display().to_string())?;
+        return Ok(Source::Images { train, test });
+    }
+    // Nothing is there: what is said then names the files of MNIST.
+    let (train, test) = mnist::load_mnist_folder(folder)?;
+    Ok(Source::Images { train, test: Some(test) })
+}
+
+/// Images of bytes with their labels, or arrays of other types under the same names.
+fn open_idx_folder(folder: &Path, set: &Named, images: &Path) -> Result<Source> {
+    let labels = set.find(Split::Train, Kind::Labels)?;
+    if idx::begins_images(Begun::open(images)?.start()) && idx::begins_labels(Begun::open(&labels)?.start()) {
+        let (train, test) = mnist::load_mnist_folder(folder)?;
+        return Ok(Source::Images { train, test: Some(test) });
+    }
+    let read = |path: &Path| idx::read_any(Begun::open(path)?);
+    let train = array::samples(read(images)?, Some(read(&labels)?), None)?;
+    let (images, labels) = (set.find(Split::Test, Kind::Images)?, set.find(Split::Test, Kind::Labels)?);
+    let test = array::samples(read(&images)?, Some(read(&labels)?), Some(&train))?;
+    Ok(source(train, Some(test)))
+}
+
+/// The table in a file that has the name of one.
+fn table_of(path: &Path, options: &SourceOptions, like: Option<&Table>) -> Result<Table> {
+    match read(path, options, like)? {
+        Content::Table { table, .. } => Ok(table),
+        Content::Array(_) | Content::Arrays(_) => Err(Error::DataFile {
+            path: path.to_path_buf(),
+            problem: "it holds an array, expected a table of text; name the file itself".into(),
+        }),
     }
 }
 
 /// What a file holds.
-enum Content {
+enum Content<'a> {
     Array(Array),
-    Table(Table),
+    Arrays(Arrays<'a>),
+    /// And the column that its format says is the target.
+    Table {
+        table: Table,
+        target: Option<String>,
+    },
 }
 
 /// Reads a file of any kind; `like` is a table that was read before, of the same set.
-fn read(path: &Path, options: &SourceOptions, like: Option<&Table>) -> Result<Content> {
+fn read<'a>(path: &'a Path, options: &SourceOptions, like: Option<&Table>) -> Result<Content<'a>> {
     let mut file = Begun::open(path)?;
     if file.start().starts_with(npy::MAGIC) {
         return Ok(Content::Array(npy::read(path, "", file.extent(), |out| file.fill(out))?));
     }
+    if is_archive(file.start()) {
+        return Ok(Content::Arrays(Arrays::open(path)?));
+    }
+    if idx::begins(file.start()) {
+        return Ok(Content::Array(idx::read_any(file)?));
+    }
+    if libsvm::begins(file.start(), path) {
+        return Ok(Content::Table { table: libsvm::read(file)?, target: Some(array::TARGET.into()) });
+    }
     let wanted = Wanted { header: options.header, text_columns: &options.text_columns, like };
-    Ok(Content::Table(csv::read(file, wanted)?))
+    Ok(Content::Table { table: csv::read(file, wanted)?, target: None })
 }
 
 /// The array of targets that lies in a file of its own.
 fn targets_of(path: &Path, options: &SourceOptions) -> Result<Array> {
     match read(path, options, None)? {
         Content::Array(array) => Ok(array),
-        Content::Table(_) => Err(Error::DataFile {
+        Content::Arrays(arrays) => arrays.targets(),
+        Content::Table { .. } => Err(Error::DataFile {
             path: path.to_path_buf(),
             problem: "it is a table, expected an array of targets (.npy or IDX), as the features are".into(),
         }),
@@ -210,6 +293,100 @@ mod tests {
         let options = SourceOptions { targets: Some(path.clone()), ..SourceOptions::default() };
         let error = open(&path, &options).unwrap_err().to_string();
         assert!(error.starts_with("targets: ") && error.contains("only with an array of features"), "{error}");
+    }
+
+    /// An IDX file of this type.
+    fn idx(element: u8, sizes: &[u32], values: &[u8]) -> Vec<u8> {
+        let mut file = vec![0, 0, element, sizes.len() as u8];
+        file.extend(sizes.iter().flat_map(|size| size.to_be_bytes()));
+        file.extend(values);
+        file
+    }
+
+    #[test]
+    fn idx_files_of_every_type_are_read() {
+        let y = idx(8, &[2], &[1, 0]);
+        let Ok(Source::Images { train, .. }) = open_pair(idx(8, &[2, 1, 2], &[1, 2, 3, 4]), y.clone()) else {
+            panic!("no images")
+        };
+        assert_eq!((train.image_size(), train.pixels(), train.labels()), ((1, 2), vec![1, 2, 3, 4], &[1, 0][..]));
+        let big = |values: [f64; 2]| values.map(f64::to_be_bytes).concat();
+        for (element, bytes) in [
+            (0x09, vec![0xfe, 3]),
+            (0x0b, vec![0xff, 0xfe, 0, 3]),
+            (0x0c, [(-2_i32).to_be_bytes(), 3_i32.to_be_bytes()].concat()),
+            (0x0d, [(-2_f32).to_be_bytes(), 3_f32.to_be_bytes()].concat()),
+            (0x0e, big([-2.0, 3.0])),
+        ] {
+            for sizes in [&[2][..], &[2, 1], &[2, 1, 1], &[2, 1, 1, 1]] {
+                let Ok(Source::Table { train, targets, .. }) = open_pair(idx(element, sizes, &bytes), y.clone()) else {
+                    panic!("no table of {element}")
+                };
+                assert_eq!(
+                    (train.row(0), train.row(1), &targets[..]),
+                    (&[-2.0, 1.0][..], &[3.0, 0.0][..], &["target".to_string()][..])
+                );
+            }
+        }
+        for (x, problem) in [
+            (idx(8, &[2, 1, 1, 1, 1], &[1, 2]), "byte 3: 5 dimensions, expected 1 to 3, or 4"),
+            (idx(0x0e, &[2], &big([1.0, f64::INFINITY])), "row 2, column 1: inf is too large"),
+            (idx(0x0d, &[2], &[0; 7]), "cut short: expected 16 bytes, the file ends after 15"),
+            (idx(0x0d, &[2], &[0; 9]), "more bytes follow"),
+        ] {
+            let error = open_pair(x, y.clone()).unwrap_err().to_string();
+            assert!(error.contains(problem), "{error}");
+        }
+    }
+
+    #[test]
+    fn folders_of_idx_files_hold_bytes_or_other_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: Vec<u8>| fs::write(folder.path().join(name), bytes).unwrap();
+        write(
+            "train-images-idx3-float",
+            idx(0x0d, &[1, 1, 2], &[0.5_f32.to_be_bytes(), 1.5_f32.to_be_bytes()].concat()),
+        );
+        write("train-labels-idx1-ubyte", idx(8, &[1], &[3]));
+        write(
+            "t10k-images-idx3-float",
+            idx(0x0d, &[1, 1, 2], &[2.5_f32.to_be_bytes(), 3.5_f32.to_be_bytes()].concat()),
+        );
+        write("t10k-labels-idx1-ubyte", idx(8, &[1], &[9]));
+        let Ok(Source::Table { train, test: Some(test), .. }) = open(folder.path(), &SourceOptions::default()) else {
+            panic!("no table")
+        };
+        assert_eq!((train.row(0), test.row(0)), (&[0.5, 1.5, 3.0][..], &[2.5, 3.5, 9.0][..]));
+        // Bytes come before other types of the same name.
+        write("train-images-idx3-ubyte", idx(8, &[1, 1, 2], &[1, 2]));
+        write("t10k-images-idx3-ubyte", idx(8, &[1, 1, 2], &[1, 2]));
+        write("t10k-labels-idx1-ubyte", idx(8, &[1], &[2]));
+        let Ok(Source::Images { train, test: Some(_) }) = open(folder.path(), &SourceOptions::default()) else {
+            panic!("no images")
+        };
+        assert_eq!(train.classes(), 4);
+    }
+
+    #[test]
+    fn folders_of_tables_have_words_where_training_has_them() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("train.csv"), "ticket,fare,survived\nA/5 2,1,0\n7,2,1\n").unwrap();
+        fs::write(folder.path().join("test.csv"), "ticket,fare\n330911,3\nPC 1,4\n").unwrap();
+        let Ok(Source::Table { train, test: Some(test), targets }) = open(folder.path(), &SourceOptions::default())
+        else {
+            panic!("no tables")
+        };
+        assert_eq!((train.len(), test.columns().len(), targets.len()), (2, 2, 0));
+        assert_eq!((train.told(1, 0), test.told(0, 0), test.told(1, 0)), ("7".into(), "330911".into(), "PC 1".into()));
+    }
+
+    #[test]
+    fn a_folder_without_data_is_told_what_would_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = open(folder.path(), &SourceOptions::default()).unwrap_err().to_string();
+        assert!(error.contains("no file of train images: looked for train-images-idx3-ubyte"), "{error}");
+        let error = open(&folder.path().join("none.csv"), &SourceOptions::default()).unwrap_err().to_string();
+        assert!(error.contains("none.csv: no such folder"), "{error}");
     }
 
     #[test]

@@ -68,6 +68,15 @@ pub(in crate::data) enum Extent {
     AtMost { limit: u64, packed: u64 },
 }
 
+impl Extent {
+    /// Of `packed` deflated bytes.
+    pub(in crate::data) fn packed(packed: u64) -> Extent {
+        let possible = packed.saturating_mul(MAX_GZIP_RATIO);
+        let plausible = packed.saturating_mul(PLAUSIBLE_GZIP_RATIO).max(FREE_BYTES);
+        Extent::AtMost { limit: possible.min(plausible), packed }
+    }
+}
+
 impl<'a> Unpacked<'a, BufReader<File>> {
     pub(in crate::data) fn open(path: &'a Path) -> Result<Self> {
         let fail = |source| Error::Io { path: path.to_path_buf(), action: "open", source };
@@ -89,12 +98,7 @@ impl<'a, R: BufRead> Unpacked<'a, R> {
     pub(in crate::data) fn extent(&self) -> Extent {
         match self.gzip {
             None => Extent::Exactly(self.file_bytes),
-            Some(_) => {
-                let packed = self.file_bytes;
-                let possible = packed.saturating_mul(MAX_GZIP_RATIO);
-                let plausible = packed.saturating_mul(PLAUSIBLE_GZIP_RATIO).max(FREE_BYTES);
-                Extent::AtMost { limit: possible.min(plausible), packed }
-            }
+            Some(_) => Extent::packed(self.file_bytes),
         }
     }
 
@@ -165,8 +169,8 @@ impl<'a, R: BufRead> Unpacked<'a, R> {
 pub(in crate::data) struct Begun<'a> {
     source: Unpacked<'a, BufReader<File>>,
     start: Vec<u8>,
-    /// Of `start`, how many have been given out.
-    given: usize,
+    /// Of `start`, how many have been given out once more.
+    again: usize,
 }
 
 impl<'a> Begun<'a> {
@@ -177,7 +181,7 @@ impl<'a> Begun<'a> {
         let mut source = Unpacked::open(path)?;
         let mut start = Vec::new();
         source.take(&mut start, Self::START_BYTES)?;
-        Ok(Begun { source, start, given: 0 })
+        Ok(Begun { source, start, again: 0 })
     }
 
     pub fn path(&self) -> &'a Path {
@@ -193,12 +197,17 @@ impl<'a> Begun<'a> {
         self.source.extent()
     }
 
+    /// Unpacked bytes that have been given out.
+    pub fn given(&self) -> u64 {
+        self.source.given - (self.start.len() - self.again) as u64
+    }
+
     /// Writes the next bytes to the front of `out`, and says how many: fewer than asked for only at the end.
     pub fn fill(&mut self, out: &mut [u8]) -> Result<usize> {
-        let left = &self.start[self.given..];
+        let left = &self.start[self.again..];
         let count = left.len().min(out.len());
         out[..count].copy_from_slice(&left[..count]);
-        self.given += count;
+        self.again += count;
         Ok(count + self.source.fill(&mut out[count..])?)
     }
 }

@@ -15,6 +15,9 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub(super) struct Records<'a> {
     file: Begun<'a>,
     core: Reader,
+    delimiter: u8,
+    /// Whether a byte is the delimiter or ends a line.
+    ends_cell: [bool; 256],
     buffer: Vec<u8>,
     /// What of `buffer` has been read from the file and not been used.
     left: std::ops::Range<usize>,
@@ -31,8 +34,12 @@ impl<'a> Records<'a> {
         let start = file.start();
         let lone_returns = start.contains(&b'\r') && !start.contains(&b'\n');
         let marked = start.starts_with(BYTE_ORDER_MARK);
+        let mut ends_cell = [false; 256];
+        [delimiter, b'\n', b'\r'].into_iter().for_each(|byte| ends_cell[usize::from(byte)] = true);
         let mut records = Records {
             file,
+            delimiter,
+            ends_cell,
             core: ReaderBuilder::new().delimiter(delimiter).build(),
             buffer: vec![0; BUFFER_BYTES],
             left: 0..0,
@@ -63,7 +70,21 @@ impl<'a> Records<'a> {
                 // So that a quote after spaces is one.
                 self.skip(|byte| byte == b' ')?;
             }
-            let quoted = self.buffer[self.left.clone()].first() == Some(&b'"');
+            let left = &self.buffer[self.left.clone()];
+            let quoted = left.first() == Some(&b'"');
+            // A plain cell between two others, which is most of them, needs no automaton and no copy. The automaton must see
+            // the first one, to know that a record has begun, and the last one.
+            if count > 0
+                && !quoted
+                && let Some(end) = left.iter().position(|byte| self.ends_cell[usize::from(*byte)])
+                && left[end] == self.delimiter
+                && count < MAX_COLUMNS
+            {
+                each(line, count, &left[..end])?;
+                count += 1;
+                self.left.start += end + 1;
+                continue;
+            }
             let (mut length, mut quotes) = (0, 0);
             let last = loop {
                 let input = &self.buffer[self.left.clone()];
