@@ -17,6 +17,7 @@ use flatnet::train::Monitor;
 use super::completions::{self, CompletionsArguments};
 use super::config::Origins;
 use super::fetch::{self, FetchArguments};
+use super::hints::HintArguments;
 use super::report::ReportArguments;
 use super::sweep::{self, SweepArguments};
 use super::threads::MAX_THREADS;
@@ -63,7 +64,11 @@ A precision, recall or F1 that would divide nothing by nothing is shown as -,
 and left out of averages. In the file of --predictions, row counts from 0 in
 the split's own files, and p_0, p_1, ... are the probabilities of the classes.
 
-Models saved by PyTorch (tensors 0.weight, 0.bias, ...) are read as well.";
+Models of PyTorch, Keras and scikit-learn are read from safetensors files as
+well: weights and biases of linear layers. What such a file does not say is
+taken as ReLU and pixels / 255, unless flags say otherwise:
+  flatnet evaluate --model torch.safetensors --normalize 0.1307,0.3081
+  flatnet evaluate --model keras.safetensors --activation tanh --input-scale 1";
 
 const BENCH_EXAMPLES: &str = "\
 Examples:
@@ -334,6 +339,8 @@ pub struct EvaluateArguments {
     /// Replace the file at --predictions
     #[arg(long, requires = "predictions")]
     pub overwrite: bool,
+    #[command(flatten)]
+    pub hints: HintArguments,
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,
@@ -465,7 +472,7 @@ fn auto_or<T: FromStr<Err = Error>>(text: &str) -> Result<AutoOr<T>, String> {
 }
 
 /// What is wrong, without the name of the flag: clap has named it already.
-fn without_name(error: Error) -> String {
+pub fn without_name(error: Error) -> String {
     match error {
         Error::Setting { found, expected, .. } => format!("{found} is not valid: expected {expected}"),
         other => other.to_string(),

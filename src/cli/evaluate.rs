@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use flatnet::data::{self, Dataset, Split};
 use flatnet::metrics::{Averages, Classification, wilson};
-use flatnet::model_file::{self, ModelMeta};
+use flatnet::model_file::{Loaded, ModelMeta};
 use flatnet::nn::Sequential;
 use flatnet::report::{Predictions, PredictionsCsv};
 use flatnet::run::{self, Recipe};
@@ -61,7 +61,7 @@ pub fn run(arguments: &EvaluateArguments) -> Result<()> {
     let threads = threads(None)?;
     let path = model_path(&arguments.model);
     check_predictions(arguments, &path)?;
-    let (mut model, meta) = model_file::load(&path)?;
+    let Loaded { mut model, meta, .. } = arguments.hints.load(&path)?;
     let recipe = recipe(&path, &meta, arguments.sample)?;
     if let Some(recipe) = &recipe {
         // As the run did, so that the figures of its own rows are its last ones to the bit.

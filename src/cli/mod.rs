@@ -8,6 +8,7 @@ mod evaluate;
 mod evaluation;
 mod fetch;
 mod help;
+mod hints;
 mod inspect;
 mod interrupt;
 mod manual;
@@ -110,6 +111,9 @@ pub fn told(error: &Error) -> String {
             if problem.contains("; choose another") && !problem.contains("--tensorboard") =>
         {
             format!("{error} (--out DIR)")
+        }
+        Error::Model { problem, .. } if problem.ends_with("no other can be given") => {
+            format!("{error} (leave out --activation, --input-scale and --normalize)")
         }
         Error::NonFinite { .. } => format!("{error} (--lr)"),
         other => other.to_string(),

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use flatnet::data::Targets;
 use flatnet::loss::{Criterion, CrossEntropy};
-use flatnet::model_file::{self, ModelMeta};
+use flatnet::model_file::{Loaded, ModelMeta};
 use flatnet::nn::{Context, Sequential, Workspace};
 use flatnet::picture::{self, Gray};
 use flatnet::{Error, Result};
 use serde::Serialize;
 
+use super::hints::HintArguments;
 use super::tiles::{self, Style};
 use super::{Parameters, complain, model_path, print, print_json, tell};
 
@@ -24,7 +25,10 @@ Examples:
 
 A picture shows one character, dark on light or light on dark, of any size up to
 64 megapixels. A file that cannot be read is told on stderr; the others still get
-their answers, and the exit code is 1.";
+their answers, and the exit code is 1.
+
+Models of PyTorch, Keras and scikit-learn are read from safetensors files too:
+  flatnet predict --model torch.safetensors --normalize 0.1307,0.3081 seven.png";
 
 #[derive(Debug, Args)]
 pub struct PredictArguments {
@@ -37,6 +41,8 @@ pub struct PredictArguments {
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub hints: HintArguments,
 }
 
 /// What `--json` prints.
@@ -68,7 +74,7 @@ const STDIN: &str = "-";
 
 pub fn run(arguments: &PredictArguments) -> Result<()> {
     let path = model_path(&arguments.model);
-    let (model, meta) = model_file::load(&path)?;
+    let Loaded { model, meta, .. } = arguments.hints.load(&path)?;
     check_input(&path, meta.image_size)?;
     let mut network = Network { path: &path, model, meta, workspace: Workspace::new() };
     let (style, columns) = (Style::of_stdout(), tiles::columns());
