@@ -7,6 +7,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use byteorder::{LittleEndian, ReadBytesExt};
+use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use sha2::{Digest, Sha256};
@@ -144,6 +145,32 @@ impl TensorFile {
     /// One tensor's values. The file was found long enough for it, so the allocation is bounded by the file's length.
     pub fn read_f32(&mut self, info: &TensorInfo) -> Result<Vec<f32>> {
         self.read(info, |file, values| file.read_f32_into::<LittleEndian>(values))
+    }
+
+    /// The values of a tensor of floating-point numbers, rounded to f32 where they have more digits. `name` is for errors: of
+    /// another dtype, and of a number beyond the range of f32.
+    pub fn read_as_f32(&mut self, name: &str, info: &TensorInfo) -> Result<Vec<f32>> {
+        let refuse = |path: &Path, problem: String| Refuse { path }.because(format!("tensor {name}"), problem);
+        match info.dtype {
+            Dtype::F32 => self.read_f32(info),
+            Dtype::F16 => Ok(self.read_u16(info)?.into_iter().map(|bits| f16::from_bits(bits).to_f32()).collect()),
+            Dtype::BF16 => Ok(self.read_u16(info)?.into_iter().map(|bits| bf16::from_bits(bits).to_f32()).collect()),
+            Dtype::F64 => {
+                let values = self.read_f64(info)?;
+                match values.iter().position(|value| value.is_finite() && !(*value as f32).is_finite()) {
+                    None => Ok(values.into_iter().map(|value| value as f32).collect()),
+                    Some(at) => {
+                        let problem = format!("value {at} is {:e}; expected numbers within {:e}", values[at], f32::MAX);
+                        Err(refuse(&self.path, problem))
+                    }
+                }
+            }
+            dtype => Err(refuse(&self.path, format!("has dtype {dtype:?}; expected F32, F16, BF16 or F64"))),
+        }
+    }
+
+    fn read_u16(&mut self, info: &TensorInfo) -> Result<Vec<u16>> {
+        self.read(info, |file, values| file.read_u16_into::<LittleEndian>(values))
     }
 
     pub fn read_f64(&mut self, info: &TensorInfo) -> Result<Vec<f64>> {

@@ -18,7 +18,9 @@ use flatnet::train::Monitor;
 
 use super::completions::{self, CompletionsArguments};
 use super::config::Origins;
+use super::export::{self, ExportArguments};
 use super::fetch::{self, FetchArguments};
+use super::hints::HintArguments;
 use super::report::ReportArguments;
 use super::sweep::{self, SweepArguments};
 use super::threads::MAX_THREADS;
@@ -34,6 +36,7 @@ Examples:
   flatnet bench                           what training costs on this machine
   flatnet predict --model runs/1/model.safetensors seven.png
   flatnet inspect data/mnist              what a set, a file or a model holds
+  flatnet export --model runs/1 --to onnx --out digits.onnx
   flatnet fetch fashion-mnist && flatnet --data data/fashion-mnist
   flatnet report runs/1 runs/2            two runs in one page
   flatnet sweep --seeds 0..9 --out runs/seeds      ten runs side by side
@@ -65,7 +68,11 @@ A precision, recall or F1 that would divide nothing by nothing is shown as -,
 and left out of averages. In the file of --predictions, row counts from 0 in
 the split's own files, and p_0, p_1, ... are the probabilities of the classes.
 
-Models saved by PyTorch (tensors 0.weight, 0.bias, ...) are read as well.";
+Models of PyTorch, Keras and scikit-learn are read from safetensors files as
+well: weights and biases of linear layers. What such a file does not say is
+taken as ReLU and pixels / 255, unless flags say otherwise:
+  flatnet evaluate --model torch.safetensors --normalize 0.1307,0.3081
+  flatnet evaluate --model keras.safetensors --activation tanh --input-scale 1";
 
 const BENCH_EXAMPLES: &str = "\
 Examples:
@@ -108,6 +115,9 @@ pub enum Command {
     /// Tell what an IDX file, a data folder or a model holds
     #[command(after_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArguments),
+    /// Write a saved model as ONNX, a C header, or for PyTorch
+    #[command(after_help = export::EXAMPLES)]
+    Export(ExportArguments),
     /// Download a known data set and check it
     #[command(after_help = fetch::EXAMPLES)]
     Fetch(FetchArguments),
@@ -398,6 +408,8 @@ pub struct EvaluateArguments {
     /// Replace the file at --predictions
     #[arg(long, requires = "predictions")]
     pub overwrite: bool,
+    #[command(flatten)]
+    pub hints: HintArguments,
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,
@@ -531,7 +543,7 @@ fn auto_or<T: FromStr<Err = Error>>(text: &str) -> Result<AutoOr<T>, String> {
 }
 
 /// What is wrong, without the name of the flag: clap has named it already.
-fn without_name(error: Error) -> String {
+pub fn without_name(error: Error) -> String {
     match error {
         Error::Setting { found, expected, .. } => format!("{found} is not valid: expected {expected}"),
         other => other.to_string(),

@@ -12,16 +12,21 @@ use clap::Args;
 use flatnet::run::folder;
 use flatnet::{Error, Result, regular_file};
 
+use super::hints::HintArguments;
+
 pub const EXAMPLES: &str = "\
 Examples:
   flatnet inspect data/mnist                     both splits, and how they fit
   flatnet inspect data/mnist/t10k-images-idx3-ubyte.gz --png sheet.png
   flatnet inspect runs/1                         the model of a run
   flatnet inspect runs/1/model.safetensors --data data/mnist
+  flatnet inspect torch.safetensors --normalize 0.1307,0.3081
 
 Known files are recognized by digest: MNIST, Fashion-MNIST, KMNIST, EMNIST,
 QMNIST. A unit is dead if the ReLU after it gives 0 for every image: the weights
-alone can prove it, and --data counts it on a set's training images.";
+alone can prove it, and --data counts it on a set's training images. Of a model
+that another program wrote, the names, types and shapes of its tensors are told,
+and what they were taken for.";
 
 #[derive(Debug, Args)]
 pub struct InspectArguments {
@@ -39,6 +44,8 @@ pub struct InspectArguments {
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub hints: HintArguments,
 }
 
 pub fn run(arguments: &InspectArguments) -> Result<()> {
@@ -48,6 +55,13 @@ pub fn run(arguments: &InspectArguments) -> Result<()> {
             name: "data",
             found: data.display().to_string(),
             expected: format!("only with a model, and {} is none", path.display()),
+        });
+    }
+    if arguments.hints.are_given() && !matches!(kind, Kind::Model) {
+        return Err(Error::Model {
+            path,
+            place: "file".into(),
+            problem: "is no model; leave out --activation, --input-scale and --normalize".into(),
         });
     }
     if let Some(png) = &arguments.png {

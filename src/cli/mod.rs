@@ -7,11 +7,14 @@ mod completions;
 mod config;
 mod evaluate;
 mod evaluation;
+mod export;
 mod fetch;
 mod help;
+mod hints;
 mod inspect;
 mod interrupt;
 mod manual;
+mod new_file;
 mod own_data;
 mod predict;
 mod progress;
@@ -80,6 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(Command::Sweep(arguments)) => return sweep::run(arguments),
         Some(Command::Train(arguments)) => return run_train(arguments),
         Some(Command::Evaluate(arguments)) => evaluate::run(arguments),
+        Some(Command::Export(arguments)) => export::run(arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments),
         Some(Command::Predict(arguments)) => predict::run(arguments),
         Some(Command::Inspect(arguments)) => inspect::run(arguments),
@@ -118,6 +122,9 @@ pub fn told(error: &Error) -> String {
             if problem.contains("; choose another") && !problem.contains("--tensorboard") =>
         {
             format!("{error} (--out DIR)")
+        }
+        Error::Model { problem, .. } if problem.ends_with("no other can be given") => {
+            format!("{error} (leave out --activation, --input-scale and --normalize)")
         }
         Error::NonFinite { .. } => format!("{error} (--lr)"),
         other => other.to_string(),

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use flatnet::data::Targets;
 use flatnet::loss::{Criterion, CrossEntropy};
-use flatnet::model_file::{self, ModelMeta};
+use flatnet::model_file::{Loaded, ModelMeta};
 use flatnet::nn::{Context, Sequential, Workspace};
 use flatnet::picture::{self, Gray};
 use flatnet::{Error, Result};
 use serde::Serialize;
 
+use super::hints::HintArguments;
 use super::tiles::{self, Style};
 use super::{Parameters, complain, model_path, print, print_json, tell};
 
@@ -32,7 +33,10 @@ their answers, and the exit code is 1.
 For a table, standard output is CSV: a row for each row, which counts from 0, with
 its class and the probabilities of all classes, its labels, or its values. One row
 that cannot be used (an unknown word, a cell without a value) ends it with a line
-that says where, and nothing is printed.";
+that says where, and nothing is printed.
+
+Models of PyTorch, Keras and scikit-learn are read from safetensors files too:
+  flatnet predict --model torch.safetensors --normalize 0.1307,0.3081 seven.png";
 
 #[derive(Debug, Args)]
 pub struct PredictArguments {
@@ -46,6 +50,8 @@ pub struct PredictArguments {
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub hints: HintArguments,
 }
 
 /// What `--json` prints.
@@ -80,7 +86,7 @@ const STDIN: &str = "-";
 
 pub fn run(arguments: &PredictArguments) -> Result<()> {
     let path = model_path(&arguments.model);
-    let (model, meta) = model_file::load(&path)?;
+    let Loaded { model, meta, .. } = arguments.hints.load(&path)?;
     if rows::are_rows(&meta, &arguments.images) {
         return rows::run(arguments, &path, &model, &meta);
     }

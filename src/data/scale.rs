@@ -111,6 +111,16 @@ impl Scale {
     }
 }
 
+/// The formula, for people.
+impl fmt::Display for Scale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scale::Unit => f.write_str("pixels / 255"),
+            Scale::Standard { mean, std } => write!(f, "(pixels / 255 - {mean}) / {std}"),
+        }
+    }
+}
+
 /// In units of `p / 255`. The sums are exact integers; what fits in memory, 2^48 pixels, stays far below 2^128.
 fn mean_and_std(histogram: &[u64; 256]) -> (f64, f64) {
     let (mut count, mut sum, mut sum_of_squares) = (0_u128, 0_u128, 0_u128);

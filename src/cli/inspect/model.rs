@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use flatnet::data::{self, Batch, Loader, Scale, Shuffle, Split};
-use flatnet::model_file::{self, ModelMeta};
+use flatnet::model_file::{Foreign, ForeignTensor, Loaded, ModelMeta};
 use flatnet::nn::{Context, LayerSpec, Sequential, Workspace};
 use flatnet::picture;
 use flatnet::run::weights_sha256;
@@ -39,6 +39,20 @@ struct Report {
     /// Where dead units were counted; null if the weights alone were judged.
     data: Option<String>,
     recipe: Option<serde_json::Value>,
+    /// What the file of another program holds, and what was made of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tensors: Option<Vec<TensorReport>>,
+}
+
+#[derive(Serialize)]
+struct TensorReport {
+    name: String,
+    dtype: String,
+    shape: Vec<usize>,
+    /// Which of the network's it became, such as `0.weight`.
+    parameter: String,
+    /// Whether it is `[in_features, out_features]`.
+    transposed: bool,
 }
 
 #[derive(Serialize)]
@@ -60,7 +74,7 @@ struct LayerReport {
 const BATCH_SIZE: usize = 256;
 
 pub fn inspect(arguments: &InspectArguments, path: &Path) -> Result<()> {
-    let (model, meta) = model_file::load(path)?;
+    let Loaded { model, meta, foreign, .. } = arguments.hints.load(path)?;
     let (bytes, sha256) = digest(path)?;
     let mut layers: Vec<LayerReport> = (0..model.specs().0.len()).map(|at| of_layer(&model, at)).collect();
     for (at, units) in never_active(&model, meta.scale) {
@@ -95,6 +109,7 @@ pub fn inspect(arguments: &InspectArguments, path: &Path) -> Result<()> {
         layers,
         data: arguments.data.as_ref().map(|folder| folder.display().to_string()),
         recipe: meta.recipe,
+        tensors: foreign.map(tensors),
     };
     if arguments.json {
         return print_json(&report);
@@ -105,6 +120,17 @@ pub fn inspect(arguments: &InspectArguments, path: &Path) -> Result<()> {
         text.push_str(&sheet.text()?);
     }
     print(&text)
+}
+
+fn tensors(foreign: Foreign) -> Vec<TensorReport> {
+    let report = |tensor: ForeignTensor| TensorReport {
+        name: tensor.name,
+        dtype: tensor.dtype,
+        shape: tensor.shape,
+        parameter: tensor.parameter,
+        transposed: tensor.transposed,
+    };
+    foreign.tensors.into_iter().map(report).collect()
 }
 
 fn of_layer(model: &Sequential, at: usize) -> LayerReport {
@@ -233,13 +259,9 @@ fn told(report: &Report) -> String {
 
 fn describe(text: &mut String, report: &Report) -> std::fmt::Result {
     let [rows, columns] = report.image_size;
-    let scale = match report.scale {
-        Scale::Unit => "pixels / 255".to_string(),
-        Scale::Standard { mean, std } => format!("(pixels / 255 - {mean:.4}) / {std:.4}"),
-    };
     let origin = report.version.as_ref().map_or("another program".to_string(), |version| format!("flatnet {version}"));
     writeln!(text, "  written by {origin}; {} bytes", grouped(report.bytes as usize))?;
-    writeln!(text, "  input      images of {rows} x {columns}, {scale}")?;
+    writeln!(text, "  input      images of {rows} x {columns}, {}", report.scale)?;
     writeln!(text, "  output     {} classes", report.classes)?;
     writeln!(text, "  ReLU       {} gradient in training", report.relu_grad)?;
     writeln!(text, "  parameters {}", grouped(report.parameters))?;
@@ -263,6 +285,20 @@ fn describe(text: &mut String, report: &Report) -> std::fmt::Result {
         }
         if let (Some(dead), Some(data)) = (&layer.dead_on_data, &report.data) {
             writeln!(text, "  units of it dead on the training images of {data}: {}", units(dead))?;
+        }
+    }
+    if let Some(tensors) = &report.tensors {
+        writeln!(text, "\n  tensor of the file           type  shape           taken as")?;
+        for tensor in tensors {
+            let name: String = tensor.name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+            let shape = format!("{:?}", tensor.shape);
+            let turned = if tensor.transposed { ", transposed" } else { "" };
+            writeln!(text, "  {name:<28} {:<5} {shape:<15} {}{turned}", tensor.dtype, tensor.parameter)?;
+        }
+        for (at, layer) in report.layers.iter().enumerate().filter(|(_, layer)| layer.shape.is_some()) {
+            if !tensors.iter().any(|tensor| tensor.parameter == format!("{at}.bias")) {
+                writeln!(text, "  layer {at} ({}) has no bias in the file; it is taken as 0", layer.layer)?;
+            }
         }
     }
     match report.recipe.as_ref().and_then(serde_json::Value::as_object) {
