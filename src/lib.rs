@@ -68,6 +68,7 @@
 //! | `optim` | from gradients to new parameters; learning rate schedules | layers' insides |
 //! | `train` | the loop over epochs, its state, evaluation, what both measured, callbacks | flags, terminals, files |
 //! | `model_file` | a network, its scale and its classes as a safetensors file | runs, training |
+//! | `export` | a trained network as ONNX, as a C header, and for PyTorch | runs, training, flags |
 //! | `run` | a run's recipe, figures and files | flags, terminals |
 //! | `report` | pictures and pages of runs | training, flags, terminals |
 //! | `lib` | this page and `pub use`; no logic | |
@@ -82,6 +83,7 @@
 
 pub mod data;
 pub mod error;
+pub mod export;
 #[doc(hidden)]
 pub mod kernels;
 pub mod loss;

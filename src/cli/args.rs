@@ -16,6 +16,7 @@ use flatnet::train::Monitor;
 
 use super::completions::{self, CompletionsArguments};
 use super::config::Origins;
+use super::export::{self, ExportArguments};
 use super::fetch::{self, FetchArguments};
 use super::hints::HintArguments;
 use super::report::ReportArguments;
@@ -33,6 +34,7 @@ Examples:
   flatnet bench                           what training costs on this machine
   flatnet predict --model runs/1/model.safetensors seven.png
   flatnet inspect data/mnist              what a set, a file or a model holds
+  flatnet export --model runs/1 --to onnx --out digits.onnx
   flatnet fetch fashion-mnist && flatnet --data data/fashion-mnist
   flatnet report runs/1 runs/2            two runs in one page
   flatnet sweep --seeds 0..9 --out runs/seeds      ten runs side by side
@@ -111,6 +113,9 @@ pub enum Command {
     /// Tell what an IDX file, a data folder or a model holds
     #[command(after_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArguments),
+    /// Write a saved model as ONNX, a C header, or for PyTorch
+    #[command(after_help = export::EXAMPLES)]
+    Export(ExportArguments),
     /// Download a known data set and check it
     #[command(after_help = fetch::EXAMPLES)]
     Fetch(FetchArguments),

@@ -17,9 +17,8 @@ use serde_json::{Map, Value, json};
 use super::args::{EvaluateArguments, Sample, SplitChoice, default_data};
 use super::evaluation::{self, Subject};
 use super::own_data::{OwnData, OwnRows};
-use super::report::belongs_to_a_run;
 use super::threads::threads;
-use super::{Parameters, model_path, print, print_json, table};
+use super::{Parameters, model_path, new_file, print, print_json, table};
 
 /// For a model that does not say how its own run was evaluated.
 const BATCH_SIZE: usize = 32;
@@ -60,7 +59,9 @@ pub fn run(arguments: &EvaluateArguments) -> Result<()> {
     let started = Instant::now();
     let threads = threads(None)?;
     let path = model_path(&arguments.model);
-    check_predictions(arguments, &path)?;
+    if let Some(file) = &arguments.predictions {
+        new_file::check("predictions", file, arguments.overwrite, &path)?;
+    }
     let Loaded { mut model, meta, .. } = arguments.hints.load(&path)?;
     let recipe = recipe(&path, &meta, arguments.sample)?;
     if let Some(recipe) = &recipe {
@@ -147,32 +148,6 @@ fn metrics(classification: &Classification) -> Map<String, Value> {
     metrics.insert("macro_avg".into(), averages(confusion.macro_average()));
     metrics.insert("weighted_avg".into(), averages(confusion.weighted_average()));
     metrics
-}
-
-/// An error unless the file of `--predictions` is a new one, or one that may be replaced and is nobody's but the user's.
-fn check_predictions(arguments: &EvaluateArguments, model: &Path) -> Result<()> {
-    let Some(file) = &arguments.predictions else { return Ok(()) };
-    let refuse = |expected: &str| {
-        let (found, expected) = (format!("'{}'", file.display()), expected.to_string());
-        Err(Error::Setting { name: "predictions", found, expected })
-    };
-    let is_model = || file.canonicalize().is_ok_and(|file| model.canonicalize().is_ok_and(|model| file == model));
-    if file.as_os_str() == "-" {
-        // Results go there, and with --json nothing else may.
-        return refuse("a file, as standard output is for the results; ./- for one of that name");
-    }
-    if belongs_to_a_run(file) || is_model() {
-        return refuse("a file of its own, none of a run and not the model");
-    }
-    if !arguments.overwrite && file.symlink_metadata().is_ok() {
-        return refuse("a new file, or --overwrite to replace the one that is there");
-    }
-    match file.parent() {
-        Some(folder) if folder != Path::new("") && !folder.is_dir() => {
-            refuse("a file in a folder that is there; make the folder first")
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The recipe in the model file: needed for the rows of the run, otherwise a source of the batch size and the kernel.

@@ -6,12 +6,14 @@ mod completions;
 mod config;
 mod evaluate;
 mod evaluation;
+mod export;
 mod fetch;
 mod help;
 mod hints;
 mod inspect;
 mod interrupt;
 mod manual;
+mod new_file;
 mod own_data;
 mod predict;
 mod progress;
@@ -80,6 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(Command::Sweep(arguments)) => return sweep::run(arguments),
         Some(Command::Train(arguments)) => return run_train(arguments),
         Some(Command::Evaluate(arguments)) => evaluate::run(arguments),
+        Some(Command::Export(arguments)) => export::run(arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments),
         Some(Command::Predict(arguments)) => predict::run(arguments),
         Some(Command::Inspect(arguments)) => inspect::run(arguments),

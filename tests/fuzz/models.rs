@@ -4,14 +4,14 @@ use std::fs;
 
 use flatnet::Sequential;
 use flatnet::data::Scale;
-use flatnet::model_file::{self, ModelMeta};
-use flatnet::nn::{Context, ReluGrad, Workspace};
+use flatnet::model_file::{self, Between, Hints, ModelMeta};
+use flatnet::nn::{Context, LayerSpec, ReluGrad, Workspace};
 use serde_json::{Value, json};
 
 use crate::mutate::Random;
 use crate::{one_line, try_all};
 
-/// Of flatnet, with and without a recipe, and as PyTorch's come.
+/// Of flatnet, with and without a recipe, and as other programs' come: every habit of names, every type, kernels, no biases.
 fn originals() -> Vec<Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model");
@@ -35,7 +35,90 @@ fn originals() -> Vec<Vec<u8>> {
     let mut foreign: Value = serde_json::from_str(&header).unwrap();
     foreign.as_object_mut().unwrap().remove("__metadata__");
     files.push(joined(&foreign.to_string(), &tensors));
+    for names in FOREIGN_NAMES {
+        for dtype in ["F16", "BF16", "F32", "F64"] {
+            files.push(of_another_program(names, dtype));
+        }
+    }
     files
+}
+
+/// Weights and biases of two layers; what begins with a space is left out.
+const FOREIGN_NAMES: [[&str; 4]; 5] = [
+    ["module.fc1.weight", "module.fc1.bias", "module.fc2.weight", "module.fc2.bias"],
+    ["dense/kernel:0", "dense/bias:0", "dense_1/kernel:0", "dense_1/bias:0"],
+    ["coefs_.0", "intercepts_.0", "coefs_.1", "intercepts_.1"],
+    ["hidden.weight", " ", "output.weight", "output.bias"],
+    ["W1", "b1", "W2", " "],
+];
+
+/// A network of twelve inputs, five units and three outputs.
+fn of_another_program(names: [&str; 4], dtype: &str) -> Vec<u8> {
+    let width = match dtype {
+        "F64" => 8,
+        "F32" => 4,
+        _ => 2,
+    };
+    let turned = names[0].contains("kernel") || names[0].contains("coefs");
+    let shapes =
+        if turned { [vec![12, 5], vec![5], vec![5, 3], vec![3]] } else { [vec![5, 12], vec![5], vec![3, 5], vec![3]] };
+    let (mut header, mut tensors) = (serde_json::Map::new(), Vec::new());
+    for (name, shape) in names.iter().zip(shapes).filter(|(name, _)| !name.starts_with(' ')) {
+        let start = tensors.len();
+        for value in 0..shape.iter().product::<usize>() {
+            // A byte that is finite in every type, and differs.
+            tensors.extend(std::iter::repeat_n(0, width - 2).chain([value as u8, 0x38 + (value % 5) as u8]));
+        }
+        header
+            .insert((*name).into(), json!({ "dtype": dtype, "shape": shape, "data_offsets": [start, tensors.len()] }));
+    }
+    joined(&Value::Object(header).to_string(), &tensors)
+}
+
+const NAMES: [&str; 18] = [
+    "0.weight",
+    "1.weight",
+    "0.bias",
+    "00.weight",
+    "18446744073709551615.weight",
+    "99999999999999999999999999999999999999999.weight",
+    "fc1.weight",
+    "fc_1.bias",
+    "dense/kernel",
+    "dense_2/bias:0",
+    "coefs_.0",
+    "coefs_",
+    "W",
+    "weight",
+    ".weight",
+    "bn.running_mean",
+    "é.weight",
+    "",
+];
+const DTYPES: [&str; 8] = ["F16", "BF16", "F32", "F64", "I64", "U8", "F8_E4M3", "BOOL"];
+
+/// A tensor of another name or type, or with its sides the other way round.
+fn changed_tensor(random: &mut Random, header: &str) -> String {
+    let Ok(Value::Object(mut header)) = serde_json::from_str(header) else { return header.into() };
+    let names: Vec<String> = header.keys().filter(|name| *name != "__metadata__").cloned().collect();
+    if names.is_empty() {
+        return Value::Object(header).to_string();
+    }
+    let name = random.pick(&names).clone();
+    let Some(mut about) = header.remove(&name) else { return Value::Object(header).to_string() };
+    let mut new = name.clone();
+    match random.below(4) {
+        0 => new = (*random.pick(&NAMES)).into(),
+        1 => new = random.changed_numbers(&name),
+        2 => about["dtype"] = (*random.pick(&DTYPES)).into(),
+        _ => {
+            if let Some(shape) = about["shape"].as_array_mut() {
+                shape.reverse();
+            }
+        }
+    }
+    header.insert(new, about);
+    Value::Object(header).to_string()
 }
 
 /// Header and tensors.
@@ -95,15 +178,22 @@ fn changed_metadata(random: &mut Random, header: &str) -> String {
 fn make(originals: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     let original = random.pick(originals);
     let (header, mut tensors) = parts(original);
-    match random.below(5) {
+    match random.below(7) {
         0 => random.changed(original, originals),
+        5 => joined(&changed_tensor(random, &header), &tensors),
+        6 => {
+            // The names of one over the tensors of another.
+            let other = random.pick(originals);
+            let (_, others) = parts(other);
+            joined(&changed_tensor(random, &header), &others)
+        }
         1 => {
             let header = random.changed(header.as_bytes(), &[]);
             joined(&String::from_utf8_lossy(&header), &tensors)
         }
         2 => joined(&random.changed_numbers(&header), &tensors),
         3 => {
-            let at = random.below(tensors.len() / 4) * 4;
+            let at = random.below(tensors.len() / 8) * 8;
             let value = *random.pick(&[f32::MAX, f32::MIN_POSITIVE, 1e-45, -0.0, f32::NAN, f32::INFINITY, 1e30]);
             tensors[at..at + 4].copy_from_slice(&value.to_le_bytes());
             joined(&changed_metadata(random, &header), &tensors)
@@ -122,8 +212,21 @@ fn models() {
         |random| make(&originals, random),
         |bytes| {
             fs::write(&path, bytes).unwrap();
+            let hints = Hints { activation: Some(Between::Nothing), scale: None };
+            // The same tensors, whatever stands between them; a file of flatnet takes no hints.
+            let said = model_file::load_with(&path, &hints);
             let (model, meta) = match model_file::load(&path) {
-                Ok(loaded) => loaded,
+                Ok(loaded) => {
+                    if let Ok(said) = said {
+                        let linears =
+                            said.meta.layers.0.iter().filter(|layer| matches!(layer, LayerSpec::Linear { .. }));
+                        assert_eq!(linears.count(), said.meta.layers.0.len());
+                        assert!(
+                            said.foreign.is_some_and(|foreign| foreign.tensors.len() >= said.model.linears().count())
+                        );
+                    }
+                    loaded
+                }
                 Err(error) => {
                     one_line(&error);
                     return 0;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room, from the ground up. A room is a folder or a file of `src/`.
-const MAP: [&str; 22] = [
+const MAP: [&str; 23] = [
     "error",
     "names",
     "regular_file",
@@ -25,6 +25,7 @@ const MAP: [&str; 22] = [
     "optim",
     "train",
     "model_file",
+    "export",
     "run",
     "report",
     "lib",

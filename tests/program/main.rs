@@ -6,6 +6,7 @@ mod common;
 mod completions;
 mod config;
 mod evaluate;
+mod export;
 mod fetch;
 mod inspect;
 mod kinds;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fearless_simd::prelude::*;
 
-use super::{Activation, ErrorBound, ReluGrad, without_parameter};
+use super::{Activation, ErrorBound, Formula, ReluGrad, without_parameter};
 use crate::kernels::{SimdLevel, dispatch, erf, math};
 
 /// `y = z P(Z <= z)` of a standard normal `Z`, which is `z erfc(-z / sqrt(2)) / 2`; `f' = P(Z <= z) + z exp(-z^2/2) / sqrt(2 pi)`.
@@ -49,5 +49,14 @@ impl Activation for Gelu {
     /// where each is 0.226: absolute, there, to 14 of 2^-26.
     fn derivative_error(&self) -> ErrorBound {
         ErrorBound { ulps: 10.5, absolute: 14.0 * 2f64.powi(-26) }
+    }
+
+    fn formula(&self) -> Formula {
+        let erf = (Formula::Z * Formula::from(std::f64::consts::FRAC_1_SQRT_2)).through(Formula::Erf);
+        Formula::Z * (Formula::from(0.5) * (Formula::from(1.0) + erf))
+    }
+
+    fn torch(&self) -> String {
+        "nn.GELU()".into()
     }
 }

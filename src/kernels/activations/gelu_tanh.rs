@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fearless_simd::{Simd, prelude::*};
 
-use super::{Activation, ErrorBound, ReluGrad, without_parameter};
+use super::{Activation, ErrorBound, Formula, ReluGrad, without_parameter};
 use crate::kernels::{SimdLevel, dispatch, math};
 
 /// `y = z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2`, PyTorch's `approximate='tanh'`. As there, minus infinity gives NaN.
@@ -61,6 +61,16 @@ impl Activation for GeluTanh {
     /// f'' / w' <= 1: at most 3 of 2^-24.
     fn derivative_error(&self) -> ErrorBound {
         ErrorBound { ulps: 8.0, absolute: 30.0 * 2f64.powi(-26) }
+    }
+
+    fn formula(&self) -> Formula {
+        let a = (8.0 / std::f64::consts::PI).sqrt();
+        let slope = Formula::from(a) + Formula::from(0.044715 * a) * (Formula::Z * Formula::Z);
+        Formula::Z * (Formula::Z * slope).through(Formula::Sigmoid)
+    }
+
+    fn torch(&self) -> String {
+        "nn.GELU(approximate='tanh')".into()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fearless_simd::prelude::*;
 
-use super::{Activation, ErrorBound, ReluGrad};
+use super::{Activation, ErrorBound, Formula, ReluGrad};
 use crate::kernels::{SimdLevel, dispatch, math};
 
 /// `y = z` where `z > 0`, else `slope z`; `f' = 1` or `slope` alike, as in PyTorch also at 0.
@@ -56,5 +56,13 @@ impl Activation for LeakyRelu {
 
     fn derivative_error(&self) -> ErrorBound {
         ErrorBound::EXACT
+    }
+
+    fn formula(&self) -> Formula {
+        Formula::at_least(0.0) + Formula::from(f64::from(self.slope)) * Formula::at_most(0.0)
+    }
+
+    fn torch(&self) -> String {
+        format!("nn.LeakyReLU({:?})", self.slope)
     }
 }

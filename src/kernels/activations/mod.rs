@@ -1,5 +1,6 @@
 //! Elementwise activations: one file each, with its operation and its oracle, one list of them, and one test for all.
 
+mod formula;
 mod gelu;
 mod gelu_tanh;
 mod leaky_relu;
@@ -9,6 +10,7 @@ mod silu;
 mod softplus;
 mod tanh;
 
+pub use formula::Formula;
 pub use relu::{Relu, ReluGrad};
 
 use std::fmt::Debug;
@@ -55,6 +57,12 @@ pub trait Activation: Debug + Send + Sync {
 
     /// How far `f'`, as `backward` multiplies by it, may be from the oracle.
     fn derivative_error(&self) -> ErrorBound;
+
+    /// `f` as other programs' languages can say it.
+    fn formula(&self) -> Formula;
+
+    /// The module of `torch.nn` that computes it, as Python.
+    fn torch(&self) -> String;
 }
 
 /// The sum of a relative and an absolute error.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Activation, ErrorBound, without_parameter};
+use super::{Activation, ErrorBound, Formula, without_parameter};
 use crate::error::{Error, Result};
 use crate::kernels::SimdLevel;
 use crate::names;
@@ -99,5 +99,13 @@ impl Activation for Relu {
 
     fn derivative_error(&self) -> ErrorBound {
         ErrorBound::EXACT
+    }
+
+    fn formula(&self) -> Formula {
+        Formula::at_least(0.0)
+    }
+
+    fn torch(&self) -> String {
+        "nn.ReLU()".into()
     }
 }

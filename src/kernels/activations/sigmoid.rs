@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fearless_simd::prelude::*;
 
-use super::{Activation, ErrorBound, ReluGrad, without_parameter};
+use super::{Activation, ErrorBound, Formula, ReluGrad, without_parameter};
 use crate::kernels::{SimdLevel, dispatch, math};
 
 /// `y = 1 / (1 + e^-z)`; `f' = y (1 - y)`, from the output, as in PyTorch.
@@ -47,5 +47,13 @@ impl Activation for Sigmoid {
     /// where it is above, 3 ULP of 2^-24 each.
     fn derivative_error(&self) -> ErrorBound {
         ErrorBound { ulps: 6.5, absolute: 3.0 * 2f64.powi(-24) }
+    }
+
+    fn formula(&self) -> Formula {
+        Formula::Z.through(Formula::Sigmoid)
+    }
+
+    fn torch(&self) -> String {
+        "nn.Sigmoid()".into()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fearless_simd::{Simd, prelude::*};
 
-use super::{Activation, ErrorBound, ReluGrad, without_parameter};
+use super::{Activation, ErrorBound, Formula, ReluGrad, without_parameter};
 use crate::kernels::{SimdLevel, dispatch, math};
 
 /// `y = z s(z)` with `s(z) = 1 / (1 + e^-z)`; `f' = s(z) + z s(z) s(-z)`. As in PyTorch, minus infinity gives NaN.
@@ -48,6 +48,14 @@ impl Activation for Silu {
     /// z = -1.278, where each is 0.22: absolute, there, to 3 of 2^-26 and 14 of 2^-26.
     fn derivative_error(&self) -> ErrorBound {
         ErrorBound { ulps: 8.0, absolute: 17.0 * 2f64.powi(-26) }
+    }
+
+    fn formula(&self) -> Formula {
+        Formula::Z * Formula::Z.through(Formula::Sigmoid)
+    }
+
+    fn torch(&self) -> String {
+        "nn.SiLU()".into()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fearless_simd::{Simd, prelude::*};
 
-use super::{Activation, ErrorBound, ReluGrad, without_parameter};
+use super::{Activation, ErrorBound, Formula, ReluGrad, without_parameter};
 use crate::kernels::{SimdLevel, dispatch, math};
 
 /// `y = ln(1 + e^z) = max(z, 0) + ln(1 + e^-|z|)`; `f' = 1 / (1 + e^-z)`.
@@ -45,6 +45,15 @@ impl Activation for Softplus {
     /// That of [`math::sigmoid`].
     fn derivative_error(&self) -> ErrorBound {
         ErrorBound { ulps: 3.5, absolute: 1.7e-38 }
+    }
+
+    fn formula(&self) -> Formula {
+        let opposite = Formula::from(-1.0) * Formula::Z.through(Formula::Magnitude);
+        Formula::at_least(0.0) + opposite.through(Formula::Exp).through(Formula::LnOnePlus)
+    }
+
+    fn torch(&self) -> String {
+        "nn.Softplus()".into()
     }
 }
 

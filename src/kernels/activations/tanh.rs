@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fearless_simd::prelude::*;
 
-use super::{Activation, ErrorBound, ReluGrad, without_parameter};
+use super::{Activation, ErrorBound, Formula, ReluGrad, without_parameter};
 use crate::kernels::{SimdLevel, dispatch, math};
 
 /// `y = tanh(z)`; `f' = 1 - y^2`, from the output, as in PyTorch.
@@ -46,5 +46,13 @@ impl Activation for Tanh {
     /// One rounding, and 2 |y| times the error of y, which is at most 2 ULP, of 2^-24 each.
     fn derivative_error(&self) -> ErrorBound {
         ErrorBound { ulps: 0.5, absolute: 4.0 * 2f64.powi(-24) }
+    }
+
+    fn formula(&self) -> Formula {
+        Formula::Z.through(Formula::Tanh)
+    }
+
+    fn torch(&self) -> String {
+        "nn.Tanh()".into()
     }
 }

@@ -59,6 +59,38 @@ fn values_and_derivatives_are_within_their_bounds_of_the_oracle() {
     }
 }
 
+/// `formula` at `z`, in f64.
+fn value(formula: &Formula, z: f64) -> f64 {
+    let at = |formula: &Formula| value(formula, z);
+    match formula {
+        Formula::Z => z,
+        Formula::Constant(number) => *number,
+        Formula::Sum(a, b) => at(a) + at(b),
+        Formula::Product(a, b) => at(a) * at(b),
+        Formula::Larger(a, b) => at(a).max(at(b)),
+        Formula::Smaller(a, b) => at(a).min(at(b)),
+        Formula::Magnitude(a) => at(a).abs(),
+        Formula::Exp(a) => at(a).exp(),
+        Formula::LnOnePlus(a) => at(a).ln_1p(),
+        Formula::Tanh(a) => at(a).tanh(),
+        Formula::Sigmoid(a) => 1.0 / (1.0 + (-at(a)).exp()),
+        Formula::Erf(a) => 1.0 - crate::kernels::erf::erfc(at(a)),
+    }
+}
+
+#[test]
+fn a_formula_is_the_oracle_in_other_words() {
+    for activation in all() {
+        for i in -4000..=4000 {
+            let z = f64::from(i) / 100.0;
+            let (found, expected) = (value(&activation.formula(), z), activation.reference(z));
+            // 1 + erf has some roundings of 1, times |z|.
+            let bound = 4e-16 * (1.0 + z.abs()) + 1e-14 * expected.abs();
+            assert!((found - expected).abs() <= bound, "{} at {z}: {found}, expected {expected}", activation.spec());
+        }
+    }
+}
+
 #[test]
 fn an_elements_bits_depend_on_nothing_but_the_element() {
     let z = inputs();
