@@ -59,6 +59,22 @@ pub(crate) fn header(
     Ok([&(header.len() as u64).to_le_bytes(), &header[..]].concat())
 }
 
+/// What files that begin so are, and what to do: other programs' own files of weights.
+fn looks_like(start: [u8; 8]) -> &'static str {
+    match start {
+        [b'P', b'K', ..] => {
+            "; it looks like a file of torch.save or Keras: load it there, and save its weights with safetensors' save_file"
+        }
+        [0x89, b'H', b'D', b'F', ..] => {
+            "; it looks like an HDF5 file of Keras: load it there, and save its weights with safetensors' save_file"
+        }
+        [0x80, 2..=5, ..] => {
+            "; it looks like a pickle of Python: load it there, and save its weights with safetensors' save_file"
+        }
+        _ => "",
+    }
+}
+
 /// The values of an F32 tensor.
 pub(crate) fn write_f32(out: &mut dyn Write, values: &[f32]) -> io::Result<()> {
     values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))
@@ -94,7 +110,8 @@ impl TensorFile {
         if header_bytes > most {
             return Err(unreadable(format!(
                 "its length is given as {header_bytes} bytes, where at most {most} can be; \
-                 this is no safetensors {what}, or it was cut short"
+                 this is no safetensors {what}, or it was cut short{}",
+                looks_like(header_bytes.to_le_bytes())
             )));
         }
         let mut text = vec![0; header_bytes as usize];

@@ -6,11 +6,10 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::input::{InputStage, all_equal};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::activations::{self, Formula};
 use crate::model_file::ModelMeta;
 use crate::nn::{LayerSpec, Sequential};
-use crate::tensor_file::Refuse;
 
 /// The largest number that an `int` can hold on every machine.
 const MAX_INT: usize = 32_767;
@@ -18,16 +17,13 @@ const MAX_INT: usize = 32_767;
 const PER_LINE: usize = 8;
 
 /// The whole header. Its names begin with that of the file.
-pub(super) fn header(path: &Path, model: &Sequential, meta: &ModelMeta, refuse: &Refuse) -> Result<String> {
-    let input = InputStage::of(meta, refuse)?;
+pub(super) fn header(path: &Path, model: &Sequential, meta: &ModelMeta) -> Result<String> {
     let name = identifier(path);
+    let (steps, functions) = steps(&name, model)?;
     let mut text = String::new();
-    let written = write_header(&mut text, &name, model, meta, &input)?;
-    written.map(|()| text).map_err(|_| Error::Io {
-        path: path.to_path_buf(),
-        action: "write",
-        source: std::io::Error::other("text could not be formatted"),
-    })
+    // Writing into a String cannot fail.
+    let _ = write_header(&mut text, &name, model, meta, &steps, &functions);
+    Ok(text)
 }
 
 /// What C takes as the beginning of a name: the file's own without its extension, and an underscore for what C has none of.
@@ -44,15 +40,11 @@ enum Step {
     Elementwise { function: String, spec: String, width: usize },
 }
 
-fn write_header(
-    out: &mut String,
-    name: &str,
-    model: &Sequential,
-    meta: &ModelMeta,
-    input: &InputStage,
-) -> Result<std::fmt::Result> {
-    // Each activation once: its text, its function's name and its formula.
-    let mut functions: BTreeMap<&str, (String, Formula)> = BTreeMap::new();
+/// Each activation once: its text, its function's name and its formula.
+type Functions<'a> = BTreeMap<&'a str, (String, Formula)>;
+
+fn steps<'a>(name: &str, model: &'a Sequential) -> Result<(Vec<Step>, Functions<'a>)> {
+    let mut functions = Functions::new();
     let (mut steps, mut width) = (Vec::new(), model.in_features());
     for (at, layer) in model.specs().0.iter().enumerate() {
         match layer {
@@ -75,18 +67,18 @@ fn write_header(
         }
         width = layer.out_features(width);
     }
-    Ok(write_text(out, name, model, meta, input, &steps, &functions))
+    Ok((steps, functions))
 }
 
-fn write_text(
+fn write_header(
     out: &mut String,
     name: &str,
     model: &Sequential,
     meta: &ModelMeta,
-    input: &InputStage,
     steps: &[Step],
-    functions: &BTreeMap<&str, (String, Formula)>,
+    functions: &Functions,
 ) -> std::fmt::Result {
+    let input = InputStage::of(meta);
     let (inputs, outputs) = (model.in_features(), model.out_features());
     let last_linear = steps.iter().rposition(|step| matches!(step, Step::Linear { .. })).unwrap_or(0);
     // Two buffers in turn: the first holds the inputs and every second layer after them.
@@ -98,7 +90,7 @@ fn write_text(
     hidden.enumerate().for_each(|(nth, width)| rooms[(nth + 1) % 2] = rooms[(nth + 1) % 2].max(width));
     let widest = rooms.iter().copied().max().unwrap_or(0).max(outputs);
     let int = if widest <= MAX_INT { "int" } else { "long" };
-    let constants = 4 * (model.parameter_count() + vector(&input.center).len() + vector(&input.scale).len());
+    let constants = 4 * (model.parameter_count() + vector(&input.center).len() + vector(&input.factor).len());
     let macros = name.to_ascii_uppercase();
 
     writeln!(out, "/* Written by flatnet {}: {}.", env!("CARGO_PKG_VERSION"), model.specs())?;
@@ -113,8 +105,8 @@ fn write_text(
         writeln!(out, "#include <math.h>\n")?;
     }
     writeln!(out, "#define {macros}_INPUTS {inputs}\n#define {macros}_OUTPUTS {outputs}\n")?;
-    writeln!(out, "/* x becomes (x - center) / scale. */")?;
-    for (kind, values) in [("center", &input.center), ("scale", &input.scale)] {
+    writeln!(out, "/* x becomes (x / {} - center) * factor. */", input.unit)?;
+    for (kind, values) in [("center", &input.center), ("factor", &input.factor)] {
         match all_equal(values) {
             Some(one) => writeln!(out, "static const float {name}_{kind} = {};", number(one))?,
             None => {
@@ -158,7 +150,9 @@ fn write_text(
         None => format!("{name}_{kind}[i]"),
     };
     writeln!(out, "    for (i = 0; i < {inputs}; i++) {{")?;
-    writeln!(out, "        a[i] = (x[i] - {}) / {};", at("center", &input.center), at("scale", &input.scale))?;
+    let unit = number(input.unit);
+    let (center, factor) = (at("center", &input.center), at("factor", &input.factor));
+    writeln!(out, "        a[i] = (x[i] / {unit} - {center}) * {factor};")?;
     writeln!(out, "    }}")?;
     let (mut now, mut other) = ("a", "b");
     for (place, step) in steps.iter().enumerate() {

@@ -73,6 +73,6 @@ pub fn write(path: &Path, format: Format, model: &Sequential, meta: &ModelMeta) 
         }
         Format::Torch => torch::write(path, model),
         Format::Onnx => whole_file::write(path, &onnx::model(model, meta, &refuse)?),
-        Format::C => whole_file::write(path, c::header(path, model, meta, &refuse)?.as_bytes()),
+        Format::C => whole_file::write(path, c::header(path, model, meta)?.as_bytes()),
     }
 }

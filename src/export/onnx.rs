@@ -33,7 +33,7 @@ pub(super) fn model(model: &Sequential, meta: &ModelMeta, refuse: &Refuse) -> Re
     if bytes > MAX_BYTES {
         return Err(too_large(bytes));
     }
-    let input = InputStage::of(meta, refuse)?;
+    let input = InputStage::of(meta);
     let about = format!(
         "Written by flatnet {}: {} on {}. Input {INPUT}: {}; it is scaled inside. Outputs: {LOGITS}, and {PROBABILITIES}, \
          their softmax, of {} classes.",
@@ -76,7 +76,10 @@ struct Graph {
 fn graph(model: &Sequential, input: &InputStage) -> Result<Graph> {
     let mut graph = Graph::default();
     let mut now = INPUT.to_string();
-    for (op, name, values, neutral) in [("Sub", "center", &input.center, 0.0), ("Div", "scale", &input.scale, 1.0)] {
+    let unit = vec![input.unit];
+    for (op, name, values, neutral) in
+        [("Div", "unit", &unit, 1.0), ("Sub", "center", &input.center, 0.0), ("Mul", "factor", &input.factor, 1.0)]
+    {
         let one = all_equal(values);
         if one == Some(neutral) {
             continue;

@@ -388,11 +388,6 @@ fn what_cannot_be_written_is_refused_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out");
     let mut model = Sequential::new(4).linear(2).build(0).unwrap();
-    let meta = ModelMeta { scale: Scale::Standard { mean: 0.0, std: 2e36 }, ..ModelMeta::of(&model) };
-    for format in [Format::Onnx, Format::C] {
-        let told = write(&path, format, &model, &meta).unwrap_err().to_string();
-        assert!(told.contains("scale: (pixels / 255 - 0) / 2") && told.contains("does not fit f32"), "{told}");
-    }
     model.set_parameter("0.bias", &[0.0, f32::NAN]).unwrap();
     for format in [Format::Safetensors, Format::Torch, Format::Onnx, Format::C] {
         let told = write(&path, format, &model, &ModelMeta::of(&model)).unwrap_err().to_string();

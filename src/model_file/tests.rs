@@ -285,6 +285,9 @@ fn a_file_of_another_length_is_refused() {
         (&bytes[..7], "the file has 7 bytes"),
         (&[][..], "the file has 0 bytes"),
         (&[0xff; 64], "at most 56 can be"),
+        (b"PK\x03\x04\x14\0\0\0 and more", "looks like a file of torch.save or Keras: load it there"),
+        (b"\x89HDF\r\n\x1a\n and more", "looks like an HDF5 file of Keras"),
+        (b"\x80\x04\x95\0\0\0\0\x01 and more", "looks like a pickle of Python"),
         (b"\x02\0\0\0\0\0\0\0[]", "is not that of a safetensors file"),
     ] {
         let message = load_bytes(changed).unwrap_err().to_string();

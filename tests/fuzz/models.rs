@@ -183,7 +183,7 @@ fn make(originals: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
         5 => joined(&changed_tensor(random, &header), &tensors),
         6 => {
             // The names of one over the tensors of another.
-            let other: &Vec<u8> = random.pick(originals);
+            let other = random.pick(originals);
             let (_, others) = parts(other);
             joined(&changed_tensor(random, &header), &others)
         }

@@ -140,9 +140,9 @@ fn pixels_can_be_taken_as_they_are() {
     assert_eq!(scaled(&[])["kind"], "unit");
     assert_eq!(scaled(&["--input-scale", "1/255"])["kind"], "unit");
     assert_eq!(scaled(&["--scale", "unit"])["kind"], "unit");
-    let raw = scaled(&["--input-scale", "1"]);
+    let raw = scaled(&["--input-scale", "2"]);
     assert_eq!((&raw["kind"], &raw["mean"]), (&"standard".into(), &0.0.into()));
-    assert!((raw["std"].as_f64().unwrap() * 255.0 - 1.0).abs() < 1e-7, "{raw}");
+    assert!((raw["std"].as_f64().unwrap() * 510.0 - 1.0).abs() < 1e-7, "{raw}");
 }
 
 #[test]
