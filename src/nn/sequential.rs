@@ -441,7 +441,7 @@ impl Sequential {
                         Update::Keep => &mut self.grads[span.clone()],
                         Update::Descend { .. } => &mut self.params.values[span.clone()],
                     };
-                    let input = linear.operand_back(input, &mut compressed[index]);
+                    let input = linear.operand_back(simd, input, &mut compressed[index]);
                     linear.backward_parameters(simd, input, output_grad, gradient, scratch, buffer);
                 }
                 Layer::Elementwise { layer, first_unit } if dx_wanted => {
