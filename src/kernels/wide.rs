@@ -95,7 +95,7 @@ fn add_group<S: Simd>(
 }
 
 /// The weights of a tile's features in one panel, a row of them each.
-trait Rows: Copy {
+trait TileWeights: Copy {
     /// At least as many as a stripe has.
     fn row(&self, feature: usize) -> &[f32];
 }
@@ -104,7 +104,7 @@ trait Rows: Copy {
 #[derive(Clone, Copy)]
 struct WholeRows<'a>(&'a [[f32; PANEL]]);
 
-impl Rows for WholeRows<'_> {
+impl TileWeights for WholeRows<'_> {
     #[inline(always)]
     fn row(&self, feature: usize) -> &[f32] {
         &self.0[feature]
@@ -118,7 +118,7 @@ struct PartRows<'a> {
     stride: usize,
 }
 
-impl Rows for PartRows<'_> {
+impl TileWeights for PartRows<'_> {
     #[inline(always)]
     fn row(&self, feature: usize) -> &[f32] {
         &self.weights[feature * self.stride..]
@@ -146,7 +146,7 @@ impl<'a> Tile<'a> {
     /// `sums += numbers w[features, :]`, of `ROWS` samples at a time: as many sums at once as hide the latency of a
     /// multiply-add. `panels`: the weights of its features.
     #[inline(always)]
-    fn add_products<S: Simd, W: Rows, const VECTORS: usize, const PANELS: usize, const ROWS: usize>(
+    fn add_products<S: Simd, W: TileWeights, const VECTORS: usize, const PANELS: usize, const ROWS: usize>(
         &self,
         simd: S,
         next: &mut [usize; SAMPLES],
@@ -200,7 +200,7 @@ impl<'a> Tile<'a> {
 
 /// What [`Tile::add_products`] does with a few rows: side by side as long as each has a number left, then one by one.
 #[inline(always)]
-fn add_rows<S: Simd, W: Rows, const VECTORS: usize, const PANELS: usize, const ROWS: usize>(
+fn add_rows<S: Simd, W: TileWeights, const VECTORS: usize, const PANELS: usize, const ROWS: usize>(
     simd: S,
     rows: [(u64, &[f32]); ROWS],
     panels: [W; PANELS],
@@ -245,7 +245,7 @@ fn add_rows<S: Simd, W: Rows, const VECTORS: usize, const PANELS: usize, const R
 
 /// `lanes += number w[feature, :]`, where the feature is the first of those that `bits` names; it is taken from them.
 #[inline(always)]
-fn add_product<S: Simd, W: Rows, const VECTORS: usize, const PANELS: usize>(
+fn add_product<S: Simd, W: TileWeights, const VECTORS: usize, const PANELS: usize>(
     simd: S,
     bits: &mut u64,
     number: f32,
@@ -329,7 +329,8 @@ fn for_each_stripe<S: Simd>(n: usize, mut visit: impl FnMut(Stripe)) {
 /// `dw = x^T dz`, `dw += x^T dz` or, with [`Output::Descend`], a step of gradient descent on `dw`, which is the weight then:
 /// of each feature the samples that have it, in order; their products' sums stand in registers until they are complete.
 ///
-/// `x` has its [columns](super::compressed::Compressed::transpose); `dz: [m, n]`, read; `dw`: panels of `[k, n]`. To descend,
+/// `x` has its columns, [filled in](super::compressed::Compressed::fill_with_columns) and
+/// [transposed](super::compressed::Compressed::transpose); `dz: [m, n]`, read; `dw`: panels of `[k, n]`. To descend,
 /// `m` is at most [`MAX_DESCEND_SAMPLES`]: of more, a sum is put together from several pieces, and has to be complete before
 /// it meets the weight.
 pub fn backward_weight(level: SimdLevel, x: CompressedRows<'_>, dz: &[f32], n: usize, output: Output, dw: &mut [f32]) {
@@ -383,7 +384,7 @@ fn put_group<S: Simd>(
     let tiles = first.chunks_mut(WORD * stripe.stride).zip(x.samples_having(group).chunks_exact(WORD));
     for (tile, (first, having)) in tiles.enumerate() {
         let second = seconds.next().unwrap_or_default();
-        let mut tile = Columns { numbers: x.tile(group, tile), having, dz, stripe, output };
+        let tile = Columns { numbers: x.tile(group, tile), having, dz, stripe, output };
         match (stripe.panels, stripe.vectors) {
             (2, _) => tile.put_sums::<S, 4, 2>(simd, 0, [first, second]),
             (_, 4..) => {
@@ -415,10 +416,10 @@ impl Columns<'_> {
     /// from number `offset` on. `panels`: the weights of its features in each panel.
     ///
     /// Of two neighbouring features at a time, which the same samples have as a rule: a row of `dz` is read once for both, and
-    /// the product of a sample that lacks one of them is a zero.
+    /// the product of a sample that lacks one of them is a zero (or, where `dz` is not finite, NaN, on every level alike).
     #[inline(always)]
     fn put_sums<S: Simd, const VECTORS: usize, const PANELS: usize>(
-        &mut self,
+        &self,
         simd: S,
         offset: usize,
         mut panels: [&mut [f32]; PANELS],
@@ -482,7 +483,7 @@ mod tests {
     use super::*;
     use crate::kernels::compressed::Compressed;
     use crate::kernels::testing::{assert_close, levels, random};
-    use crate::kernels::{self, panels, pointwise, reference};
+    use crate::kernels::{Rows, panels, pointwise, reference};
 
     const M: [usize; 6] = [1, 3, 32, 64, 65, 130];
     const K: [usize; 6] = [1, 8, 17, 100, 520, 784];
@@ -519,7 +520,7 @@ mod tests {
 
         fn compressed(&self, level: SimdLevel) -> Compressed {
             let mut compressed = Compressed::default();
-            compressed.fill_with_columns(level, kernels::Rows::Dense(&self.x), self.k);
+            compressed.fill_with_columns(level, Rows::Dense(&self.x), self.k);
             compressed.transpose(level);
             compressed
         }
