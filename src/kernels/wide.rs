@@ -224,6 +224,7 @@ fn add_rows<S: Simd, W: TileWeights, const VECTORS: usize, const PANELS: usize, 
         bits[row] = of_row;
         (side_by_side[row], rest[row]) = numbers.split_at(common);
     }
+    #[expect(clippy::needless_range_loop, reason = "one number of each row in turn")]
     for index in 0..common {
         for row in 0..ROWS {
             add_product(simd, &mut bits[row], side_by_side[row][index], panels, &mut lanes[row]);
