@@ -136,19 +136,19 @@ fn narrow_kernels<'a>(level: SimdLevel, what: &str, x: Rows<'a>, m: usize) -> [K
 fn wide_kernels<'a>(level: SimdLevel, what: &str, x: Rows<'a>, m: usize, n: usize) -> [Kernel<'a>; 2] {
     let (w, dz) = (random(n * FEATURES, 2), random(m * n, 3));
     let (mut z, mut dw) = (AlignedVec::zeros(m * n), AlignedVec::zeros(n * FEATURES));
-    // As the trainer does: compressed before the forward pass, transposed before the backward one.
+    // As the trainer does: compressed with its columns before the forward pass; bits transposed before the backward one.
     let (mut x_forward, mut x_backward) = (in_turn(x, m), in_turn(x, m));
     let (mut forward_room, mut backward_room) = (Compressed::default(), Compressed::default());
     let work = Work::Flops(2.0 * (m * FEATURES * n) as f64 * share_not_zero(x));
     let shape = format!("{m}x{FEATURES}x{n}, {what}, {}", level.name());
     let forward = move || {
-        forward_room.fill(level, x_forward(), FEATURES);
+        forward_room.fill_with_columns(level, x_forward(), FEATURES);
         wide::forward(level, forward_room.rows(), black_box(&w), n, 0..FEATURES, &mut z);
         black_box(&z);
     };
     let backward = move || {
-        backward_room.fill(level, x_backward(), FEATURES);
-        backward_room.transpose();
+        backward_room.fill_with_columns(level, x_backward(), FEATURES);
+        backward_room.transpose(level);
         wide::backward_weight(level, backward_room.rows(), black_box(&dz), n, Output::Descend { lr: 1e-9 }, &mut dw);
         black_box(&dw);
     };

@@ -1,29 +1,43 @@
-//! Rows without their zeros: the numbers that are left, one after another, and a bit for every feature that says whether it
-//! has one. To walk over the bits of a word needs no list of places; transposed, 64 words at a time, they say which samples
-//! have a feature.
+//! Rows without their zeros: the numbers that are left, one after another, and a bit for every feature that says whether the
+//! row has one. To walk over the bits of a word needs no list of places.
+//!
+//! Their columns, for who walks over the samples that have a feature: for each feature a word of bits, one for each sample of
+//! a group, and the numbers where they stand in dense rows.
 
-use fearless_simd::{Simd, f32x8, prelude::*};
+use std::ops::Range;
 
-use crate::kernels::math::width;
-use crate::kernels::sparse::{BLOCK, Rows, blocks_per_row, transpose_bits};
-use crate::kernels::{AlignedVec, LANES, SimdLevel, dispatch};
+use fearless_simd::{Simd, f32x8, prelude::*, u8x64};
 
-/// Features of a word of bits.
+use crate::kernels::sparse::{BLOCK, Rows, blocks_per_row};
+use crate::kernels::{AlignedVec, SimdLevel, dispatch};
+
+/// Features of a word of bits, and of a tile of numbers.
 pub const WORD: usize = 64;
-/// Samples whose bits are transposed together.
+const WORD_BYTES: usize = WORD / 8;
+/// Samples whose bits make a column's word.
 pub const GROUP: usize = 64;
 
 /// Compressed rows, to be filled again and again.
 #[derive(Debug, Clone, Default)]
 pub struct Compressed {
     width: usize,
-    /// `[rows, ceil(width / 64)]`.
-    bits: Vec<u64>,
-    /// `[ceil(rows / 64), 64 ceil(width / 64)]`, or empty: bit s says whether sample s of the group has the feature.
-    columns: Vec<u64>,
+    /// `[rows, 8 ceil(width / 64)]`: bit `feature % 8` of byte `feature / 8` says whether the row has it.
+    bits: Vec<u8>,
     values: AlignedVec,
     /// `[rows + 1]`: where each row's values begin, and where the last one's end.
     starts: Vec<usize>,
+    columns: Columns,
+}
+
+/// What [`Compressed::fill_with_columns`] leaves for the columns.
+#[derive(Debug, Clone, Default)]
+struct Columns {
+    /// `[groups, 8 ceil(width / 64), GROUP]`: the same bytes, those of one block side by side.
+    block_bits: Vec<[u8; GROUP]>,
+    /// `[groups, 64 ceil(width / 64)]`: bit s says whether sample s of the group has the feature.
+    bits: Vec<u64>,
+    /// `[groups, ceil(width / 64), GROUP, WORD]`: tiles of dense rows, of which blocks of zeros are never written.
+    numbers: AlignedVec,
 }
 
 /// What a kernel reads of [`Compressed`] rows.
@@ -31,81 +45,159 @@ pub struct Compressed {
 pub struct CompressedRows<'a> {
     /// Features of a row.
     pub width: usize,
-    bits: &'a [u64],
-    columns: &'a [u64],
+    bits: &'a [u8],
     /// Those that are not zero, row after row. NaN is not zero.
     pub values: &'a [f32],
     /// `[rows + 1]`: where each row's values begin, and where the last one's end.
     pub starts: &'a [usize],
+    columns: &'a Columns,
 }
 
 impl Compressed {
     /// Takes over `x`, rows of `width` features.
     pub fn fill(&mut self, level: SimdLevel, x: Rows<'_>, width: usize) {
+        self.resize(x.samples(width), width);
+        dispatch!(level, simd => self.fill_at::<_, false>(simd, x));
+    }
+
+    /// The same, and their columns, but for [`Self::transpose`].
+    pub fn fill_with_columns(&mut self, level: SimdLevel, x: Rows<'_>, width: usize) {
         let rows = x.samples(width);
+        self.resize(rows, width);
+        let Columns { block_bits, numbers, .. } = &mut self.columns;
+        block_bits.clear();
+        block_bits.resize(rows.div_ceil(GROUP) * bytes_of(width), [0; GROUP]);
+        numbers.set_len(block_bits.len() * GROUP * BLOCK);
+        dispatch!(level, simd => self.fill_at::<_, true>(simd, x));
+    }
+
+    fn resize(&mut self, rows: usize, width: usize) {
         self.width = width;
-        self.columns.clear();
         self.bits.clear();
-        self.bits.resize(rows * width.div_ceil(WORD), 0);
+        self.bits.resize(rows * bytes_of(width), 0);
         self.starts.clear();
         self.starts.resize(rows + 1, 0);
-        // Each block is written whole, and the next one over what is behind its numbers; a vector is read from any place.
-        self.values.set_len(rows * blocks_per_row(width) * BLOCK + LANES);
-        dispatch!(level, simd => self.fill_at(simd, x));
+        // Each block is written whole, and the next one over what is behind its numbers.
+        self.values.set_len((rows * blocks_per_row(width) + 1) * BLOCK);
     }
 
     #[inline(always)]
-    fn fill_at<S: Simd>(&mut self, simd: S, x: Rows<'_>) {
-        let Compressed { width, bits, values, starts, .. } = self;
-        let (width, values, mut end) = (*width, &mut values[..], 0);
-        let rows = bits.chunks_exact_mut(width.div_ceil(WORD).max(1)).zip(&mut starts[1..]);
+    fn fill_at<S: Simd, const COLUMNS: bool>(&mut self, simd: S, x: Rows<'_>) {
+        let Compressed { width, bits, values, starts, columns } = self;
+        let (width, bytes) = (*width, bytes_of(*width));
+        let mut end = 0;
+        let rows = bits.chunks_exact_mut(bytes.max(1)).zip(&mut starts[1..]);
         for (sample, (bits, row_end)) in rows.enumerate() {
-            let mut add = |block: usize, numbers: &[f32; BLOCK]| {
-                let numbers = f32x8::load_array_ref(simd, numbers);
-                let mask = numbers.simd_ne(f32x8::splat(simd, 0.0));
-                numbers.compress(mask).store_slice(&mut values[end..][..BLOCK]);
-                let kept = mask.to_bitmask();
-                bits[block * BLOCK / WORD] |= kept << (block * BLOCK % WORD);
-                end += kept.count_ones() as usize;
-            };
+            let mut row =
+                Row { bits, values, end, columns: columns.of_sample(sample, if COLUMNS { bytes } else { 0 }) };
             match x {
-                Rows::Sparse(x) => x.for_each_block(sample, 0..blocks_per_row(width), add),
-                Rows::Dense(values) => {
-                    let (blocks, rest) = values[sample * width..][..width].as_chunks();
+                Rows::Sparse(x) => {
+                    let (mask, kept) = x.row(sample, 0);
+                    let mut kept = kept.iter();
+                    for (word, mask) in mask.iter().enumerate() {
+                        let mut blocks = *mask;
+                        while blocks != 0
+                            && let Some(numbers) = kept.next()
+                        {
+                            row.add::<S, COLUMNS>(simd, 64 * word + blocks.trailing_zeros() as usize, numbers);
+                            blocks &= blocks - 1;
+                        }
+                    }
+                }
+                Rows::Dense(x) => {
+                    let (blocks, rest) = x[sample * width..][..width].as_chunks();
                     for (block, numbers) in blocks.iter().enumerate() {
-                        add(block, numbers);
+                        row.add::<S, COLUMNS>(simd, block, numbers);
                     }
                     if !rest.is_empty() {
                         let mut numbers = [0.0; BLOCK];
                         numbers[..rest.len()].copy_from_slice(rest);
-                        add(blocks.len(), &numbers);
+                        row.add::<S, COLUMNS>(simd, blocks.len(), &numbers);
                     }
                 }
             }
+            end = row.end;
             *row_end = end;
         }
     }
 
     /// Finds out which samples have a feature, for [`CompressedRows::samples_having`].
-    pub fn transpose(&mut self) {
-        let words = self.width.div_ceil(WORD);
-        self.columns.clear();
-        for group in self.bits.chunks((GROUP * words).max(1)) {
-            for word in 0..words {
-                let mut square = [0; GROUP];
-                for (square, row) in square.iter_mut().zip(group.chunks_exact(words)) {
-                    *square = row[word];
-                }
-                transpose_bits(&mut square);
-                self.columns.extend_from_slice(&square);
-            }
-        }
+    pub fn transpose(&mut self, level: SimdLevel) {
+        let Columns { block_bits, bits, .. } = &mut self.columns;
+        bits.resize(block_bits.len() * BLOCK, 0);
+        dispatch!(level, simd => transpose_at(simd, block_bits, bits));
     }
 
     /// For a kernel.
     pub fn rows(&self) -> CompressedRows<'_> {
-        let Compressed { width, bits, columns, values, starts } = self;
-        CompressedRows { width: *width, bits, columns, values, starts }
+        let Compressed { width, bits, values, starts, columns } = self;
+        CompressedRows { width: *width, bits, values, starts, columns }
+    }
+}
+
+/// Bytes of a row's bits: of whole words.
+const fn bytes_of(width: usize) -> usize {
+    width.div_ceil(WORD) * WORD_BYTES
+}
+
+impl Columns {
+    /// Where the blocks of `sample` go, `bytes` of them.
+    #[inline(always)]
+    fn of_sample(&mut self, sample: usize, bytes: usize) -> SampleColumns<'_> {
+        let group = sample / GROUP * bytes;
+        let (tiles, _) = self.numbers[group * GROUP * BLOCK..].as_chunks_mut::<WORD>();
+        SampleColumns {
+            place: sample % GROUP,
+            block_bits: &mut self.block_bits[group..][..bytes],
+            tiles: &mut tiles[..bytes / WORD_BYTES * GROUP],
+        }
+    }
+}
+
+/// A sample's place in the [`Columns`] of its group.
+struct SampleColumns<'a> {
+    place: usize,
+    block_bits: &'a mut [[u8; GROUP]],
+    tiles: &'a mut [[f32; WORD]],
+}
+
+/// A row that is being filled.
+struct Row<'a> {
+    bits: &'a mut [u8],
+    values: &'a mut [f32],
+    /// Where its next value goes.
+    end: usize,
+    columns: SampleColumns<'a>,
+}
+
+impl Row<'_> {
+    /// The numbers of block number `block`.
+    #[inline(always)]
+    fn add<S: Simd, const COLUMNS: bool>(&mut self, simd: S, block: usize, numbers: &[f32; BLOCK]) {
+        let lanes = f32x8::load_array_ref(simd, numbers);
+        let mask = lanes.simd_ne(f32x8::splat(simd, 0.0));
+        lanes.compress(mask).store_slice(&mut self.values[self.end..][..BLOCK]);
+        let kept = mask.to_bitmask() as u8;
+        self.end += kept.count_ones() as usize;
+        self.bits[block] = kept;
+        if COLUMNS {
+            let SampleColumns { place, block_bits, tiles } = &mut self.columns;
+            block_bits[block][*place] = kept;
+            let tile = &mut tiles[block / WORD_BYTES * GROUP + *place];
+            lanes.store_slice(&mut tile[block % WORD_BYTES * BLOCK..][..BLOCK]);
+        }
+    }
+}
+
+/// Bit b of byte s becomes bit s of word b.
+#[inline(always)]
+fn transpose_at<S: Simd>(simd: S, bytes: &[[u8; GROUP]], words: &mut [u64]) {
+    for (bytes, words) in bytes.iter().zip(words.as_chunks_mut::<BLOCK>().0) {
+        let bytes = u8x64::load_array_ref(simd, bytes);
+        for (bit, word) in words.iter_mut().enumerate() {
+            let of_bit = bytes & u8x64::splat(simd, 1 << bit);
+            *word = of_bit.simd_ne(u8x64::splat(simd, 0)).to_bitmask();
+        }
     }
 }
 
@@ -116,42 +208,31 @@ impl<'a> CompressedRows<'a> {
         self.starts.len() - 1
     }
 
-    /// `[ceil(width / 64)]`: bit `feature % 64` of word `feature / 64` says whether row `index` has it.
+    /// Words of 64 bits: bit `feature % 64` of word `feature / 64` says whether row `index` has it.
     #[inline(always)]
-    pub fn bits_of(&self, index: usize) -> &'a [u64] {
-        let words = self.width.div_ceil(WORD);
-        &self.bits[index * words..][..words]
+    fn words_of(&self, index: usize) -> &'a [[u8; WORD_BYTES]] {
+        let bytes = bytes_of(self.width);
+        self.bits[index * bytes..][..bytes].as_chunks().0
     }
 
-    /// Writes word number `word` of row `index` as the numbers of 64 features, zeros included; its values begin at `next`.
-    /// Returns how many these are.
+    /// Which of `features`, 1 to 64 of them, row `index` has, the first one's bit lowest.
     #[inline(always)]
-    pub(crate) fn expand<S: Simd>(
-        &self,
-        simd: S,
-        index: usize,
-        word: usize,
-        next: usize,
-        numbers: &mut [f32; WORD],
-    ) -> usize {
-        let (bits, values) = (self.bits_of(index)[word], &self.values[next..]);
-        let mut count = 0;
-        for (index, numbers) in numbers.chunks_exact_mut(width::<S>()).enumerate() {
-            let kept = bits >> (index * width::<S>()) & (u64::MAX >> (WORD - width::<S>()));
-            // `Compressed` has a vector's room behind the last value.
-            let lanes = S::f32s::from_slice(simd, &values[count..][..width::<S>()]);
-            lanes.expand(S::mask32s::from_bitmask(simd, kept)).store_slice(numbers);
-            count += kept.count_ones() as usize;
-        }
-        count
+    pub(crate) fn bits_of(&self, index: usize, features: Range<usize>) -> u64 {
+        let (words, word, bit) = (self.words_of(index), features.start / WORD, features.start % WORD);
+        let bits = u64::from_le_bytes(words[word]) >> bit;
+        let bits = match words.get(word + 1) {
+            Some(next) if bit > 0 => bits | u64::from_le_bytes(*next) << (WORD - bit),
+            _ => bits,
+        };
+        bits & u64::MAX >> (WORD - features.len())
     }
 
     /// How many of the first `features` of row `index` are not zero.
     #[inline(always)]
     pub fn count_before(&self, index: usize, features: usize) -> usize {
-        let (bits, word) = (self.bits_of(index), features / WORD);
-        let whole: u32 = bits[..word].iter().map(|word| word.count_ones()).sum();
-        let part = bits.get(word).map_or(0, |bits| bits & !(u64::MAX << (features % WORD)));
+        let (words, word) = (self.words_of(index), features / WORD);
+        let whole: u32 = words[..word].iter().map(|word| u64::from_le_bytes(*word).count_ones()).sum();
+        let part = words.get(word).map_or(0, |word| u64::from_le_bytes(*word) & !(u64::MAX << (features % WORD)));
         (whole + part.count_ones()) as usize
     }
 
@@ -159,7 +240,75 @@ impl<'a> CompressedRows<'a> {
     /// [`Compressed::transpose`] has to have been called.
     #[inline(always)]
     pub fn samples_having(&self, group: usize) -> &'a [u64] {
-        let len = self.width.next_multiple_of(WORD);
-        &self.columns[group * len..][..len]
+        let len = bytes_of(self.width) * BLOCK;
+        &self.columns.bits[group * len..][..len]
+    }
+
+    /// Of a group's samples the features from `64 tile` on. The numbers of a block of eight are there if the sample has one of
+    /// them; else they may be anything.
+    #[inline(always)]
+    pub(crate) fn tile(&self, group: usize, tile: usize) -> &'a [[f32; WORD]; GROUP] {
+        let (tiles, _) = self.columns.numbers.as_chunks::<WORD>().0.as_chunks::<GROUP>();
+        &tiles[group * self.width.div_ceil(WORD) + tile]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::levels;
+
+    /// Some blocks hold nothing but zeros, some features too, and no row is like the next.
+    fn number(row: usize, feature: usize) -> f32 {
+        let value = (row * 31 + feature * 7) % 97;
+        if value % 5 < 3 || feature / 16 % 3 == 1 { 0.0 } else { value as f32 }
+    }
+
+    /// Rows and columns are those of the numbers, over what a larger batch without a zero left.
+    #[test]
+    fn what_is_compressed_can_be_read_again() {
+        for (rows, width) in [(1, 1), (3, 63), (64, 64), (65, 100), (130, 784)] {
+            let x: Vec<f32> = (0..rows * width).map(|index| number(index / width, index % width)).collect();
+            for level in levels() {
+                let mut compressed = Compressed::default();
+                compressed.fill_with_columns(level, Rows::Dense(&vec![f32::NAN; 2 * rows * width]), width);
+                compressed.fill_with_columns(level, Rows::Dense(&x), width);
+                compressed.transpose(level);
+                assert_is(compressed.rows(), &x, rows);
+                let mut without_columns = Compressed::default();
+                without_columns.fill(level, Rows::Dense(&x), width);
+                let (with, without) = (compressed.rows(), without_columns.rows());
+                assert_eq!((with.bits, with.starts), (without.bits, without.starts));
+                let count = with.starts[rows];
+                assert_eq!(with.values[..count], without.values[..count]);
+            }
+        }
+    }
+
+    fn assert_is(found: CompressedRows<'_>, x: &[f32], rows: usize) {
+        let width = found.width;
+        assert_eq!(found.len(), rows);
+        for (row, x) in x.chunks(width).enumerate() {
+            let kept: Vec<f32> = x.iter().copied().filter(|x| *x != 0.0).collect();
+            assert_eq!(found.values[found.starts[row]..found.starts[row + 1]], kept);
+            let (group, place) = (row / GROUP, row % GROUP);
+            let mut before = 0;
+            for (feature, x) in x.iter().enumerate() {
+                let has = u64::from(*x != 0.0);
+                assert_eq!(found.bits_of(row, feature..feature + 1), has, "{row}, {feature}");
+                assert_eq!(found.samples_having(group)[feature] >> place & 1, has, "{row}, {feature}");
+                assert_eq!(found.count_before(row, feature), before, "{row}, {feature}");
+                before += has as usize;
+                let block = feature / BLOCK * BLOCK;
+                if found.bits_of(row, block..width.min(block + BLOCK)) != 0 {
+                    let number = found.tile(group, feature / WORD)[place][feature % WORD];
+                    assert_eq!(number, *x, "{row}, {feature}");
+                }
+            }
+        }
+        // Nothing that is not there.
+        let last = found.samples_having((rows - 1) / GROUP);
+        assert!(rows.is_multiple_of(GROUP) || last.iter().all(|samples| samples >> (rows % GROUP) == 0));
+        assert!(last[width..].iter().all(|samples| *samples == 0));
     }
 }

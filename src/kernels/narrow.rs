@@ -263,16 +263,37 @@ pub fn backward_input(level: SimdLevel, dz: &[f32], w: &[f32], n: usize, dx: &mu
 
 #[inline(always)]
 fn backward_input_at<S: Simd>(simd: S, dz: &[f32], w: &[f32], n: usize, dx: &mut [f32]) {
-    let Some(k) = dx.len().checked_div(dz.len() / n) else { return };
-    for (dz, dx) in dz.chunks_exact(n).zip(dx.chunks_exact_mut(k)) {
-        for (w, dx) in w.chunks_exact(n * BLOCK).zip(dx.chunks_mut(BLOCK)) {
-            let mut sum = f32x8::splat(simd, 0.0);
-            for (w, dz) in w.as_chunks::<BLOCK>().0.iter().zip(dz) {
-                sum = f32x8::load_array_ref(simd, w).mul_add_precise(f32x8::splat(simd, *dz), sum);
-            }
-            store(sum, dx);
+    with_outputs!(simd, n, backward_input_outputs::<S>(simd, dz, w, dx));
+}
+
+/// Every output's `dz` stands in a register while a sample's blocks go by.
+#[inline(always)]
+fn backward_input_outputs<S: Simd, const N: usize>(simd: S, dz: &[f32], w: &[f32], dx: &mut [f32]) {
+    let ((w, _), (dz, _)) = (w.as_chunks::<BLOCK>().0.as_chunks::<N>(), dz.as_chunks::<N>());
+    let Some(k) = dx.len().checked_div(dz.len()) else { return };
+    for (dz, dx) in dz.iter().zip(dx.chunks_exact_mut(k)) {
+        let mut lanes = [f32x8::splat(simd, 0.0); N];
+        for o in 0..N {
+            lanes[o] = f32x8::splat(simd, dz[o]);
+        }
+        let (blocks, short) = dx.as_chunks_mut::<BLOCK>();
+        for (w, dx) in w.iter().zip(blocks.iter_mut()) {
+            product(simd, w, &lanes).store_array(dx);
+        }
+        if !short.is_empty() {
+            store(product(simd, &w[blocks.len()], &lanes), short);
         }
     }
+}
+
+/// `dz w` for a block of features.
+#[inline(always)]
+fn product<S: Simd, const N: usize>(simd: S, w: &[[f32; BLOCK]; N], dz: &[f32x8<S>; N]) -> f32x8<S> {
+    let mut sum = f32x8::splat(simd, 0.0);
+    for o in 0..N {
+        sum = f32x8::load_array_ref(simd, &w[o]).mul_add_precise(dz[o], sum);
+    }
+    sum
 }
 
 /// Up to eight values, with zeros in the lanes beyond them.

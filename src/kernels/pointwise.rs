@@ -39,23 +39,42 @@ pub fn sum_rows(level: SimdLevel, rows: &[f32], output: Output, total: &mut [f32
     level.run(
         #[inline(always)]
         || {
-            for (block, total) in total.chunks_mut(LANES).enumerate() {
+            let (blocks, rest) = total.as_chunks_mut::<LANES>();
+            let done = blocks.len() * LANES;
+            for (block, total) in blocks.iter_mut().enumerate() {
+                // Of a length that is known when compiling, they stand in registers.
                 let mut sums = [0.0; LANES];
                 for row in rows.chunks_exact(width) {
-                    for (sum, value) in sums.iter_mut().zip(&row[block * LANES..]) {
+                    let row = &row[block * LANES..][..LANES];
+                    for (sum, value) in sums.iter_mut().zip(row) {
                         *sum += value;
                     }
                 }
-                for (total, sum) in total.iter_mut().zip(&sums) {
-                    *total = match output {
-                        Output::Overwrite => *sum,
-                        Output::Accumulate => *total + sum,
-                        Output::Descend { lr } => (-lr).mul_add(*sum, *total),
-                    };
+                for (total, sum) in total.iter_mut().zip(sums) {
+                    put(sum, output, total);
                 }
+            }
+            let mut sums = [0.0; LANES];
+            for row in rows.chunks_exact(width) {
+                for (sum, value) in sums.iter_mut().zip(&row[done..]) {
+                    *sum += value;
+                }
+            }
+            for (total, sum) in rest.iter_mut().zip(sums) {
+                put(sum, output, total);
             }
         },
     );
+}
+
+/// What becomes of a complete sum.
+#[inline(always)]
+fn put(sum: f32, output: Output, total: &mut f32) {
+    *total = match output {
+        Output::Overwrite => sum,
+        Output::Accumulate => *total + sum,
+        Output::Descend { lr } => (-lr).mul_add(sum, *total),
+    };
 }
 
 /// `parameters -= lr * gradient`, elementwise, in one rounding: `fma(-lr, gradient, parameter)`.

@@ -18,7 +18,6 @@ use fearless_simd::{Simd, prelude::*};
 use crate::kernels::compressed::{CompressedRows, GROUP, WORD};
 use crate::kernels::math::{load, store, width};
 use crate::kernels::panels::PANEL;
-use crate::kernels::sparse::bits_from;
 use crate::kernels::{Output, SimdLevel, dispatch};
 
 /// The most samples that [`backward_weight`] descends with.
@@ -27,6 +26,9 @@ pub const MAX_DESCEND_SAMPLES: usize = GROUP;
 /// Outputs whose sums stand in registers together: two panels where a vector has sixteen lanes, which makes eight vectors, as
 /// many as hide the latency of a multiply-add at two a cycle; else one, eight vectors of AVX2.
 const STRIPE: usize = 2 * PANEL;
+
+/// Samples of a forward pass that meet a tile's weights one after another: their sums take 16 KB, the weights 32 KB.
+const SAMPLES: usize = 32;
 
 /// `z = x[:, columns] w[columns, :]`: what some of a layer's features add to its sums.
 ///
@@ -38,16 +40,14 @@ pub fn forward(level: SimdLevel, x: CompressedRows<'_>, w: &[f32], n: usize, col
 
 #[inline(always)]
 fn forward_at<S: Simd>(simd: S, x: CompressedRows<'_>, w: &[f32], n: usize, columns: Range<usize>, z: &mut [f32]) {
-    let mut sums = CacheLines([[0.0; STRIPE]; GROUP]);
     for_each_stripe::<S>(
         n,
-        x.width,
         #[inline(always)]
         |stripe| {
-            for (group, z) in z.chunks_mut(GROUP * n).enumerate() {
+            for (group, z) in z.chunks_mut(SAMPLES * n).enumerate() {
+                let mut sums = CacheLines([[0.0; STRIPE]; SAMPLES]);
                 let sums = &mut sums.0[..z.len() / n];
-                sums.as_flattened_mut().fill(0.0);
-                add_group(simd, x, group * GROUP, w, &stripe, columns.clone(), sums);
+                add_group(simd, x, group * SAMPLES, w, &stripe, columns.clone(), sums);
                 for (z, sums) in z.chunks_exact_mut(n).zip(sums) {
                     z[stripe.outputs.clone()].copy_from_slice(&sums[..stripe.outputs.len()]);
                 }
@@ -71,23 +71,57 @@ fn add_group<S: Simd>(
     columns: Range<usize>,
     sums: &mut [[f32; STRIPE]],
 ) {
-    let mut next = [0; GROUP];
+    let mut next = [0; SAMPLES];
     for (offset, next) in next.iter_mut().enumerate().take(sums.len()) {
         *next = x.starts[first + offset] + x.count_before(first + offset, columns.start);
     }
     for start in columns.clone().step_by(WORD) {
         let features = start..columns.end.min(start + WORD);
-        let w = stripe.weights(w, x.width, start);
-        let tile = Tile { x, features, first };
+        let whole = |panel| stripe.whole_rows(w, x.width, panel, features.clone());
+        let part = || stripe.rows(w, x.width, features.clone());
+        let tile = Tile { x, features: features.clone(), first };
         match (stripe.panels, stripe.vectors) {
-            (2, _) => tile.add_products::<S, 4, 2, 1>(simd, &mut next, w, stripe, sums),
-            (_, 16) => tile.add_products::<S, 16, 1, 1>(simd, &mut next, w, stripe, sums),
-            (_, 8) => tile.add_products::<S, 8, 1, 1>(simd, &mut next, w, stripe, sums),
-            (_, 4) => tile.add_products::<S, 4, 1, 2>(simd, &mut next, w, stripe, sums),
-            (_, 2) => tile.add_products::<S, 2, 1, 2>(simd, &mut next, w, stripe, sums),
-            (_, 1) => tile.add_products::<S, 1, 1, 2>(simd, &mut next, w, stripe, sums),
-            _ => tile.add_few_products(simd, &mut next, w, stripe, sums),
+            (2, _) => tile.add_products::<S, _, 4, 2, 1>(simd, &mut next, [whole(0), whole(1)], sums),
+            (_, 4) if stripe.stride == PANEL => tile.add_products::<S, _, 4, 1, 2>(simd, &mut next, [whole(0)], sums),
+            (_, 8) if stripe.stride == PANEL => tile.add_products::<S, _, 8, 1, 1>(simd, &mut next, [whole(0)], sums),
+            (_, 16) => tile.add_products::<S, _, 16, 1, 1>(simd, &mut next, [whole(0)], sums),
+            (_, 8) => tile.add_products::<S, _, 8, 1, 1>(simd, &mut next, [part()], sums),
+            (_, 4) => tile.add_products::<S, _, 4, 1, 2>(simd, &mut next, [part()], sums),
+            (_, 2) => tile.add_products::<S, _, 2, 1, 2>(simd, &mut next, [part()], sums),
+            (_, 1) => tile.add_products::<S, _, 1, 1, 2>(simd, &mut next, [part()], sums),
+            _ => tile.add_few_products(simd, &mut next, part(), stripe.outputs.len(), sums),
         }
+    }
+}
+
+/// The weights of a tile's features in one panel, a row of them each.
+trait TileWeights: Copy {
+    /// At least as many as a stripe has.
+    fn row(&self, feature: usize) -> &[f32];
+}
+
+/// Of a whole panel: rows of a length that is known when compiling.
+#[derive(Clone, Copy)]
+struct WholeRows<'a>(&'a [[f32; PANEL]]);
+
+impl TileWeights for WholeRows<'_> {
+    #[inline(always)]
+    fn row(&self, feature: usize) -> &[f32] {
+        &self.0[feature]
+    }
+}
+
+/// Of a part of the last panel.
+#[derive(Clone, Copy)]
+struct PartRows<'a> {
+    weights: &'a [f32],
+    stride: usize,
+}
+
+impl TileWeights for PartRows<'_> {
+    #[inline(always)]
+    fn row(&self, feature: usize) -> &[f32] {
+        &self.weights[feature * self.stride..]
     }
 }
 
@@ -103,21 +137,20 @@ impl<'a> Tile<'a> {
     /// end.
     #[inline(always)]
     fn row(&self, index: usize, next: &mut usize) -> (u64, &'a [f32]) {
-        let bits = bits_from(self.x.bits_of(self.first + index), self.features.start, self.features.len());
+        let bits = self.x.bits_of(self.first + index, self.features.clone());
         let numbers = &self.x.values[*next..][..bits.count_ones() as usize];
         *next += numbers.len();
         (bits, numbers)
     }
 
     /// `sums += numbers w[features, :]`, of `ROWS` samples at a time: as many sums at once as hide the latency of a
-    /// multiply-add. `w`: the weights of its features, and what follows.
+    /// multiply-add. `panels`: the weights of its features.
     #[inline(always)]
-    fn add_products<S: Simd, const VECTORS: usize, const PANELS: usize, const ROWS: usize>(
+    fn add_products<S: Simd, W: TileWeights, const VECTORS: usize, const PANELS: usize, const ROWS: usize>(
         &self,
         simd: S,
-        next: &mut [usize; GROUP],
-        w: &[f32],
-        stripe: &Stripe,
+        next: &mut [usize; SAMPLES],
+        panels: [W; PANELS],
         sums: &mut [[f32; STRIPE]],
     ) {
         let (chunks, rest) = sums.as_chunks_mut::<ROWS>();
@@ -127,32 +160,37 @@ impl<'a> Tile<'a> {
             for (offset, row) in rows.iter_mut().enumerate() {
                 *row = self.row(first + offset, &mut next[first + offset]);
             }
-            add_rows::<S, VECTORS, PANELS, ROWS>(simd, rows, w, stripe, sums);
+            if rows.iter().all(|row| row.0 == 0) {
+                continue;
+            }
+            add_rows::<S, W, VECTORS, PANELS, ROWS>(simd, rows, panels, sums);
         }
         for (offset, sums) in rest.iter_mut().enumerate() {
             let row = self.row(done + offset, &mut next[done + offset]);
-            add_rows::<S, VECTORS, PANELS, 1>(simd, [row], w, stripe, std::array::from_mut(sums));
+            if row.0 == 0 {
+                continue;
+            }
+            add_rows::<S, W, VECTORS, PANELS, 1>(simd, [row], panels, std::array::from_mut(sums));
         }
     }
 
-    /// The same of fewer outputs than a vector has lanes.
+    /// The same of `outputs`, fewer than a vector has lanes.
     #[inline(always)]
     fn add_few_products<S: Simd>(
         &self,
         simd: S,
-        next: &mut [usize; GROUP],
-        w: &[f32],
-        stripe: &Stripe,
+        next: &mut [usize; SAMPLES],
+        panel: PartRows<'_>,
+        outputs: usize,
         sums: &mut [[f32; STRIPE]],
     ) {
         for (index, sums) in sums.iter_mut().enumerate() {
             let (mut bits, numbers) = self.row(index, &mut next[index]);
-            let sums = &mut sums[..stripe.outputs.len()];
+            let sums = &mut sums[..outputs];
             let mut lanes = load(simd, sums);
             for number in numbers {
-                let place = bits.trailing_zeros() as usize * stripe.stride + stripe.first;
+                let row = load(simd, &panel.row(bits.trailing_zeros() as usize)[..outputs]);
                 bits &= bits - 1;
-                let row = load(simd, &w[place..][..stripe.outputs.len()]);
                 lanes = S::f32s::splat(simd, *number).mul_add_precise(row, lanes);
             }
             store::<S>(lanes, sums);
@@ -162,15 +200,13 @@ impl<'a> Tile<'a> {
 
 /// What [`Tile::add_products`] does with a few rows: side by side as long as each has a number left, then one by one.
 #[inline(always)]
-fn add_rows<S: Simd, const VECTORS: usize, const PANELS: usize, const ROWS: usize>(
+fn add_rows<S: Simd, W: TileWeights, const VECTORS: usize, const PANELS: usize, const ROWS: usize>(
     simd: S,
     rows: [(u64, &[f32]); ROWS],
-    w: &[f32],
-    stripe: &Stripe,
+    panels: [W; PANELS],
     sums: &mut [[f32; STRIPE]; ROWS],
 ) {
     let width = width::<S>();
-    let (mut bits, numbers) = (rows.map(|row| row.0), rows.map(|row| row.1));
     let mut lanes = [[[S::f32s::splat(simd, 0.0); VECTORS]; PANELS]; ROWS];
     for (lanes, sums) in lanes.iter_mut().zip(sums.iter()) {
         for (panel, lanes) in lanes.iter_mut().enumerate() {
@@ -179,19 +215,25 @@ fn add_rows<S: Simd, const VECTORS: usize, const PANELS: usize, const ROWS: usiz
             }
         }
     }
-    let common = numbers.iter().fold(usize::MAX, |common, numbers| common.min(numbers.len()));
-    let mut side_by_side = numbers.map(|numbers| numbers[..common].iter());
-    for _ in 0..common {
-        for ((bits, numbers), lanes) in bits.iter_mut().zip(&mut side_by_side).zip(&mut lanes) {
-            if let Some(number) = numbers.next() {
-                add_product(simd, bits, *number, w, stripe, lanes);
-            }
+    let (mut bits, mut side_by_side, mut rest) = ([0; ROWS], [[].as_slice(); ROWS], [[].as_slice(); ROWS]);
+    let mut common = usize::MAX;
+    for (_, numbers) in rows {
+        common = common.min(numbers.len());
+    }
+    for (row, (of_row, numbers)) in rows.into_iter().enumerate() {
+        bits[row] = of_row;
+        (side_by_side[row], rest[row]) = numbers.split_at(common);
+    }
+    #[expect(clippy::needless_range_loop, reason = "one number of each row in turn")]
+    for index in 0..common {
+        for row in 0..ROWS {
+            add_product(simd, &mut bits[row], side_by_side[row][index], panels, &mut lanes[row]);
         }
     }
     if ROWS > 1 {
-        for ((bits, numbers), lanes) in bits.iter_mut().zip(numbers).zip(&mut lanes) {
-            for number in &numbers[common..] {
-                add_product(simd, bits, *number, w, stripe, lanes);
+        for row in 0..ROWS {
+            for number in rest[row] {
+                add_product(simd, &mut bits[row], *number, panels, &mut lanes[row]);
             }
         }
     }
@@ -204,19 +246,18 @@ fn add_rows<S: Simd, const VECTORS: usize, const PANELS: usize, const ROWS: usiz
 
 /// `lanes += number w[feature, :]`, where the feature is the first of those that `bits` names; it is taken from them.
 #[inline(always)]
-fn add_product<S: Simd, const VECTORS: usize, const PANELS: usize>(
+fn add_product<S: Simd, W: TileWeights, const VECTORS: usize, const PANELS: usize>(
     simd: S,
     bits: &mut u64,
     number: f32,
-    w: &[f32],
-    stripe: &Stripe,
+    panels: [W; PANELS],
     lanes: &mut [[S::f32s; VECTORS]; PANELS],
 ) {
-    let place = bits.trailing_zeros() as usize * stripe.stride + stripe.first;
+    let feature = bits.trailing_zeros() as usize;
     *bits &= *bits - 1;
     let number = S::f32s::splat(simd, number);
-    for (panel, lanes) in lanes.iter_mut().enumerate() {
-        let row = &w[place + panel * stripe.next_panel..][..VECTORS * width::<S>()];
+    for (panel, lanes) in panels.iter().zip(lanes) {
+        let row = &panel.row(feature)[..VECTORS * width::<S>()];
         for (vector, lanes) in lanes.iter_mut().enumerate() {
             let row = &row[vector * width::<S>()..][..width::<S>()];
             *lanes = number.mul_add_precise(S::f32s::from_slice(simd, row), *lanes);
@@ -235,49 +276,62 @@ struct Stripe {
     stride: usize,
     /// The first output, counted from its panel's first.
     first: usize,
-    /// From a panel to the next one.
-    next_panel: usize,
 }
 
 impl Stripe {
-    /// The weights from `feature` on in its first panel, and in what follows.
+    /// Where the weights of `feature` begin in its first panel.
     #[inline(always)]
-    fn weights<'w>(&self, w: &'w [f32], k: usize, feature: usize) -> &'w [f32] {
-        &w[(self.outputs.start - self.first) * k + feature * self.stride..]
+    fn start(&self, k: usize, feature: usize) -> usize {
+        (self.outputs.start - self.first) * k + feature * self.stride
+    }
+
+    /// The rows of `features` in its panel number `panel`, which is a whole one.
+    #[inline(always)]
+    fn whole_rows<'w>(&self, w: &'w [f32], k: usize, panel: usize, features: Range<usize>) -> WholeRows<'w> {
+        let start = self.start(k, features.start) + panel * PANEL * k;
+        WholeRows(w[start..][..features.len() * PANEL].as_chunks().0)
+    }
+
+    /// The rows of `features`, as far as they belong to it.
+    #[inline(always)]
+    fn rows<'w>(&self, w: &'w [f32], k: usize, features: Range<usize>) -> PartRows<'w> {
+        let weights = &w[self.start(k, features.start)..][..features.len() * self.stride];
+        PartRows { weights: &weights[self.first..], stride: self.stride }
     }
 }
 
 /// Cuts `n` outputs: whole panels, in pairs where a panel has only four vectors; the last panel, if it has fewer outputs, by
 /// eight, four, two, one vectors, and what is left.
 #[inline(always)]
-fn for_each_stripe<S: Simd>(n: usize, k: usize, mut visit: impl FnMut(Stripe)) {
+fn for_each_stripe<S: Simd>(n: usize, mut visit: impl FnMut(Stripe)) {
     let (whole, vectors) = (n / PANEL * PANEL, PANEL / width::<S>());
-    let (mut start, next_panel) = (0, PANEL * k);
+    let mut start = 0;
     let pairs = if vectors == 4 { whole / STRIPE * STRIPE } else { 0 };
     while start < pairs {
-        visit(Stripe { outputs: start..start + STRIPE, panels: 2, vectors, stride: PANEL, first: 0, next_panel });
+        visit(Stripe { outputs: start..start + STRIPE, panels: 2, vectors, stride: PANEL, first: 0 });
         start += STRIPE;
     }
     while start < whole {
-        visit(Stripe { outputs: start..start + PANEL, panels: 1, vectors, stride: PANEL, first: 0, next_panel });
+        visit(Stripe { outputs: start..start + PANEL, panels: 1, vectors, stride: PANEL, first: 0 });
         start += PANEL;
     }
     for vectors in [8, 4, 2, 1] {
         while n - start >= vectors * width::<S>() {
             let outputs = start..start + vectors * width::<S>();
             start = outputs.end;
-            visit(Stripe { first: outputs.start - whole, outputs, panels: 1, vectors, stride: n - whole, next_panel });
+            visit(Stripe { first: outputs.start - whole, outputs, panels: 1, vectors, stride: n - whole });
         }
     }
     if start < n {
-        visit(Stripe { outputs: start..n, panels: 1, vectors: 0, stride: n - whole, first: start - whole, next_panel });
+        visit(Stripe { outputs: start..n, panels: 1, vectors: 0, stride: n - whole, first: start - whole });
     }
 }
 
 /// `dw = x^T dz`, `dw += x^T dz` or, with [`Output::Descend`], a step of gradient descent on `dw`, which is the weight then:
 /// of each feature the samples that have it, in order; their products' sums stand in registers until they are complete.
 ///
-/// `x` has its [columns](super::compressed::Compressed::transpose); `dz: [m, n]`, read; `dw`: panels of `[k, n]`. To descend,
+/// `x` has its columns, [filled in](super::compressed::Compressed::fill_with_columns) and
+/// [transposed](super::compressed::Compressed::transpose); `dz: [m, n]`, read; `dw`: panels of `[k, n]`. To descend,
 /// `m` is at most [`MAX_DESCEND_SAMPLES`]: of more, a sum is put together from several pieces, and has to be complete before
 /// it meets the weight.
 pub fn backward_weight(level: SimdLevel, x: CompressedRows<'_>, dz: &[f32], n: usize, output: Output, dw: &mut [f32]) {
@@ -288,19 +342,22 @@ pub fn backward_weight(level: SimdLevel, x: CompressedRows<'_>, dz: &[f32], n: u
 
 #[inline(always)]
 fn backward_weight_at<S: Simd>(simd: S, x: CompressedRows<'_>, dz: &[f32], n: usize, output: Output, dw: &mut [f32]) {
-    // A stripe's columns of a group's `dz`, side by side.
-    let mut of_stripe = CacheLines([[0.0; STRIPE]; GROUP]);
     for_each_stripe::<S>(
         n,
-        x.width,
         #[inline(always)]
         |stripe| {
             let mut output = output;
             for (group, dz) in dz.chunks(GROUP * n).enumerate() {
-                for (to, dz) in of_stripe.0.iter_mut().zip(dz.chunks_exact(n)) {
-                    to[..stripe.outputs.len()].copy_from_slice(&dz[stripe.outputs.clone()]);
+                if n == STRIPE && stripe.outputs.len() == n {
+                    put_group(simd, x, group, dz.as_chunks().0, &stripe, output, dw);
+                } else {
+                    // The stripe's columns, side by side.
+                    let mut of_stripe = CacheLines([[0.0; STRIPE]; GROUP]);
+                    for (to, dz) in of_stripe.0.iter_mut().zip(dz.chunks_exact(n)) {
+                        to[..stripe.outputs.len()].copy_from_slice(&dz[stripe.outputs.clone()]);
+                    }
+                    put_group(simd, x, group, &of_stripe.0, &stripe, output, dw);
                 }
-                put_group(simd, x, group, &of_stripe.0, &stripe, output, dw);
                 output = match output {
                     Output::Overwrite => Output::Accumulate,
                     other => other,
@@ -316,130 +373,97 @@ fn put_group<S: Simd>(
     simd: S,
     x: CompressedRows<'_>,
     group: usize,
-    dz: &[[f32; STRIPE]; GROUP],
+    dz: &[[f32; STRIPE]],
     stripe: &Stripe,
     output: Output,
     dw: &mut [f32],
 ) {
-    let mut numbers = CacheLines([[0.0; WORD]; GROUP]);
-    let mut next = [0; GROUP];
-    let samples = group * GROUP..x.len().min(group * GROUP + GROUP);
-    next.iter_mut().zip(&x.starts[samples.clone()]).for_each(|(next, start)| *next = *start);
-    let start = (stripe.outputs.start - stripe.first) * x.width;
+    let start = stripe.start(x.width, 0);
     let (first, rest) = dw[start..].split_at_mut(x.width * stripe.stride);
     let second = if stripe.panels == 2 { &mut rest[..x.width * PANEL] } else { &mut [][..] };
     let mut seconds = second.chunks_mut(WORD * PANEL);
     let tiles = first.chunks_mut(WORD * stripe.stride).zip(x.samples_having(group).chunks_exact(WORD));
     for (tile, (first, having)) in tiles.enumerate() {
-        for ((numbers, next), sample) in numbers.0.iter_mut().zip(&mut next).zip(samples.clone()) {
-            *next += x.expand(simd, sample, tile, *next, numbers);
-        }
         let second = seconds.next().unwrap_or_default();
-        let tile = Columns { numbers: &numbers.0, having, output };
+        let tile = Columns { numbers: x.tile(group, tile), having, dz, stripe, output };
         match (stripe.panels, stripe.vectors) {
-            (2, _) => tile.put_sums::<S, 4, 2, 1>(simd, dz, stripe, [first, second]),
-            (_, 16) => tile.put_sums::<S, 16, 1, 1>(simd, dz, stripe, [first]),
-            (_, 8) => tile.put_sums::<S, 8, 1, 1>(simd, dz, stripe, [first]),
-            (_, 4) => tile.put_sums::<S, 4, 1, 2>(simd, dz, stripe, [first]),
-            (_, 2) => tile.put_sums::<S, 2, 1, 2>(simd, dz, stripe, [first]),
-            (_, 1) => tile.put_sums::<S, 1, 1, 2>(simd, dz, stripe, [first]),
-            _ => tile.put_few_sums(simd, dz, stripe, first),
+            (2, _) => tile.put_sums::<S, 4, 2>(simd, 0, [first, second]),
+            (_, 4..) => {
+                // More would leave no register for what is multiplied.
+                for offset in (0..stripe.outputs.len()).step_by(4 * width::<S>()) {
+                    tile.put_sums::<S, 4, 1>(simd, offset, [first]);
+                }
+            }
+            (_, 2) => tile.put_sums::<S, 2, 1>(simd, 0, [first]),
+            _ => tile.put_sums::<S, 1, 1>(simd, 0, [first]),
         }
     }
 }
 
 /// The features of a tile as columns.
 struct Columns<'a> {
-    /// Of each sample of the group; what is zero may be anything.
+    /// Of each sample of the group; where it has none of a block of features, they may be anything.
     numbers: &'a [[f32; WORD]; GROUP],
     /// Of each feature, the samples that have it.
     having: &'a [u64],
+    /// The stripe's, of each sample.
+    dz: &'a [[f32; STRIPE]],
+    stripe: &'a Stripe,
     output: Output,
 }
 
 impl Columns<'_> {
-    /// The gradients with respect to the weights of each feature, and what becomes of them: of `COLUMNS` features at a time, as
-    /// in [`Tile::add_products`]. `panels`: the weights of its features in each panel.
+    /// The gradients with respect to the weights of each feature, and what becomes of them, for so many outputs of the stripe
+    /// from number `offset` on. `panels`: the weights of its features in each panel.
+    ///
+    /// Of two neighbouring features at a time, which the same samples have as a rule: a row of `dz` is read once for both, and
+    /// the product of a sample that lacks one of them is a zero (or, where `dz` is not finite, NaN, on every level alike).
     #[inline(always)]
-    fn put_sums<S: Simd, const VECTORS: usize, const PANELS: usize, const COLUMNS: usize>(
+    fn put_sums<S: Simd, const VECTORS: usize, const PANELS: usize>(
         &self,
         simd: S,
-        dz: &[[f32; STRIPE]; GROUP],
-        stripe: &Stripe,
+        offset: usize,
         mut panels: [&mut [f32]; PANELS],
     ) {
-        let (width, features) = (width::<S>(), panels[0].len() / stripe.stride);
-        for first in (0..features).step_by(COLUMNS) {
-            let mut left = [0; COLUMNS];
-            left.iter_mut().zip(&self.having[first..features]).for_each(|(left, having)| *left = *having);
-            let asked_for = left;
-            if left == [0; COLUMNS] && self.output != Output::Overwrite {
+        let (width, stripe, output) = (width::<S>(), self.stripe, self.output);
+        let outputs = stripe.outputs.len().min(VECTORS * width);
+        let features = panels[0].len() / stripe.stride;
+        let (pairs, _) = self.having.as_chunks::<2>();
+        for (pair, having) in pairs.iter().enumerate().take(features.div_ceil(2)) {
+            let mut left = having[0] | having[1];
+            if left == 0 && output != Output::Overwrite {
                 continue;
             }
-            let mut sums = [[[S::f32s::splat(simd, 0.0); VECTORS]; PANELS]; COLUMNS];
-            while left.iter().all(|left| *left != 0) {
-                for column in 0..COLUMNS {
-                    self.add_product(simd, &mut left[column], first + column, dz, &mut sums[column]);
-                }
-            }
-            if COLUMNS > 1 {
-                for column in 0..COLUMNS {
-                    while left[column] != 0 {
-                        self.add_product(simd, &mut left[column], first + column, dz, &mut sums[column]);
+            let mut sums = [[[S::f32s::splat(simd, 0.0); VECTORS]; PANELS]; 2];
+            while left != 0 {
+                let sample = left.trailing_zeros() as usize;
+                left &= left - 1;
+                let (numbers, dz) =
+                    (self.numbers[sample % GROUP].as_chunks::<2>().0[pair % (WORD / 2)], &self.dz[sample]);
+                let numbers = [S::f32s::splat(simd, numbers[0]), S::f32s::splat(simd, numbers[1])];
+                for panel in 0..PANELS {
+                    for vector in 0..VECTORS {
+                        let dz = &dz[offset + (panel * VECTORS + vector) * width..][..width];
+                        let dz = S::f32s::from_slice(simd, dz);
+                        for column in 0..2 {
+                            let sum = &mut sums[column][panel][vector];
+                            *sum = numbers[column].mul_add_precise(dz, *sum);
+                        }
                     }
                 }
             }
-            for (column, sums) in sums.into_iter().enumerate().take(features - first) {
-                if asked_for[column] == 0 && self.output != Output::Overwrite {
+            for column in 0..2 {
+                let feature = 2 * pair + column;
+                if feature >= features || (having[column] == 0 && output != Output::Overwrite) {
                     continue;
                 }
-                for (panel, sums) in panels.iter_mut().zip(sums) {
-                    let row = &mut panel[(first + column) * stripe.stride + stripe.first..][..VECTORS * width];
-                    for (sum, row) in sums.into_iter().zip(row.chunks_exact_mut(width)) {
-                        put(simd, sum, self.output, row);
+                for (panel, sums) in panels.iter_mut().zip(sums[column]) {
+                    let row = &mut panel[feature * stripe.stride + stripe.first + offset..][..outputs];
+                    for (sum, row) in sums.into_iter().zip(row.chunks_mut(width)) {
+                        put(simd, sum, output, row);
                     }
                 }
             }
-        }
-    }
-
-    /// `sums += number dz[sample, :]`, where the sample is the first of those `left`; it is taken from them.
-    #[inline(always)]
-    fn add_product<S: Simd, const VECTORS: usize, const PANELS: usize>(
-        &self,
-        simd: S,
-        left: &mut u64,
-        feature: usize,
-        dz: &[[f32; STRIPE]; GROUP],
-        sums: &mut [[S::f32s; VECTORS]; PANELS],
-    ) {
-        let sample = left.trailing_zeros() as usize % GROUP;
-        *left &= *left - 1;
-        let number = S::f32s::splat(simd, self.numbers[sample][feature % WORD]);
-        let dz = &dz[sample][..PANELS * VECTORS * width::<S>()];
-        for (panel, sums) in sums.iter_mut().enumerate() {
-            for (vector, sum) in sums.iter_mut().enumerate() {
-                let dz = &dz[(panel * VECTORS + vector) * width::<S>()..][..width::<S>()];
-                *sum = number.mul_add_precise(S::f32s::from_slice(simd, dz), *sum);
-            }
-        }
-    }
-
-    /// The same of fewer outputs than a vector has lanes.
-    #[inline(always)]
-    fn put_few_sums<S: Simd>(&self, simd: S, dz: &[[f32; STRIPE]; GROUP], stripe: &Stripe, panel: &mut [f32]) {
-        for (feature, (row, having)) in panel.chunks_exact_mut(stripe.stride).zip(self.having).enumerate() {
-            let (mut left, mut sum) = (*having, S::f32s::splat(simd, 0.0));
-            if left == 0 && self.output != Output::Overwrite {
-                continue;
-            }
-            while left != 0 {
-                let sample = left.trailing_zeros() as usize % GROUP;
-                left &= left - 1;
-                let dz = S::f32s::from_slice(simd, &dz[sample][..width::<S>()]);
-                sum = S::f32s::splat(simd, self.numbers[sample][feature % WORD]).mul_add_precise(dz, sum);
-            }
-            put(simd, sum, self.output, &mut row[stripe.first..][..stripe.outputs.len()]);
         }
     }
 }
@@ -497,8 +521,8 @@ mod tests {
 
         fn compressed(&self, level: SimdLevel) -> Compressed {
             let mut compressed = Compressed::default();
-            compressed.fill(level, Rows::Dense(&self.x), self.k);
-            compressed.transpose();
+            compressed.fill_with_columns(level, Rows::Dense(&self.x), self.k);
+            compressed.transpose(level);
             compressed
         }
 

@@ -120,18 +120,18 @@ impl Linear {
         match self.kernel {
             Kernel::Gemm | Kernel::Narrow => Operand::Rows(x),
             Kernel::Wide => {
-                room.fill(simd, x, width);
+                room.fill_with_columns(simd, x, width);
                 Operand::Compressed(room.rows())
             }
         }
     }
 
     /// The same rows for [`Self::backward_parameters`]: as they are, or as [`Self::operand`] left them in `room`.
-    pub(crate) fn operand_back<'a>(&self, x: Rows<'a>, room: &'a mut Compressed) -> Operand<'a> {
+    pub(crate) fn operand_back<'a>(&self, simd: SimdLevel, x: Rows<'a>, room: &'a mut Compressed) -> Operand<'a> {
         match self.kernel {
             Kernel::Gemm | Kernel::Narrow => Operand::Rows(x),
             Kernel::Wide => {
-                room.transpose();
+                room.transpose(simd);
                 Operand::Compressed(room.rows())
             }
         }

@@ -441,7 +441,7 @@ impl Sequential {
                         Update::Keep => &mut self.grads[span.clone()],
                         Update::Descend { .. } => &mut self.params.values[span.clone()],
                     };
-                    let input = linear.operand_back(input, &mut compressed[index]);
+                    let input = linear.operand_back(simd, input, &mut compressed[index]);
                     linear.backward_parameters(simd, input, output_grad, gradient, scratch, buffer);
                 }
                 Layer::Elementwise { layer, first_unit } if dx_wanted => {
@@ -544,13 +544,15 @@ impl Sequential {
         shard::max_world_size(&shapes, &cuts)
     }
 
-    /// The most floats that all parts of one of its sums take together, for batches of `batch_size`.
-    pub(crate) fn largest_sum(&self, batch_size: usize) -> usize {
+    /// The most parts of one of its sums, and the most floats of a part, for batches of `batch_size`.
+    pub(crate) fn largest_sum(&self, batch_size: usize) -> (usize, usize) {
+        let shared = || self.cuts().filter(|(_, cut)| cut.parts.total > 1);
         let floats = |(linear, cut): (&Linear, &Cut)| match cut.axis {
-            Axis::Features => cut.parts.total * linear.out_features(),
-            Axis::Units => cut.parts.total * linear.in_features(),
+            Axis::Features => linear.out_features(),
+            Axis::Units => linear.in_features(),
         };
-        self.cuts().map(floats).max().unwrap_or(0) * batch_size
+        let parts = shared().map(|(_, cut)| cut.parts.total).max().unwrap_or(0);
+        (parts, shared().map(floats).max().unwrap_or(0) * batch_size)
     }
 
     /// Which of the data's features rank `rank` of `world_size` reads.

@@ -2,7 +2,7 @@
 //! another, whoever computed them, so that the result is the same for any number of ranks.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::kernels::{AlignedVec, SimdLevel, pointwise};
 use crate::parallel::Member;
@@ -55,19 +55,33 @@ impl Comm for Local {
     }
 }
 
-/// Where the threads of a team leave their parts for each other: f32 bits in relaxed atomics, plain loads and stores on
-/// today's processors, which a meeting of all members orders.
+/// Where the threads of a team leave their parts for each other. No lock is ever waited for: a meeting of all members lies
+/// between the writing of a part and its reading.
 ///
 /// There are two halves, used in turn. Whoever writes a half for the second time has met the others since, and they came
 /// to that meeting only after they had read the half: so one meeting per sum is enough.
 pub(crate) struct Exchange {
-    halves: [Vec<AtomicU32>; 2],
+    halves: [Vec<Slot>; 2],
+}
+
+/// One part, in cache lines that hold nothing of another's (hardware fetches them in pairs).
+#[repr(align(128))]
+struct Slot(RwLock<AlignedVec>);
+
+impl Slot {
+    fn write(&self) -> RwLockWriteGuard<'_, AlignedVec> {
+        self.0.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, AlignedVec> {
+        self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
 }
 
 impl Exchange {
-    /// Room for sums of which all parts together have at most `floats` values.
-    pub fn new(floats: usize) -> Self {
-        let half = || (0..floats).map(|_| AtomicU32::new(0)).collect();
+    /// Room for sums of at most `parts` parts, each of at most `floats` values.
+    pub fn new(parts: usize, floats: usize) -> Self {
+        let half = || (0..parts).map(|_| Slot(RwLock::new(AlignedVec::zeros(floats)))).collect();
         Exchange { halves: [half(), half()] }
     }
 }
@@ -78,20 +92,18 @@ pub(crate) struct Threads<'a> {
     member: &'a Member<'a>,
     /// Which half the next sum uses.
     half: usize,
-    /// Scratch for one part.
-    part: &'a mut AlignedVec,
 }
 
 impl<'a> Threads<'a> {
-    pub fn new(exchange: &'a Exchange, member: &'a Member<'a>, part: &'a mut AlignedVec) -> Self {
-        Threads { exchange, member, half: 0, part }
+    pub fn new(exchange: &'a Exchange, member: &'a Member<'a>) -> Self {
+        Threads { exchange, member, half: 0 }
     }
 }
 
 impl Comm for Threads<'_> {
     fn all_reduce(
         &mut self,
-        _simd: SimdLevel,
+        simd: SimdLevel,
         parts: &Parts,
         total: &mut [f32],
         compute: &mut dyn FnMut(usize, &mut [f32]),
@@ -101,25 +113,17 @@ impl Comm for Threads<'_> {
             compute(0, total);
             return;
         }
-        let len = total.len();
-        let slots = &self.exchange.halves[self.half][..parts.total * len];
+        let slots = &self.exchange.halves[self.half][..parts.total];
         self.half = 1 - self.half;
-        self.part.set_len(len);
         for part in parts.held.clone() {
-            compute(part, self.part);
-            for (slot, value) in slots[part * len..].iter().zip(&**self.part) {
-                slot.store(value.to_bits(), Ordering::Relaxed);
-            }
+            let mut values = slots[part].write();
+            values.set_len(total.len());
+            compute(part, &mut values);
         }
         self.member.wait();
-        let value = |slot: &AtomicU32| f32::from_bits(slot.load(Ordering::Relaxed));
-        for (total, slot) in total.iter_mut().zip(slots) {
-            *total = value(slot);
-        }
-        for part in 1..parts.total {
-            for (total, slot) in total.iter_mut().zip(&slots[part * len..]) {
-                *total += value(slot);
-            }
+        total.copy_from_slice(&slots[0].read());
+        for slot in &slots[1..] {
+            pointwise::add(simd, &slot.read(), total);
         }
     }
 }
@@ -154,12 +158,11 @@ mod tests {
         }
         for ranks in [1, 2, 3, 5, 8] {
             let team = Team::new(ranks).unwrap();
-            let exchange = Exchange::new(PARTS * 320);
+            let exchange = Exchange::new(PARTS, 320);
             let mut totals = vec![Vec::new(); ranks];
             team.run(&mut totals, |member, totals: &mut Vec<Vec<f32>>| {
                 let rank = member.index();
-                let mut scratch = AlignedVec::default();
-                let mut comm = Threads::new(&exchange, member, &mut scratch);
+                let mut comm = Threads::new(&exchange, member);
                 let parts = Parts { held: PARTS * rank / ranks..PARTS * (rank + 1) / ranks, total: PARTS };
                 for len in lengths {
                     let mut total = vec![f32::NAN; len];

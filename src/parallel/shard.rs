@@ -1,12 +1,15 @@
 //! Tensor-parallel shards: how a network is cut among several ranks, and into how many parts its sums fall. Both depend on
 //! shapes alone.
 //!
-//! Linear layers go in pairs from the first one on: of a pair the first is cut by its output units, so that a rank computes
-//! just the features that its part of the second reads, and the second by its input features, so that every rank has some
-//! terms of each of its outputs (Shoeybi et al., "Megatron-LM", 2019, section 3). A pair needs one sum over the ranks in the
-//! forward pass, and one in the backward pass unless it is the first. A last layer that is left over is small as a rule, and
-//! then every rank computes all of it, which needs no sum; else pairs are made from the last layer backwards, and the first
-//! one is left over. That one, and an only layer, is cut by the features of the data.
+//! Linear layers go in pairs: of a pair the first is cut by its output units, so that a rank computes just the features that
+//! its part of the second reads, and the second by its input features, so that every rank has some terms of each of its
+//! outputs (Shoeybi et al., "Megatron-LM", 2019, section 3). A pair needs one sum over the ranks in the forward pass, and one
+//! in the backward pass unless it is the first.
+//!
+//! A first layer without a partner is cut by the features of the data: a rank loads and visits no others, and the sum over
+//! the ranks is as large as the layer's output. So one of few outputs has no partner: cut by units, every rank would visit
+//! all of a batch's numbers for a piece of what is a few vectors wide. A last layer without a partner has to be small: every
+//! rank computes all of it, which needs no sum.
 
 use std::ops::Range;
 
@@ -65,38 +68,54 @@ impl Cut {
 
 /// Cuts the linear layers of a network, given their `(in_features, out_features)` in order.
 pub(crate) fn plan(shapes: &[(usize, usize)]) -> Vec<Cut> {
-    let count = shapes.len();
-    let repeated = repeats_last(shapes);
-    // With the last one left over, pairs begin at an even index; else they end at the last.
-    let by_features =
-        |index: usize| if repeated { !index.is_multiple_of(2) } else { (count - 1 - index).is_multiple_of(2) };
+    let Some(&(features, _)) = shapes.first() else { return Vec::new() };
+    let (odd, small_last) = (!shapes.len().is_multiple_of(2), has_small_last(shapes));
+    let first_alone = if has_few_outputs(shapes) { odd || small_last } else { odd && !small_last };
+    let last_alone = first_alone != odd;
     // Of hidden units a part has whole panels: so a shard's weight is made of the same ones, and what is added up run by run is
     // added up alike on any number of ranks.
     let of_units = |axis: Axis, units: usize| Cut::even(axis, units, unit_parts(units), PANEL);
-    let cuts = shapes.iter().enumerate().map(|(index, &(in_features, out_features))| match by_features(index) {
-        _ if repeated && index == count - 1 => Cut::even(Axis::Features, in_features, 1, LANES),
-        true if index == 0 => Cut::even(Axis::Features, in_features, data_parts(in_features), LANES),
-        true => of_units(Axis::Features, in_features),
-        false => of_units(Axis::Units, out_features),
+    let pairs = usize::from(first_alone)..shapes.len() - usize::from(last_alone);
+    let cuts = shapes.iter().enumerate().map(|(index, &(in_features, out_features))| match index {
+        _ if index < pairs.start => Cut::even(Axis::Features, features, data_parts(features), LANES),
+        _ if index >= pairs.end => Cut::even(Axis::Features, in_features, 1, LANES),
+        _ if (index - pairs.start).is_multiple_of(2) => of_units(Axis::Units, out_features),
+        _ => of_units(Axis::Features, in_features),
     });
     cuts.collect()
 }
 
 /// The most ranks that a network with these layers and `cuts` can be shared among.
 pub(crate) fn max_world_size(shapes: &[(usize, usize)], cuts: &[&Cut]) -> usize {
-    let shared = if repeats_last(shapes) { &cuts[..cuts.len() - 1] } else { cuts };
-    shared.iter().map(|cut| cut.parts.total).min().unwrap_or(1)
+    /// Layers of one part are every rank's. They are what no number of ranks makes faster, and have to be so small a part of
+    /// the network.
+    const REPEATED: usize = 8;
+    let repeated = shapes.iter().zip(cuts).filter(|(_, cut)| cut.parts.total == 1).map(|(shape, _)| weights(shape));
+    if repeated.fold(0, usize::saturating_add).saturating_mul(REPEATED) > all_weights(shapes) {
+        return 1;
+    }
+    cuts.iter().map(|cut| cut.parts.total).filter(|parts| *parts > 1).min().unwrap_or(1)
 }
 
-/// Whether the last layer is left over by the pairs before it, and so small that every rank may as well compute all of it: its
-/// share of the network is what no number of ranks makes faster.
-fn repeats_last(shapes: &[(usize, usize)]) -> bool {
+fn weights(&(in_features, out_features): &(usize, usize)) -> usize {
+    in_features.saturating_mul(out_features)
+}
+
+fn all_weights(shapes: &[(usize, usize)]) -> usize {
+    shapes.iter().map(weights).fold(0, usize::saturating_add)
+}
+
+/// Whether the last layer is so small that every rank may as well compute all of it.
+fn has_small_last(shapes: &[(usize, usize)]) -> bool {
     /// The whole network is so many times the layer, or more.
     const SMALL: usize = 64;
-    let weights = |&(in_features, out_features): &(usize, usize)| in_features.saturating_mul(out_features);
-    let all = shapes.iter().map(weights).fold(0, usize::saturating_add);
-    let left_over = shapes.len() > 1 && !shapes.len().is_multiple_of(2);
-    left_over && shapes.last().is_some_and(|last| weights(last).saturating_mul(SMALL) <= all)
+    shapes.last().is_some_and(|last| weights(last).saturating_mul(SMALL) <= all_weights(shapes))
+}
+
+/// Whether a kernel visits a number of the first layer's input once for all outputs, and there are features for several parts.
+fn has_few_outputs(shapes: &[(usize, usize)]) -> bool {
+    const FEW: usize = 2 * PANEL;
+    shapes.first().is_some_and(|&(features, outputs)| outputs <= FEW && data_parts(features) > 1)
 }
 
 /// Parts of a sum over the features of the data. A part has at least 256 features: with fewer, adding the parts up
@@ -119,8 +138,10 @@ fn power_of_two_at_most(parts: usize) -> usize {
 mod tests {
     use super::*;
 
-    const SHAPES: [&[(usize, usize)]; 7] = [
+    const SHAPES: [&[(usize, usize)]; 9] = [
         &[(784, 10)],
+        &[(784, 128), (128, 10)],
+        &[(100, 128), (128, 10)],
         &[(784, 1024), (1024, 10)],
         &[(784, 200), (200, 10)],
         &[(784, 512), (512, 256), (256, 10)],
@@ -185,13 +206,34 @@ mod tests {
     }
 
     #[test]
+    fn a_first_layer_of_few_outputs_is_cut_by_features_where_what_follows_needs_no_unit_of_it_alone() {
+        let found =
+            |shapes: &[(usize, usize)]| plan(shapes).iter().map(|cut| (cut.axis, cut.parts.total)).collect::<Vec<_>>();
+        assert_eq!(found(&[(784, 128), (128, 10)]), [(Axis::Features, 2), (Axis::Features, 1)]);
+        assert_eq!(plan(&[(784, 128), (128, 10)])[0].bounds, [0, 384, 784]);
+        let pair = [(Axis::Units, 2), (Axis::Features, 2)];
+        // Too many outputs, a second layer that is no trifle, too few features.
+        for shapes in [[(784, 129), (129, 10)], [(784, 128), (128, 100)], [(500, 128), (128, 10)]] {
+            assert_eq!(found(&shapes), pair, "{shapes:?}");
+        }
+        let one = [(Axis::Features, 2)];
+        assert_eq!(found(&[(784, 64), (64, 128), (128, 10)]), [&one[..], &pair].concat());
+        let four = [&one[..], &[(Axis::Units, 8), (Axis::Features, 8), (Axis::Features, 1)]].concat();
+        assert_eq!(found(&[(784, 64), (64, 512), (512, 512), (512, 4)]), four);
+    }
+
+    #[test]
     fn a_wide_network_has_a_part_for_each_of_32_threads() {
         let most = |shapes: &[(usize, usize)]| max_world_size(shapes, &plan(shapes).iter().collect::<Vec<_>>());
-        for (units, parts) in [(127, 1), (128, 2), (512, 8), (1024, 16), (2048, 32), (4096, 32)] {
+        for (units, parts) in [(128, 2), (129, 2), (512, 8), (1024, 16), (2048, 32), (4096, 32)] {
             assert_eq!(most(&[(784, units), (units, 10)]), parts, "{units} units");
             assert_eq!(most(&[(784, units), (units, units), (units, 10)]), parts, "twice {units} units");
         }
         assert_eq!(most(&[(784, 10)]), 2);
-        assert_eq!(most(&[(784, 16), (16, 512), (512, 512), (512, 10)]), 1, "whoever has one part has all of it");
+        assert_eq!([most(&[(784, 127), (127, 10)]), most(&[(784, 64), (64, 64), (64, 10)])], [2, 2]);
+        assert_eq!(most(&[(784, 16), (16, 512), (512, 512), (512, 10)]), 8, "an eighth may be every rank's");
+        for whole in [&[(300, 64), (64, 10)][..], &[(784, 127), (127, 127), (127, 10)]] {
+            assert_eq!(most(whole), 1, "{whole:?}: whoever has one part has all of it");
+        }
     }
 }

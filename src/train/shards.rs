@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::data::Loader;
-use crate::kernels::AlignedVec;
 use crate::nn::Sequential;
 use crate::optim::OptimizerState;
 use crate::parallel::Team;
@@ -96,7 +95,6 @@ struct Rank {
     runs: Vec<(Range<usize>, Range<usize>)>,
     columns: Range<usize>,
     step: Step,
-    part: AlignedVec,
     /// What this rank saw of the batches of a run; the same on all, so the first one's are kept.
     records: Vec<BatchRecord>,
 }
@@ -144,11 +142,11 @@ impl Shards {
                 columns: model.shard_features(rank, world_size),
                 model: shard,
                 step: Step::default(),
-                part: AlignedVec::default(),
                 records: Vec::new(),
             }
         };
-        Shards { ranks: (0..world_size).map(rank).collect(), exchange: Exchange::new(model.largest_sum(batch_size)) }
+        let (parts, floats) = model.largest_sum(batch_size);
+        Shards { ranks: (0..world_size).map(rank).collect(), exchange: Exchange::new(parts, floats) }
     }
 
     /// Trains on `batches` in order and leaves parameters and slots in `working`. Appends a record for each batch done.
@@ -221,8 +219,8 @@ impl Shards {
                 rank.take(network.0, network.1);
             }
             let first_shared = first_shared.load(Ordering::Relaxed);
-            let Rank { model, optimizer, columns, step, part, records, .. } = &mut **rank;
-            let mut comm = Threads::new(exchange, member, part);
+            let Rank { model, optimizer, columns, step, records, .. } = &mut **rank;
+            let mut comm = Threads::new(exchange, member);
             for batch in first_shared..batches.end {
                 let done = batch - batches.start;
                 if first.is_some() && done.is_multiple_of(checked) && started.elapsed() > budget.after(done) {
