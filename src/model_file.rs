@@ -11,7 +11,7 @@ use std::path::Path;
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 
-use crate::data::Scale;
+use crate::data::{Prepare, Scale};
 use crate::error::{Error, Result};
 use crate::kernels::KernelChoice;
 use crate::nn::{DataSpec, LayerSpec, LayerSpecs, ReluGrad, Sequential};
@@ -31,6 +31,8 @@ pub struct ModelMeta {
     pub classes: usize,
     /// Rows and columns of an image; their product is the number of inputs.
     pub image_size: (usize, usize),
+    /// How pictures are made to look like its training images; `None` where nobody measured: as digits.
+    pub prepare: Option<Prepare>,
     /// The settings of the run that made the model, if one did.
     pub recipe: Option<serde_json::Value>,
     /// The version of flatnet that wrote the file; `None` for a file that another program wrote.
@@ -95,6 +97,7 @@ fn meta_strings(meta: &ModelMeta) -> io::Result<BTreeMap<&'static str, String>> 
         ("classes", meta.classes.to_string()),
         ("image_size", format!("{}x{}", meta.image_size.0, meta.image_size.1)),
     ]);
+    strings.extend(meta.prepare.map(|prepare| ("prepare", prepare.to_string())));
     strings.extend(meta.recipe.as_ref().map(|recipe| ("recipe", recipe.to_string())));
     strings.extend(meta.version.as_ref().map(|version| ("version", version.clone())));
     Ok(strings)
@@ -132,7 +135,7 @@ pub fn load(path: &Path) -> Result<(Sequential, ModelMeta)> {
             model.set_parameter(&format!("{position}.{tensor}"), &values)?;
         }
     }
-    model.set_data(DataSpec { scale: Some(meta.scale), image_size: meta.image_size });
+    model.set_data(DataSpec { scale: Some(meta.scale), image_size: meta.image_size, prepare: meta.prepare });
     Ok((model, meta))
 }
 
@@ -166,6 +169,7 @@ impl ModelMeta {
             scale: data.and_then(|data| data.scale).unwrap_or(Scale::Unit),
             classes: model.out_features(),
             image_size: data.map_or_else(|| square(model.in_features()), |data| data.image_size),
+            prepare: data.and_then(|data| data.prepare),
             recipe: None,
             version: Some(env!("CARGO_PKG_VERSION").into()),
         }
@@ -329,11 +333,14 @@ fn parse_meta(strings: &HashMap<String, String>, refuse: &Refuse) -> Result<Mode
         let (rows, columns) = text.split_once('x')?;
         Some((rows.parse().ok()?, columns.parse().ok()?))
     })?;
+    let read = |_| parse(strings, refuse, "prepare", "digit or plain", |text| text.parse().ok());
+    let prepare = strings.get("prepare").map(read).transpose()?;
     let recipe = match strings.get("recipe") {
         None => None,
         Some(_) => Some(parse(strings, refuse, "recipe", "JSON", |text| serde_json::from_str(text).ok())?),
     };
-    Ok(ModelMeta { layers, relu_grad, scale, classes, image_size, recipe, version: strings.get("version").cloned() })
+    let version = strings.get("version").cloned();
+    Ok(ModelMeta { layers, relu_grad, scale, classes, image_size, prepare, recipe, version })
 }
 
 /// What the shapes alone tell, see [`load`]. Also gives the number of the first layer in the file.
@@ -367,6 +374,7 @@ fn infer_meta(outline: &Outline, refuse: &Refuse) -> Result<(usize, ModelMeta)> 
         scale: Scale::Unit,
         classes,
         image_size: square(inputs),
+        prepare: None,
         recipe: None,
         version: None,
     };
@@ -397,6 +405,7 @@ mod tests {
             scale: Scale::Standard { mean: 0.130_660_5, std: 0.308_107_8 },
             classes: 3,
             image_size: (4, 3),
+            prepare: Some(Prepare::Plain),
             recipe: Some(serde_json::json!({ "lr": 0.01, "out": "runs/\"quoted\"" })),
             version: Some("0.1.0".into()),
         }

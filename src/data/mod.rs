@@ -11,6 +11,7 @@ mod digest;
 pub mod inspect;
 pub mod known;
 mod loader;
+mod prepare;
 mod rows;
 pub mod sample;
 mod scale;
@@ -22,6 +23,7 @@ pub use dataset::Dataset;
 #[doc(hidden)]
 pub use digest::hex;
 pub use loader::{Loader, Shuffle};
+pub use prepare::Prepare;
 pub use sample::SampleSize;
 pub use scale::{Scale, ScaleKind};
 pub use source::idx;
