@@ -61,7 +61,7 @@
 //! | `kernels/reference` | the same arithmetic as plain loops: the oracle of the tests | every kernel |
 //! | `parallel` | the team of threads (the one room that names rayon), shards, who adds up what, one thread or all | what is computed |
 //! | `data` | sources, data sets (columns and targets), samples, scaled batches | networks, threads that train |
-//! | `picture` | PNG and JPEG of any size as images in MNIST's form, with the feature `picture` | networks, terminals |
+//! | `picture` | PNG, JPEG, BMP, GIF and PNM of any size as images in MNIST's form, with the feature `picture` | networks, terminals |
 //! | `metrics` | how good predictions are: one list of figures, held to scikit-learn's | networks, files |
 //! | `nn` | layers, parameters, initialisers, networks: forward, backward, zero_grad | files, threads, flags |
 //! | `loss` | from outputs and targets to a mean loss and its gradient | layers' insides |

@@ -1,11 +1,11 @@
-//! `flatnet predict`: what a saved model makes of PNG and JPEG pictures. It knows files and answers, not how a picture
+//! `flatnet predict`: what a saved model makes of pictures. It knows files and answers, not how a picture
 //! becomes an image.
 
 use std::io::{IsTerminal, stderr, stdin};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-use flatnet::data::Targets;
+use clap::{Args, ValueEnum};
+use flatnet::data::{Prepare, Targets};
 use flatnet::loss::{Criterion, CrossEntropy};
 use flatnet::model_file::{self, ModelMeta};
 use flatnet::nn::{Context, Sequential, Workspace};
@@ -31,12 +31,28 @@ pub struct PredictArguments {
     /// A model.safetensors, or the folder of a run
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
-    /// PNG or JPEG pictures, each of one character; - reads standard input
+    /// PNG, JPEG, BMP, GIF, PGM, PBM or PPM pictures, each of one character; - reads
+    /// standard input
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<PathBuf>,
+    /// What is made of a picture: the character alone, cropped and centred as in
+    /// MNIST, or the whole picture, made smaller, as for Fashion-MNIST
+    #[arg(long, value_enum, value_name = "WAY", default_value = "auto", hide_possible_values = true)]
+    pub prepare: PrepareChoice,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
+}
+
+/// The choice of `--prepare`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PrepareChoice {
+    /// As the model's training images were; as digits where its file does not say it
+    Auto,
+    /// The character alone, as MNIST was made
+    Digit,
+    /// The whole picture, made smaller
+    Plain,
 }
 
 /// What `--json` prints.
@@ -45,6 +61,7 @@ struct Report {
     model: String,
     #[serde(flatten)]
     parameters: Parameters,
+    prepare: Prepare,
     predictions: Vec<Entry>,
 }
 
@@ -70,7 +87,12 @@ pub fn run(arguments: &PredictArguments) -> Result<()> {
     let path = model_path(&arguments.model);
     let (model, meta) = model_file::load(&path)?;
     check_input(&path, meta.image_size)?;
-    let mut network = Network { path: &path, model, meta, workspace: Workspace::new() };
+    let prepare = match arguments.prepare {
+        PrepareChoice::Auto => meta.prepare.unwrap_or(Prepare::Digit),
+        PrepareChoice::Digit => Prepare::Digit,
+        PrepareChoice::Plain => Prepare::Plain,
+    };
+    let mut network = Network { path: &path, model, meta, prepare, workspace: Workspace::new() };
     let (style, columns) = (Style::of_stdout(), tiles::columns());
     let parameters = Parameters::of(&network.meta);
     // Answers are for whoever reads standard output; this is for somebody who looks on.
@@ -102,7 +124,7 @@ pub fn run(arguments: &PredictArguments) -> Result<()> {
         }
     }
     if arguments.json {
-        print_json(&Report { model: path.display().to_string(), parameters, predictions })?;
+        print_json(&Report { model: path.display().to_string(), parameters, prepare, predictions })?;
     }
     failure.map_or(Ok(()), Err)
 }
@@ -142,6 +164,7 @@ struct Network<'a> {
     path: &'a Path,
     model: Sequential,
     meta: ModelMeta,
+    prepare: Prepare,
     workspace: Workspace,
 }
 
@@ -150,7 +173,10 @@ impl Network<'_> {
     fn answer(&mut self, picture: &Gray, path: &Path) -> Result<(Gray, Vec<Candidate>)> {
         let (rows, columns) = self.meta.image_size;
         let name = if path == Path::new(STDIN) { Path::new("standard input") } else { path };
-        let image = picture::prepare(picture, name, (rows, columns))?;
+        let image = match self.prepare {
+            Prepare::Digit => picture::prepare(picture, name, (rows, columns))?,
+            Prepare::Plain => picture::prepare_plain(picture, name, (rows, columns))?,
+        };
         let x: Vec<f32> = image.iter().map(|pixel| self.meta.scale.apply(*pixel)).collect();
         let context = Context::evaluate();
         let logits = self.model.forward(&x[..], &context, &mut self.workspace);
