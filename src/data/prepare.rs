@@ -52,7 +52,8 @@ impl Prepare {
                 digits += usize::from(is_digit);
             }
         }
-        (shown > 0).then(|| if digits as f64 >= DIGITS * shown as f64 { Prepare::Digit } else { Prepare::Plain })
+        let found = if digits as f64 >= DIGITS * shown as f64 { Prepare::Digit } else { Prepare::Plain };
+        (shown > 0).then_some(found)
     }
 }
 

@@ -60,10 +60,11 @@ const FAINT_LINE: f32 = 0.55;
 pub(super) fn find(pixels: &[f32], width: usize, height: usize) -> Result<Ink, Missing> {
     let size = (width, height);
     let even = in_even_light(pixels, size);
-    if let Ok(Found { is_whole: true, is_even: true, ink, .. }) = even {
-        return Ok(ink);
-    }
     let is_tight = matches!(&even, Ok(even) if even.is_tight_crop && even.covers(size));
+    let even = match even {
+        Ok(found) if found.is_whole && (found.is_even || is_tight) => return Ok(found.ink),
+        even => even,
+    };
     if !is_tight && let Some(found) = between_levels(pixels, size) {
         return Ok(found.ink);
     }

@@ -143,8 +143,11 @@ fn answer(stream: TcpStream, manner: Manner, seen: &Requests, stopped: &AtomicBo
         }
     }
     seen.lock().unwrap().push((path.clone(), range.clone()));
-    let Ok(file) = fs::read(bundled(path.rsplit('/').next().unwrap())) else {
-        return (&stream).write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
+    let file = match fs::read(bundled(path.rsplit('/').next().unwrap())) {
+        Ok(file) => file,
+        // Its page stands in for any file.
+        Err(_) if matches!(manner, Manner::Page) => Vec::new(),
+        Err(_) => return (&stream).write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"),
     };
     let from = range.map_or(0, |range| range.strip_prefix("bytes=").unwrap().trim_end_matches('-').parse().unwrap());
     let from: usize = if matches!(manner, Manner::NoRanges) { 0 } else { from };
