@@ -30,12 +30,13 @@ Examples:
   flatnet fetch mnist --to sets/mnist --mirror http://localhost:8000/mnist/
 
 Mirrors are asked in turn. A file gets its name once its digest is the one that
-was published (SHA-256, or MD5 where that is all there is); until then it is NAME.part, and the same command goes on where it
-stopped. A right file that is there already is kept. Proxies come from the
+was published (SHA-256, or MD5 where that is all there is); until then it is
+NAME.part, and the same command goes on where it stopped. A right file that is
+there already is kept. Proxies come from the
 environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).
 
-The sets of EMNIST lie in one archive of 562 MB, gzip.zip: it is fetched once for a
-folder, and the files of the set that was asked for are unpacked from it.";
+The sets of EMNIST lie in one archive of 562 MB, gzip.zip: it is fetched once
+for a folder, and the files of the set that was asked for are unpacked from it.";
 
 #[derive(Debug, Args)]
 pub struct FetchArguments {
