@@ -60,7 +60,7 @@
 //! | `kernels` | arithmetic on flat slices, shapes as arguments, on every SIMD level | threads, layers |
 //! | `kernels/reference` | the same arithmetic as plain loops: the oracle of the tests | every kernel |
 //! | `parallel` | the team of threads (the one room that names rayon), shards, who adds up what, one thread or all | what is computed |
-//! | `picture` | PNG and JPEG of any size as images in MNIST's form, with the feature `picture` | networks, terminals |
+//! | `picture` | PNG, JPEG, BMP, GIF and PNM of any size as images in MNIST's form, with the feature `picture` | networks, terminals |
 //! | `data` | sources, data sets (columns and targets), samples, scaled batches | networks, threads that train |
 //! | `metrics` | how good predictions are: one list of figures, held to scikit-learn's | networks, files |
 //! | `nn` | layers, parameters, initialisers, networks: forward, backward, zero_grad | files, threads, flags |

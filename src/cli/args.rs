@@ -109,7 +109,7 @@ pub enum Command {
     /// Measure this machine: training steps by network, kernel and threads
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(BenchArguments),
-    /// Tell what a saved model sees in PNG and JPEG pictures
+    /// Tell what a saved model sees in PNG, JPEG, BMP, GIF or PNM pictures
     #[command(after_help = predict::EXAMPLES)]
     Predict(predict::PredictArguments),
     /// Tell what an IDX file, a data folder or a model holds

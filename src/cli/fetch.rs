@@ -2,6 +2,8 @@
 //! files are asked for.
 
 #[cfg(feature = "fetch")]
+mod archive;
+#[cfg(feature = "fetch")]
 mod check;
 #[cfg(feature = "fetch")]
 mod download;
@@ -27,20 +29,26 @@ Examples:
   flatnet fetch kmnist --to sets/kmnist && flatnet --data sets/kmnist
   flatnet fetch mnist --to sets/mnist --mirror http://localhost:8000/mnist/
 
-Mirrors are asked in turn. A file gets its name once its SHA-256 is the one that
-was published; until then it is NAME.part, and the same command goes on where it
-stopped. A right file that is there already is kept. Proxies come from the
-environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).";
+Mirrors are asked in turn. A file gets its name once its digest is the one that
+was published (SHA-256, or MD5 where that is all there is); until then it is
+NAME.part, and the same command goes on where it stopped. A right file that is
+there already is kept. Proxies come from the
+environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).
+
+The sets of EMNIST lie in one archive of 562 MB, gzip.zip: it is fetched once
+for a folder, and the files of the set that was asked for are unpacked from it.";
 
 #[derive(Debug, Args)]
 pub struct FetchArguments {
-    /// Which set: mnist, fashion-mnist, kmnist
+    /// Which set: mnist, fashion-mnist, kmnist, qmnist; emnist-balanced, -byclass,
+    /// -bymerge, -digits, -letters, -mnist; the tables iris, wine-quality-red,
+    /// wine-quality-white, breast-cancer
     #[arg(value_enum, value_name = "SET", hide_possible_values = true)]
     pub set: SetName,
-    /// Folder for the set's four files [default: data/SET]
+    /// Folder for the set's files [default: data/SET, and data/emnist for EMNIST]
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
-    /// A folder of the web that holds the four files, asked instead of the known
+    /// A folder of the web that holds the files, asked instead of the known
     /// ones; may be given several times [default: the known ones]
     #[arg(long, value_name = "URL", value_parser = mirror)]
     pub mirror: Vec<String>,
@@ -68,6 +76,17 @@ pub enum SetName {
     Mnist,
     FashionMnist,
     Kmnist,
+    Qmnist,
+    EmnistBalanced,
+    EmnistByclass,
+    EmnistBymerge,
+    EmnistDigits,
+    EmnistLetters,
+    EmnistMnist,
+    Iris,
+    WineQualityRed,
+    WineQualityWhite,
+    BreastCancer,
 }
 
 #[cfg(not(feature = "fetch"))]

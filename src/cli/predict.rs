@@ -6,8 +6,8 @@ mod rows;
 use std::io::{IsTerminal, stderr, stdin};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-use flatnet::data::Targets;
+use clap::{Args, ValueEnum};
+use flatnet::data::{Prepare, Targets};
 use flatnet::loss::{Criterion, CrossEntropy};
 use flatnet::model_file::{Loaded, ModelMeta};
 use flatnet::nn::{Context, Sequential, Workspace};
@@ -43,15 +43,31 @@ pub struct PredictArguments {
     /// A model.safetensors, or the folder of a run
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
-    /// Pictures, each of one character, or tables of rows to predict for (CSV,
-    /// .npy and others that train takes); - reads a picture from standard input
+    /// Pictures, each of one character (PNG, JPEG, BMP, GIF, PGM, PBM, PPM), or
+    /// tables of rows to predict for (CSV, .npy and others that train takes);
+    /// - reads a picture from standard input
     #[arg(value_name = "FILE", required = true)]
     pub images: Vec<PathBuf>,
+    /// What is made of a picture: the character alone, cropped and centred as in
+    /// MNIST, or the whole picture, made smaller, as for Fashion-MNIST
+    #[arg(long, value_enum, value_name = "WAY", default_value = "auto", hide_possible_values = true)]
+    pub prepare: PrepareChoice,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
     pub hints: HintArguments,
+}
+
+/// The choice of `--prepare`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PrepareChoice {
+    /// As the model's training images were; as digits where its file does not say it
+    Auto,
+    /// The character alone, as MNIST was made
+    Digit,
+    /// The whole picture, made smaller
+    Plain,
 }
 
 /// What `--json` prints.
@@ -60,6 +76,9 @@ struct Report<E> {
     model: String,
     #[serde(flatten)]
     parameters: Parameters,
+    /// Of pictures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prepare: Option<Prepare>,
     predictions: Vec<E>,
 }
 
@@ -91,7 +110,12 @@ pub fn run(arguments: &PredictArguments) -> Result<()> {
         return rows::run(arguments, &path, &model, &meta);
     }
     check_input(&path, meta.image_size)?;
-    let mut network = Network { path: &path, model, meta, workspace: Workspace::new() };
+    let prepare = match arguments.prepare {
+        PrepareChoice::Auto => meta.prepare.unwrap_or(Prepare::Digit),
+        PrepareChoice::Digit => Prepare::Digit,
+        PrepareChoice::Plain => Prepare::Plain,
+    };
+    let mut network = Network { path: &path, model, meta, prepare, workspace: Workspace::new() };
     let (style, columns) = (Style::of_stdout(), tiles::columns());
     let parameters = Parameters::of(&network.meta);
     // Answers are for whoever reads standard output; this is for somebody who looks on.
@@ -123,7 +147,7 @@ pub fn run(arguments: &PredictArguments) -> Result<()> {
         }
     }
     if arguments.json {
-        print_json(&Report { model: path.display().to_string(), parameters, predictions })?;
+        print_json(&Report { model: path.display().to_string(), parameters, prepare: Some(prepare), predictions })?;
     }
     failure.map_or(Ok(()), Err)
 }
@@ -163,6 +187,7 @@ struct Network<'a> {
     path: &'a Path,
     model: Sequential,
     meta: ModelMeta,
+    prepare: Prepare,
     workspace: Workspace,
 }
 
@@ -171,7 +196,10 @@ impl Network<'_> {
     fn answer(&mut self, picture: &Gray, path: &Path) -> Result<(Gray, Vec<Candidate>)> {
         let (rows, columns) = self.meta.image_size;
         let name = if path == Path::new(STDIN) { Path::new("standard input") } else { path };
-        let image = picture::prepare(picture, name, (rows, columns))?;
+        let image = match self.prepare {
+            Prepare::Digit => picture::prepare(picture, name, (rows, columns))?,
+            Prepare::Plain => picture::prepare_plain(picture, name, (rows, columns))?,
+        };
         let x: Vec<f32> = image.iter().map(|pixel| self.meta.scale.apply(*pixel)).collect();
         let context = Context::evaluate();
         let logits = self.model.forward(&x[..], &context, &mut self.workspace);

@@ -5,9 +5,9 @@
 //!
 //! - packed files of MNIST, Fashion-MNIST, KMNIST and QMNIST: torchvision (`torchvision/datasets/mnist.py`);
 //! - unpacked files of Fashion-MNIST: tutorials and loaders that list them, which agree with each other;
-//! - packed files of EMNIST: the package `mnists` 0.4.1 of PyPI.
+//! - packed files of EMNIST: the package `mnists` 0.4.1 of PyPI; those of its set EMNIST MNIST: `numpyvision`, by the same author.
 //!
-//! What a download is held to, lengths and SHA-256 of the `.gz` files, comes from the checksum files of TensorFlow Datasets
+//! What a download of the first three is held to, lengths and SHA-256 of the `.gz` files, comes from the checksum files of TensorFlow Datasets
 //! (`tensorflow_datasets/url_checksums/mnist.txt`, `fashion_mnist.txt`, `kmnist.txt`) and is not checked here; the SHA-256 of
 //! MNIST's unpacked files is: the files of `data/mnist` have them, see `data/README.md`, and a test compares. For the other
 //! two sets no such list was found.
@@ -27,7 +27,7 @@ pub struct KnownFile {
     pub packed_md5: &'static str,
     /// MD5 of the IDX bytes, where somebody states it.
     pub unpacked_md5: Option<&'static str>,
-    /// What a download of it is held to; `None` for sets that are not downloaded.
+    /// What a download of it is held to; where it is `None`, MD5 is all that is published.
     pub published: Option<Published>,
 }
 
@@ -92,7 +92,7 @@ const fn label_bytes(count: u64) -> u64 {
 const QMNIST_LABEL_BYTES: u64 = 12 + 60_000 * 8 * 4;
 
 #[rustfmt::skip]
-static FILES: [KnownFile; 36] = [
+static FILES: [KnownFile; 40] = [
     known("MNIST", "train-images-idx3-ubyte", image_bytes(60_000), "f68b3c2dcbeaaa9fbdd348bbdeb94873", Some("6bbc9ace898e44ae57da46a324031adb")).published(9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609", Some("ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db")),
     known("MNIST", "train-labels-idx1-ubyte", label_bytes(60_000), "d53e105ee54ea40749a09fcbcd1e9432", Some("a25bea736e30d166cdddb491f175f624")).published(28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c", Some("65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5")),
     known("MNIST", "t10k-images-idx3-ubyte", image_bytes(10_000), "9fb629c4189551a2d022fa330f9573f3", Some("2646ac647ad5339dbf082846283269ea")).published(1_648_877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6", Some("0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7")),
@@ -125,6 +125,10 @@ static FILES: [KnownFile; 36] = [
     known("EMNIST Letters", "emnist-letters-train-labels-idx1-ubyte", label_bytes(124_800), "c16de4f1848ddcdddd39ab65d2a7be52", None),
     known("EMNIST Letters", "emnist-letters-test-images-idx3-ubyte", image_bytes(20_800), "382093a19703f68edac6d01b8dfdfcad", None),
     known("EMNIST Letters", "emnist-letters-test-labels-idx1-ubyte", label_bytes(20_800), "d4108920cd86601ec7689a97f2de7f59", None),
+    known("EMNIST MNIST", "emnist-mnist-train-images-idx3-ubyte", image_bytes(60_000), "3663598a39195d030895b6304abb5065", None),
+    known("EMNIST MNIST", "emnist-mnist-train-labels-idx1-ubyte", label_bytes(60_000), "6c092f03c9bb63e678f80f8bc605fe37", None),
+    known("EMNIST MNIST", "emnist-mnist-test-images-idx3-ubyte", image_bytes(10_000), "fb51b6430fc4dd67deaada1bf25d4524", None),
+    known("EMNIST MNIST", "emnist-mnist-test-labels-idx1-ubyte", label_bytes(10_000), "ae7f6be798a9a5d5f2bd32e078a402dd", None),
     known("QMNIST", "qmnist-train-images-idx3-ubyte", image_bytes(60_000), "ed72d4157d28c017586c42bc6afe6370", None),
     known("QMNIST", "qmnist-train-labels-idx2-int", QMNIST_LABEL_BYTES, "0058f8dd561b90ffdd0f734c6a30e5e4", None),
     known("QMNIST", "qmnist-test-images-idx3-ubyte", image_bytes(60_000), "1394631089c404de565df7b7aeaf9412", None),

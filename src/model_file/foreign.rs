@@ -132,6 +132,7 @@ pub(super) fn infer(
         scale: hints.scale.unwrap_or(Scale::Unit),
         classes: last.widths(last_transposed).1,
         image_size: square(inputs),
+        prepare: None,
         preparation: None,
         class_names: Vec::new(),
         recipe: None,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 
-use crate::data::{Preparation, Scale};
+use crate::data::{Preparation, Prepare, Scale};
 use crate::error::Result;
 use crate::nn::{LayerSpecs, ReluGrad, Sequential};
 use crate::tensor_file::Refuse;
@@ -22,6 +22,8 @@ pub struct ModelMeta {
     pub classes: usize,
     /// Rows and columns of an image; their product is the number of inputs.
     pub image_size: (usize, usize),
+    /// How pictures are made to look like its training images; `None` where nobody measured: as digits.
+    pub prepare: Option<Prepare>,
     /// How the rows of a table become inputs, and what outputs stand for; `None` of a model for pictures.
     pub preparation: Option<Preparation>,
     /// What classes are called, where they have names beside their numbers.
@@ -43,6 +45,7 @@ pub(super) fn meta_strings(meta: &ModelMeta) -> io::Result<BTreeMap<&'static str
         ("classes", meta.classes.to_string()),
         ("image_size", format!("{}x{}", meta.image_size.0, meta.image_size.1)),
     ]);
+    strings.extend(meta.prepare.map(|prepare| ("prepare", prepare.to_string())));
     if let Some(preparation) = &meta.preparation {
         strings.insert("preparation", serde_json::to_string(preparation)?);
     }
@@ -65,6 +68,7 @@ impl ModelMeta {
             scale: data.and_then(|data| data.scale).unwrap_or(Scale::Unit),
             classes: model.out_features(),
             image_size: data.map_or_else(|| square(model.in_features()), |data| data.image_size),
+            prepare: data.and_then(|data| data.prepare),
             preparation: None,
             class_names: Vec::new(),
             recipe: None,
@@ -174,9 +178,11 @@ pub(super) fn parse_meta(strings: &HashMap<String, String>, refuse: &Refuse) -> 
         let present = strings.contains_key(field);
         present.then(|| parse(strings, refuse, field, "JSON as flatnet writes it", json)).transpose()
     }
+    let read = |_| parse(strings, refuse, "prepare", "digit or plain", |text| text.parse().ok());
+    let prepare = strings.get("prepare").map(read).transpose()?;
     let preparation = optional(strings, refuse, "preparation")?;
     let class_names = optional(strings, refuse, "class_names")?.unwrap_or_default();
     let recipe = optional(strings, refuse, "recipe")?;
     let version = strings.get("version").cloned();
-    Ok(ModelMeta { layers, relu_grad, scale, classes, image_size, preparation, class_names, recipe, version })
+    Ok(ModelMeta { layers, relu_grad, scale, classes, image_size, prepare, preparation, class_names, recipe, version })
 }

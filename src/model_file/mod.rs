@@ -152,7 +152,7 @@ pub fn load_with(path: &Path, hints: &Hints) -> Result<Loaded> {
             tensors.push(ForeignTensor { name, dtype, shape: info.shape.clone(), parameter, transposed });
         }
     }
-    model.set_data(DataSpec { scale: Some(meta.scale), image_size: meta.image_size });
+    model.set_data(DataSpec { scale: Some(meta.scale), image_size: meta.image_size, prepare: meta.prepare });
     let foreign = assumed.map(|assumed| Foreign { tensors, assumed });
     Ok(Loaded { model, meta, foreign })
 }

@@ -8,6 +8,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{TensorView, serialize_to_file};
 
 use super::*;
+use crate::data::Prepare;
 use crate::data::Scale;
 use crate::nn::{Init, ReluGrad};
 
@@ -24,6 +25,7 @@ fn meta() -> ModelMeta {
         scale: Scale::Standard { mean: 0.130_660_5, std: 0.308_107_8 },
         classes: 3,
         image_size: (4, 3),
+        prepare: Some(Prepare::Plain),
         preparation: None,
         class_names: Vec::new(),
         recipe: Some(serde_json::json!({ "lr": 0.01, "out": "runs/\"quoted\"" })),

@@ -24,7 +24,7 @@ pub(crate) use sequential::Update;
 
 pub use crate::kernels::activations::ReluGrad;
 
-use crate::data::Scale;
+use crate::data::{Prepare, Scale};
 
 /// What a network's inputs and outputs are, beside their number: what a saved model needs to be used on new data.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,4 +33,6 @@ pub struct DataSpec {
     pub scale: Option<Scale>,
     /// Rows and columns of an image; their product is the number of inputs.
     pub image_size: (usize, usize),
+    /// How pictures are made to look like its images, where that is known.
+    pub prepare: Option<Prepare>,
 }

@@ -1,4 +1,4 @@
-//! From the bytes of a PNG or JPEG to grey, with limits that are checked before memory is taken for pixels. It knows
+//! From the bytes of a picture to grey, with limits that are checked before memory is taken for pixels. It knows
 //! formats, not what a picture shows.
 
 use std::io::{Cursor, Read};
@@ -11,7 +11,8 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::exif::Orientation;
-use super::{Gray, contained, jpeg};
+use super::kind::{Kind, READ};
+use super::{Gray, bmp, contained, gif, jpeg, pnm};
 use crate::error::{Error, Result};
 use crate::regular_file;
 
@@ -21,8 +22,6 @@ pub const MAX_PIXELS: u64 = 64_000_000;
 /// The largest file that is read.
 pub const MAX_FILE_BYTES: u64 = 256 << 20;
 
-const PNG_MAGIC: &[u8] = b"\x89PNG\r\n\x1a\n";
-const JPEG_MAGIC: &[u8] = b"\xff\xd8\xff";
 /// For palettes and a row or two of pixels, which the PNG decoder keeps for itself.
 const PNG_BYTES: usize = 64 << 20;
 /// Deflate's densest code is two bits for 258 bytes.
@@ -30,7 +29,7 @@ const MAX_DEFLATE_RATIO: u64 = 1032;
 const WHITE: u8 = 255;
 const BLACK: u8 = 0;
 
-/// Reads the PNG or JPEG at `path` as grey; see [`decode`].
+/// Reads the picture at `path` as grey; see [`decode`].
 ///
 /// # Errors
 /// [`Error::Io`] from the operating system, [`Error::Picture`] for everything else.
@@ -44,7 +43,7 @@ pub fn open(path: &Path) -> Result<Gray> {
     }
 }
 
-/// Reads a PNG or JPEG from `reader` to its end. Errors name `path_for_errors`.
+/// Reads a picture from `reader` to its end. Errors name `path_for_errors`.
 ///
 /// # Errors
 /// As [`open`].
@@ -61,32 +60,37 @@ pub fn read(path_for_errors: &Path, reader: impl Read) -> Result<Gray> {
     decode(path_for_errors, &bytes)
 }
 
-/// A PNG or JPEG as grey (luma of Rec. 601), the way up that its Exif says. The first bytes decide which of the two it is.
+/// A PNG, JPEG, BMP, GIF, PGM, PBM or PPM as grey (luma of Rec. 601), the way up that its Exif says. The first bytes decide which
+/// of them it is, whatever the file is called.
 ///
 /// What is transparent shows white; only where nothing would be seen on white, black. 16 bits become 8, palettes their
 /// colours, and of an animation the first picture is taken.
 ///
 /// # Errors
-/// [`Error::Picture`] if it is neither, damaged, or larger than [`MAX_PIXELS`].
+/// [`Error::Picture`] if it is none of them, damaged, or larger than [`MAX_PIXELS`].
 pub fn decode(path_for_errors: &Path, bytes: &[u8]) -> Result<Gray> {
     let fail = |problem: String| refuse(path_for_errors, problem);
-    let (stored, orientation) = if bytes.starts_with(PNG_MAGIC) {
-        guarded("PNG", || {
-            let (on_white, orientation, transparent) = decode_png(bytes, WHITE)?;
-            if transparent && is_level(&on_white) {
-                Ok((decode_png(bytes, BLACK)?.0, orientation))
-            } else {
-                Ok((on_white, orientation))
-            }
-        })
-    } else if bytes.starts_with(JPEG_MAGIC) {
-        decode_whole_jpeg(bytes)
-    } else if bytes.is_empty() {
-        Err("is empty; expected a PNG or JPEG picture".into())
-    } else {
-        Err("is neither a PNG nor a JPEG picture; convert it to one of them".into())
-    }
-    .map_err(fail)?;
+    // What is transparent shows white, and where nothing is seen on white, black.
+    let seen = |decode: &dyn Fn(u8) -> Decoded<(Gray, Orientation, bool)>| {
+        let (on_white, orientation, transparent) = decode(WHITE)?;
+        let picture = if transparent && is_level(&on_white) { decode(BLACK)?.0 } else { on_white };
+        Ok((picture, orientation))
+    };
+    let as_stored = |picture: Gray| (picture, Orientation::AS_STORED);
+    let decoded = match Kind::of(bytes) {
+        Kind::Png => guarded("PNG", || seen(&|background| decode_png(bytes, background))),
+        Kind::Jpeg => decode_whole_jpeg(bytes),
+        Kind::Bmp => guarded("BMP", || bmp::decode(bytes).map(as_stored)),
+        Kind::Gif => guarded("GIF", || {
+            let decode = |background| gif::decode(bytes, background);
+            seen(&|background| decode(background).map(|(picture, clear)| (picture, Orientation::AS_STORED, clear)))
+        }),
+        Kind::Pnm => guarded("PNM", || pnm::decode(bytes).map(as_stored)),
+        Kind::Other(name) => Err(format!("is {name}, which is not read; convert it to PNG")),
+        Kind::Unknown if bytes.is_empty() => Err(format!("is empty; expected a picture: {READ}")),
+        Kind::Unknown => Err(format!("is no picture of a kind that is read ({READ}); convert it to PNG")),
+    };
+    let (stored, orientation) = decoded.map_err(fail)?;
     Ok(upright(stored, orientation))
 }
 
@@ -179,7 +183,7 @@ pub(super) fn check_size(width: usize, height: usize) -> Decoded<()> {
 }
 
 /// Appends what `colours` are as grey on `background`: 1 sample is grey, 3 are red, green and blue, one more is opacity.
-fn push_gray(pixels: &mut Vec<u8>, colours: &[u8], samples: usize, background: u8) {
+pub(super) fn push_gray(pixels: &mut Vec<u8>, colours: &[u8], samples: usize, background: u8) {
     let over = |gray: u8, alpha: u8| {
         let (alpha, gray, background) = (u32::from(alpha), u32::from(gray), u32::from(background));
         ((gray * alpha + background * (255 - alpha) + 127) / 255) as u8
@@ -193,7 +197,7 @@ fn push_gray(pixels: &mut Vec<u8>, colours: &[u8], samples: usize, background: u
 }
 
 /// Rec. 601, as in JPEG. The weights sum to 1000, so grey stays what it is.
-fn luma([r, g, b]: [u8; 3]) -> u8 {
+pub(super) fn luma([r, g, b]: [u8; 3]) -> u8 {
     ((299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) + 500) / 1000) as u8
 }
 

@@ -2,10 +2,11 @@
 //! about. Where the light changes slowly the background is a surface; where a shadow has a hard edge it is found window by
 //! window. It knows light and dark, not digits.
 
+use super::levels::between_levels;
 use super::resample::Part;
 use super::ruled;
 use super::spots::{Bounds, Spot, are_strokes, spots};
-use super::surface::Surface;
+use super::surface::{Surface, median};
 use super::windows::in_shadow;
 
 /// The ink of a picture: 0 where there is none, up to 1. `[height, width]`, and the least rectangle that holds it all.
@@ -13,6 +14,9 @@ pub(super) struct Ink {
     pub strength: Vec<f32>,
     pub part: Part,
 }
+
+/// Where more than this share of a picture differs from the background the other way than ink does, the light is not even.
+const MOST_OF_OTHER_KIND: f32 = 0.02;
 
 /// Why a picture shows no ink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +51,8 @@ const LEAST_STROKE: f32 = 5.0;
 const SHORTEST_STROKE: f32 = 0.04;
 /// A spot is ink if the picture confirms this share of its outline.
 const SUPPORTED: f32 = 0.75;
+/// If so much of all outlines is confirmed, what was found needs no second look.
+const SURE: f32 = 0.8;
 /// Printed lines weaker than this share of the darkest ink are told from it by their strength, stronger ones by their form.
 const FAINT_LINE: f32 = 0.55;
 
@@ -54,8 +60,13 @@ const FAINT_LINE: f32 = 0.55;
 pub(super) fn find(pixels: &[f32], width: usize, height: usize) -> Result<Ink, Missing> {
     let size = (width, height);
     let even = in_even_light(pixels, size);
-    if let Ok(Found { is_whole: true, is_even: true, ink, .. }) = even {
-        return Ok(ink);
+    let is_tight = matches!(&even, Ok(even) if even.is_tight_crop && even.covers(size));
+    let even = match even {
+        Ok(found) if found.is_whole && (found.is_even || is_tight) => return Ok(found.ink),
+        even => even,
+    };
+    if !is_tight && let Some(found) = between_levels(pixels, size) {
+        return Ok(found.ink);
     }
     let in_shadow = in_shadow(pixels, size);
     match (even, in_shadow) {
@@ -79,6 +90,8 @@ pub(super) struct Found {
     is_whole: bool,
     /// Whether nothing else lies along the edge, a shadow fainter than ink.
     is_even: bool,
+    /// Whether none of it touches the picture's edge.
+    is_clear: bool,
     pub is_dark: bool,
     /// The share of the outline that the picture confirms, from 0 to 1.
     pub support: f32,
@@ -89,6 +102,22 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// Whether it reaches over a whole picture of this size, and takes none of its sides whole, as shadows do.
+    fn covers(&self, (width, height): (usize, usize)) -> bool {
+        let Part { width: wide, height: high, .. } = self.ink.part;
+        let ink = |at: usize| usize::from(self.ink.strength[at] > 0.0);
+        let upright = [0, width - 1].map(|x| (0..height).map(|y| ink(y * width + x)).sum::<usize>());
+        let flat = [0, height - 1].map(|y| (0..width).map(|x| ink(y * width + x)).sum::<usize>());
+        let is_whole = |counts: [usize; 2], side: usize| counts.iter().any(|count| count * 20 >= side * 17);
+        let reaches = wide * 10 >= width * 9 && high * 10 >= height * 9;
+        reaches && !is_whole(upright, height) && !is_whole(flat, width)
+    }
+
+    /// Whether it is clear of the edge, and the picture confirms its outline.
+    pub(super) fn is_sure(&self) -> bool {
+        self.is_whole && self.is_clear && self.support >= SURE
+    }
+
     /// Whether it is ink of the same kind as `other`, beside what the edge cuts off there.
     fn lies_beside(&self, other: &Found) -> bool {
         let shared: f32 = other.cut_off.iter().map(|pixel| self.ink.strength[*pixel as usize]).sum();
@@ -112,7 +141,14 @@ fn in_even_light(pixels: &[f32], (width, height): (usize, usize)) -> Result<Foun
     if !is_dark {
         ink.iter_mut().for_each(|difference| *difference = -*difference);
     }
-    gather(&ink, &ink, (width, height), noise, WEAKEST, |_, _, _| Some(1.0)).map(|found| Found { is_dark, ..found })
+    // Not the border's noise, which levels of shadow are a part of.
+    let mut steps: Vec<f32> = pixels.windows(2).map(|two| (two[0] - two[1]).abs()).collect();
+    let grain = 1.4826 * median(&mut steps) / std::f32::consts::SQRT_2;
+    let least = -(LEAST_CONTRAST / 2.0).max(NOISE_REACH * grain);
+    let others = ink.iter().filter(|difference| **difference < least).count();
+    let is_level = others as f32 <= MOST_OF_OTHER_KIND * ink.len() as f32;
+    let found = gather(&ink, &ink, (width, height), noise, WEAKEST, |_, _, _| Some(1.0))?;
+    Ok(Found { is_dark, is_even: found.is_even && is_level, ..found })
 }
 
 /// The ink where `mask`, the difference from the background, says that there is some; `strength` says how much. `support`
@@ -127,7 +163,7 @@ pub(super) fn gather(
 ) -> Result<Found, Missing> {
     let floor = LEAST_CONTRAST.max(NOISE_REACH * noise);
     let nothing = if floor > LEAST_CONTRAST { Missing::Noise } else { Missing::Even };
-    let darkest = darkest(mask, floor).ok_or(nothing)?;
+    let mut darkest = darkest_of(mask.iter().copied(), floor).ok_or(nothing)?;
     let mut weakest = floor.max(weakest * darkest);
     let mut is_ink: Vec<bool> = mask.iter().map(|difference| *difference >= weakest).collect();
     let lines = ruled::lines(&is_ink, width, height);
@@ -138,9 +174,11 @@ pub(super) fn gather(
         if level <= FAINT_LINE * darkest {
             weakest = weakest.max(level);
             is_ink = mask.iter().map(|difference| *difference >= weakest).collect();
-        } else {
-            lines.iter().for_each(|pixel| is_ink[*pixel as usize] = false);
         }
+        lines.iter().for_each(|pixel| is_ink[*pixel as usize] = false);
+        // Lines may be darker than a pencil's strokes.
+        let rest = mask.iter().zip(&is_ink).filter(|(_, is_ink)| **is_ink).map(|(difference, _)| *difference);
+        darkest = darkest_of(rest, floor).ok_or(nothing)?;
     }
     let spots = spots(mask, &is_ink, width);
     let (mut supported, mut weight) = (0.0, 0.0);
@@ -185,6 +223,7 @@ pub(super) fn gather(
         mass,
         is_whole,
         is_even,
+        is_clear: kept.iter().all(|spot| spot.on_edge == 0),
         is_dark: true,
         support,
         is_tight_crop,
@@ -193,8 +232,8 @@ pub(super) fn gather(
 }
 
 /// The darkest ink but for some glints; `None` if all is below `floor`.
-fn darkest(ink: &[f32], floor: f32) -> Option<f32> {
-    let mut above: Vec<f32> = ink.iter().copied().filter(|difference| *difference > floor).collect();
+fn darkest_of(ink: impl Iterator<Item = f32>, floor: f32) -> Option<f32> {
+    let mut above: Vec<f32> = ink.filter(|difference| *difference > floor).collect();
     let place = above.len().checked_sub(1)?;
     let place = place - (BRIGHTEST * above.len() as f32) as usize;
     Some(*above.select_nth_unstable_by(place, f32::total_cmp).1)

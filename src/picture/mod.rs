@@ -1,4 +1,4 @@
-//! Pictures: from a PNG or JPEG of any size to the small bright-on-dark image that a network for MNIST takes, and from
+//! Pictures: from a PNG, JPEG, BMP, GIF or PNM of any size to the small bright-on-dark image that a network for MNIST takes, and from
 //! images to a PNG. It must not know networks, flags or terminals.
 //!
 //! ```no_run
@@ -10,13 +10,19 @@
 //! # Ok::<(), flatnet::Error>(())
 //! ```
 
+mod bmp;
 mod closing;
 mod contained;
 mod decode;
 mod encode;
 mod exif;
+mod gif;
 mod ink;
 mod jpeg;
+mod kind;
+mod levels;
+mod plain;
+mod pnm;
 mod prepare;
 mod resample;
 mod ruled;
@@ -26,6 +32,7 @@ mod windows;
 
 pub use decode::{MAX_FILE_BYTES, MAX_PIXELS, decode, open, read};
 pub use encode::write_png;
+pub use plain::prepare_plain;
 pub use prepare::{MAX_SIDE, MIN_SIDE, fits, prepare};
 pub use resample::{resize, shrink};
 

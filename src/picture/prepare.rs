@@ -24,6 +24,17 @@ pub fn fits((rows, columns): (usize, usize)) -> bool {
     (MIN_SIDE..=MAX_SIDE).contains(&rows) && (MIN_SIDE..=MAX_SIDE).contains(&columns)
 }
 
+pub(super) fn check_size((rows, columns): (usize, usize)) -> Result<()> {
+    if fits((rows, columns)) {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        place: "the model's input".into(),
+        expected: format!("images of {MIN_SIDE} x {MIN_SIDE} to {MAX_SIDE} x {MAX_SIDE} pixels, to fit pictures into"),
+        found: format!("{rows} x {columns}"),
+    })
+}
+
 /// Makes an image of `image_size` (rows, columns) from `picture`, as MNIST's images were made: light ink on black, its
 /// longer side 20 of 28 pixels, proportions kept, its centre of mass in the middle. Dark ink on light is inverted.
 ///
@@ -33,16 +44,8 @@ pub fn fits((rows, columns): (usize, usize)) -> bool {
 /// # Errors
 /// [`Error::Picture`] if no ink can be made out, [`Error::Shape`] if `image_size` is not that of a small picture.
 pub fn prepare(picture: &Gray, path_for_errors: &Path, image_size: (usize, usize)) -> Result<Vec<u8>> {
+    check_size(image_size)?;
     let (rows, columns) = image_size;
-    if !fits(image_size) {
-        return Err(Error::Shape {
-            place: "the model's input".into(),
-            expected: format!(
-                "images of {MIN_SIDE} x {MIN_SIDE} to {MAX_SIDE} x {MAX_SIDE} pixels, to fit pictures into"
-            ),
-            found: format!("{rows} x {columns}"),
-        });
-    }
     let refuse = |problem: String| Error::Picture { path: path_for_errors.to_path_buf(), problem };
     let (width, height) = (picture.width(), picture.height());
     let smaller = shrink(picture, WORKING_SIDE)?;

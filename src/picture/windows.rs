@@ -72,7 +72,7 @@ fn by_windows(pixels: &[f32], smooth: &[f32], (width, height): (usize, usize), i
 }
 
 /// Without the finest grain, where the picture is large enough for strokes of several pixels.
-fn smoothed(pixels: &[f32], width: usize, height: usize) -> Vec<f32> {
+pub(super) fn smoothed(pixels: &[f32], width: usize, height: usize) -> Vec<f32> {
     if width.min(height) < 100 {
         return pixels.to_vec();
     }
@@ -90,14 +90,14 @@ fn smoothed(pixels: &[f32], width: usize, height: usize) -> Vec<f32> {
 
 /// The share of a spot's outline where the picture itself gets lighter from inside to outside, by `least` of the level
 /// outside. The outline of paper between strokes, where it is held for ink, is partly that of a window.
-fn support(
+pub(super) fn support(
     pixels: &[f32],
     spot: &Spot,
     is_ink: &[bool],
     least: impl Fn(f32) -> f32,
     (width, height): (usize, usize),
 ) -> f32 {
-    let reach = (width.min(height) / 100).max(1) as isize;
+    let reach = (width.min(height) / 50).max(1) as isize;
     let (mut outline, mut supported) = (0, 0);
     let at = |x: isize, y: isize| {
         let inside = (0..width as isize).contains(&x) && (0..height as isize).contains(&y);

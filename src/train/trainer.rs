@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::data::{Dataset, Loader, Shuffle};
+use crate::data::{Dataset, Loader, Prepare, Shuffle};
 use crate::error::{Error, Result};
 use crate::kernels::{SimdChoice, SimdLevel};
 use crate::loss::{self, Loss};
@@ -268,7 +268,8 @@ impl Trainer {
         let mut evaluator = Evaluator::new(&team);
         let epochs_left = self.epochs.saturating_sub(state.epoch);
         state.history.reserve(epochs_left, train_loader.batches(), val_loader.batches());
-        model.set_data(DataSpec { scale: train.scale(), image_size: train.image_size() });
+        let (scale, image_size, prepare) = (train.scale(), train.image_size(), Prepare::of(train));
+        model.set_data(DataSpec { scale, image_size, prepare });
         let mut good = Good::of(model, state);
         let mut rates = Vec::with_capacity(if self.schedule.by_step() { train_loader.batches() } else { 1 });
         let mut val_losses: Vec<f64> = state.history.epochs.iter().map(|epoch| epoch.val_loss).collect();

@@ -1,4 +1,4 @@
-//! PNG and JPEG: damaged as they lie there, and damaged inside, with checksums that fit.
+//! PNG, JPEG, BMP, GIF and PNM: damaged as they lie there, and damaged inside, with checksums that fit.
 
 use std::path::Path;
 
@@ -198,11 +198,105 @@ fn changed_jpeg(originals: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
+/// BMPs of every depth, upright and upside down, with and without a palette.
+fn bmps() -> Vec<Vec<u8>> {
+    let (width, height) = (21_i32, 17_i32);
+    let mut files = Vec::new();
+    for (bits, compression, sign) in [(1, 0, 1), (4, 0, -1), (8, 0, 1), (16, 0, 1), (24, 0, 1), (24, 0, -1), (32, 3, 1)]
+    {
+        let row_bytes = (width as usize * bits).div_ceil(32) * 4;
+        let colours = if bits <= 8 { 1_usize << bits } else { 0 };
+        let masks: &[u32] = if compression == 3 { &[0xff_0000, 0xff00, 0xff] } else { &[] };
+        let start = 14 + 40 + 4 * colours + 4 * masks.len();
+        let mut file = b"BM".to_vec();
+        file.extend(((start + row_bytes * height as usize) as u32).to_le_bytes());
+        file.extend([0; 4]);
+        file.extend((start as u32).to_le_bytes());
+        file.extend(40_u32.to_le_bytes());
+        file.extend(width.to_le_bytes());
+        file.extend((sign * height).to_le_bytes());
+        file.extend([1, 0, bits as u8, 0]);
+        file.extend((compression as u32).to_le_bytes());
+        file.extend([0; 12]);
+        file.extend((colours as u32).to_le_bytes());
+        file.extend([0; 4]);
+        masks.iter().for_each(|mask| file.extend(mask.to_le_bytes()));
+        (0..colours).for_each(|i| file.extend([(i * 255 / (colours - 1)) as u8, 90, 90, 0]));
+        file.extend((0..row_bytes * height as usize).map(|i| (i * 37 % 256) as u8));
+        files.push(file);
+    }
+    files
+}
+
+fn gifs() -> Vec<Vec<u8>> {
+    let (width, height) = (23_u16, 19_u16);
+    let pixels: Vec<u8> = (0..usize::from(width) * usize::from(height))
+        .map(|i| ink(i % usize::from(width), i / usize::from(width), width.into(), height.into()) / 64)
+        .collect();
+    let mut files = Vec::new();
+    for (interlaced, transparent, frames) in [(false, None, 1), (true, Some(3), 1), (false, Some(0), 2)] {
+        let mut file = Vec::new();
+        let palette = [0, 0, 0, 90, 90, 90, 160, 200, 160, 255, 255, 255];
+        let mut encoder = gif::Encoder::new(&mut file, width + 4, height + 2, &palette).unwrap();
+        for _ in 0..frames {
+            let mut frame = gif::Frame::from_indexed_pixels(width, height, pixels.clone(), transparent);
+            (frame.left, frame.top, frame.interlaced) = (3, 1, interlaced);
+            encoder.write_frame(&frame).unwrap();
+        }
+        drop(encoder);
+        files.push(file);
+    }
+    files
+}
+
+fn pnms() -> Vec<Vec<u8>> {
+    let mut files = Vec::new();
+    for (kind, row_bytes, greatest) in [
+        ("P4", 3, None),
+        ("P5", 20, Some(255)),
+        ("P5", 40, Some(1000)),
+        ("P6", 60, Some(255)),
+        ("P6", 120, Some(65_535)),
+    ] {
+        let greatest = greatest.map_or_else(String::new, |greatest| format!(" {greatest}"));
+        let mut file = format!("{kind}\n# made here\n20 15{greatest}\n").into_bytes();
+        file.extend((0..row_bytes * 15).map(|i| (i * 37 % 256) as u8));
+        files.push(file);
+    }
+    for (kind, samples) in [("P1 20 15", 1), ("P2 20 15 7", 1), ("P3 20 15 7", 3)] {
+        let values: Vec<String> = (0..300 * samples).map(|i| (i * 5 % 2).to_string()).collect();
+        files.push(format!("{kind}\n{}", values.join(" ")).into_bytes());
+    }
+    files
+}
+
+/// A file of these kinds is header first: its bytes are worth more than those of its pixels.
+fn changed_simple(originals: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+    let original = random.pick(originals);
+    if random.once_in(3) {
+        return random.changed(original, originals);
+    }
+    let mut bytes = original.clone();
+    for _ in 0..1 + random.below(3) {
+        let at = random.below(bytes.len().min(60));
+        bytes[at] = *random.pick(&[0, 1, 2, 4, 8, 12, 16, 24, 32, 40, 64, 108, 124, b'0', b'9', b' ', 127, 128, 255]);
+    }
+    if random.once_in(4) {
+        bytes.truncate(random.below(bytes.len() + 1));
+    }
+    bytes
+}
+
 /// The pixels that the header promises: of a PNG, or of every frame of a JPEG the most.
 fn promised(bytes: &[u8]) -> u64 {
     let size = |at: usize| bytes.get(at..at + 4).map(|four| u64::from(u32::from_be_bytes(four.try_into().unwrap())));
     if bytes.starts_with(b"\x89PNG") {
         return size(16).zip(size(20)).map_or(0, |(width, height)| width.saturating_mul(height));
+    }
+    if bytes.starts_with(b"BM") || bytes.starts_with(b"GIF") || bytes.starts_with(b"P") {
+        // These hold no more pixels than what their length allows: eight in a byte, and of a GIF 2731.
+        let most = if bytes.starts_with(b"GIF") { 2731 } else { 8 };
+        return (bytes.len() as u64 * most).max(1 << 16);
     }
     let frames = bytes.windows(9).filter(|nine| nine[0] == 0xff && matches!(nine[1], 0xc0..=0xc2));
     let pixels = |nine: &[u8]| u64::from(nine[5]) * 256 + u64::from(nine[6]);
@@ -244,4 +338,15 @@ fn jpeg_pictures() {
     // Of the rarest sampling only the progressive ones.
     assert!(read + 2 >= originals.len(), "{read} of {}", originals.len());
     try_all("jpeg", |random| changed_jpeg(&originals, random), |bytes| check(bytes));
+}
+
+#[test]
+fn simple_pictures() {
+    for (name, originals) in [("bmp", bmps()), ("gif", gifs()), ("pnm", pnms())] {
+        for (index, original) in originals.iter().enumerate() {
+            let read = picture::decode(Path::new("original"), original);
+            assert!(read.is_ok(), "{name} {index}: {read:?}");
+        }
+        try_all(name, |random| changed_simple(&originals, random), |bytes| check(bytes));
+    }
 }

@@ -143,8 +143,11 @@ fn answer(stream: TcpStream, manner: Manner, seen: &Requests, stopped: &AtomicBo
         }
     }
     seen.lock().unwrap().push((path.clone(), range.clone()));
-    let Ok(file) = fs::read(bundled(path.rsplit('/').next().unwrap())) else {
-        return (&stream).write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
+    let file = match fs::read(bundled(path.rsplit('/').next().unwrap())) {
+        Ok(file) => file,
+        // Its page stands in for any file.
+        Err(_) if matches!(manner, Manner::Page) => Vec::new(),
+        Err(_) => return (&stream).write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"),
     };
     let from = range.map_or(0, |range| range.strip_prefix("bytes=").unwrap().trim_end_matches('-').parse().unwrap());
     let from: usize = if matches!(manner, Manner::NoRanges) { 0 } else { from };
@@ -537,4 +540,45 @@ fn usage_that_makes_no_sense_is_refused() {
         assert!(stderr(&output).contains(told), "{}", stderr(&output));
     }
     assert_eq!(entries(cwd.path()), [""; 0]);
+}
+
+/// Each set asks its mirrors for its own file, and what is not the published file gets no name.
+#[test]
+fn tables_archives_and_sets_without_a_known_length_are_checked_too() {
+    for (set, file, told) in [
+        ("iris", "iris.data", "of a file that has 4551"),
+        ("wine-quality-red", "winequality-red.csv", "of a file that has 84199"),
+        ("wine-quality-white", "winequality-white.csv", "of a file that has 264426"),
+        ("breast-cancer", "wdbc.data", "of a file that has 124103"),
+        ("emnist-letters", "gzip.zip", "of a file that has 561753746"),
+        ("qmnist", "qmnist-train-images-idx3-ubyte.gz", "bytes that are not the published file"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = Mirror::new(Manner::Page);
+        let mut command = Command::cargo_bin("flatnet").unwrap();
+        for name in ["http_proxy", "all_proxy"] {
+            command.env_remove(name).env_remove(name.to_uppercase());
+        }
+        let to = folder.path().join("set");
+        command.args(["fetch", set, "--quiet", "--to"]).arg(&to).arg("--mirror").arg(mirror.url());
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{set}");
+        assert!(stderr(&output).contains(told) && stderr(&output).contains(file), "{set}: {}", stderr(&output));
+        let asked = mirror.requests();
+        assert!(asked.iter().all(|(path, _)| path.ends_with(file)) && !asked.is_empty(), "{set}: {asked:?}");
+        assert!(!to.exists(), "{set}: a folder is left");
+    }
+}
+
+/// A table that stands in the way is named, not replaced.
+#[test]
+fn another_table_is_not_overwritten_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("iris.data");
+    fs::write(&table, "5.1,3.5,1.4,0.2,Iris-setosa\n").unwrap();
+    let mut command = Command::cargo_bin("flatnet").unwrap();
+    let output = command.args(["fetch", "iris", "--to"]).arg(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("iris.data: is not the published file; replace it with --overwrite"));
+    assert_eq!(fs::read(&table).unwrap(), b"5.1,3.5,1.4,0.2,Iris-setosa\n");
 }

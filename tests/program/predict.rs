@@ -201,7 +201,7 @@ fn digits_of_real_fonts_are_mostly_read() {
     assert!(all >= FONT_FLOOR, "{all} of {}, by digit {right:?}", 10 * fonts);
 }
 
-/// The same digit in every form that a PNG or JPEG can have: each is seen, and as the same class.
+/// The same digit in every form that a picture can have: each is seen, and as the same class.
 #[test]
 fn every_form_of_picture_is_read() {
     let (folder, set) = (tempfile::tempdir().unwrap(), test_images());
@@ -248,6 +248,43 @@ fn every_form_of_picture_is_read() {
     let cmyk: Vec<u8> = gray.iter().flat_map(|g| [0, 0, 0, 255 - g]).collect();
     let encoder = jpeg_encoder::Encoder::new_file(files.last().unwrap(), 90).unwrap();
     encoder.encode(&cmyk, size.0 as u16, size.1 as u16, jpeg_encoder::ColorType::Cmyk).unwrap();
+
+    files.push(file("gray.bmp"));
+    let row_bytes = (3 * size.0).div_ceil(4) * 4;
+    let mut bytes = b"BM".to_vec();
+    let fields = [54 + row_bytes * size.1, 0, 54, 40, size.0, size.1, 1 | 24 << 16, 0, 0, 0, 0, 0, 0];
+    fields.iter().for_each(|field| bytes.extend((*field as u32).to_le_bytes()));
+    for row in dark.bytes.chunks(3 * size.0).rev() {
+        bytes.extend(row.iter().copied().chain([0; 3]).take(row_bytes));
+    }
+    fs::write(files.last().unwrap(), bytes).unwrap();
+    files.push(file("gray.gif"));
+    let palette: Vec<u8> = (0..=255).flat_map(|level: u8| [level; 3]).collect();
+    let out = File::create(files.last().unwrap()).unwrap();
+    let mut encoder = gif::Encoder::new(out, size.0 as u16, size.1 as u16, &palette).unwrap();
+    let frame = gif::Frame::from_indexed_pixels(size.0 as u16, size.1 as u16, gray.clone(), None);
+    encoder.write_frame(&frame).unwrap();
+    // Another picture follows, and is not looked at.
+    let blank = gif::Frame::from_indexed_pixels(size.0 as u16, size.1 as u16, vec![255; gray.len()], None);
+    encoder.write_frame(&blank).unwrap();
+    drop(encoder);
+    files.push(file("ink-by-opacity.gif"));
+    let out = File::create(files.last().unwrap()).unwrap();
+    let mut encoder = gif::Encoder::new(out, size.0 as u16, size.1 as u16, &[255; 6]).unwrap();
+    let indices: Vec<u8> = gray.iter().map(|level| u8::from(*level > 127)).collect();
+    encoder.write_frame(&gif::Frame::from_indexed_pixels(size.0 as u16, size.1 as u16, indices, Some(1))).unwrap();
+    drop(encoder);
+    files.push(file("gray.pgm"));
+    fs::write(files.last().unwrap(), [format!("P5 {} {} 255\n", size.0, size.1).as_bytes(), &gray].concat()).unwrap();
+    files.push(file("text.pgm"));
+    let text: Vec<String> = gray.iter().map(ToString::to_string).collect();
+    fs::write(files.last().unwrap(), format!("P2\n# by hand\n{} {}\n255\n{}", size.0, size.1, text.join(" "))).unwrap();
+    files.push(file("black.pbm"));
+    let bits: String = gray.iter().map(|level| if *level > 127 { '0' } else { '1' }).collect();
+    fs::write(files.last().unwrap(), format!("P1 {} {}\n{bits}", size.0, size.1)).unwrap();
+    files.push(file("gray.ppm"));
+    fs::write(files.last().unwrap(), [format!("P6 {} {} 255\n", size.0, size.1).as_bytes(), &dark.bytes].concat())
+        .unwrap();
 
     // A name that lies: the first bytes decide.
     files.push(file("really-a-png.jpg"));
@@ -349,8 +386,21 @@ fn what_is_no_picture_is_told_and_the_rest_is_answered() {
     huge[29..33].copy_from_slice(&crc.to_be_bytes());
     fs::write(file("huge.png"), huge).unwrap();
 
+    fs::write(file("photo.webp"), b"RIFF\x24\0\0\0WEBPVP8 \x18\0\0\0").unwrap();
+    fs::write(file("photo.heic"), b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap();
+    fs::write(file("cut.gif"), &b"GIF89a\x1c\0\x1c\0\x80\0\0\0\0\0\xff\xff\xff\x2c\0\0\0\0\x1c\0\x1c\0\0\x02"[..])
+        .unwrap();
+    fs::write(file("cut.bmp"), b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x1c\0\0\0\x1c\0\0\0\x01\0\x18\0\0\0\0\0")
+        .unwrap();
+    fs::write(file("huge.pgm"), b"P5 30000 30000 255\n").unwrap();
+
     let bad = [
-        ("text.png", "neither a PNG nor a JPEG"),
+        ("photo.webp", "is a WebP picture, which is not read; convert it to PNG"),
+        ("photo.heic", "is a HEIC picture, which is not read; convert it to PNG"),
+        ("cut.gif", "is a damaged GIF picture"),
+        ("cut.bmp", "is a damaged BMP picture (it is too short for its pixels)"),
+        ("huge.pgm", "30000 x 30000, 900 megapixels; expected at most 64"),
+        ("text.png", "no picture of a kind that is read"),
         ("empty.png", "is empty"),
         ("cut.png", "is a damaged PNG picture"),
         ("cut.jpg", "is a damaged JPEG picture"),
@@ -473,4 +523,68 @@ fn a_closed_pipe_ends_it_quietly() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{}", stderr(&output));
     std::io::stdout().flush().unwrap();
+}
+
+/// Images that fill their frame, as Fashion-MNIST's do: the whole picture is what the network sees, and its file says so.
+#[test]
+fn a_model_of_images_that_fill_their_frame_sees_the_whole_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    // Four kinds of garment: bright in one quarter of the frame, darker in the others; the frame's corner is black.
+    let image = |label: usize, number: usize| -> Vec<u8> {
+        let level = |x: usize, y: usize| {
+            let is_paper = x + y < 4;
+            let is_own = (x >= 8) as usize + 2 * (y >= 8) as usize == label;
+            let level = if is_own { 200 } else { 90 } + (number * 7 + x * 5 + y * 3) % 40;
+            if is_paper { 0 } else { level as u8 }
+        };
+        (0..256).map(|i| level(i % 16, i / 16)).collect()
+    };
+    for (split, count) in [("train", 200_u32), ("t10k", 40)] {
+        let sizes = |sizes: &[u32]| -> Vec<u8> { sizes.iter().flat_map(|size| size.to_be_bytes()).collect() };
+        let labels: Vec<u8> = (0..count).map(|i| (i % 4) as u8).collect();
+        let pixels: Vec<u8> = (0..count as usize).flat_map(|i| image(i % 4, i)).collect();
+        let images = [&[0, 0, 8, 3][..], &sizes(&[count, 16, 16]), &pixels].concat();
+        fs::write(data.join(format!("{split}-images-idx3-ubyte")), images).unwrap();
+        let labels = [&[0, 0, 8, 1][..], &sizes(&[count]), &labels].concat();
+        fs::write(data.join(format!("{split}-labels-idx1-ubyte")), labels).unwrap();
+    }
+    let run = folder.path().join("run");
+    let recipe =
+        "train --layers linear:4 --train-samples all --val-samples all --epochs 30 --lr 0.1 --quiet --no-report";
+    let output = flatnet().args(recipe.split_whitespace()).arg("--data").arg(&data).arg("--out").arg(&run).output();
+    assert!(output.as_ref().unwrap().status.success(), "{}", stderr(&output.unwrap()));
+    let model = run.join("model.safetensors");
+    let kept = fs::read(&model).unwrap();
+    assert!(kept.windows(17).any(|part| part == b"\"prepare\":\"plain\""), "the model file does not say it");
+
+    let mut files = Vec::new();
+    for label in 0..4 {
+        // As it is, enlarged; and as a photo on white paper, where it is dark.
+        for (name, sign) in [("own", 0), ("photo", 255)] {
+            files.push(folder.path().join(format!("{name}-{label}.pgm")));
+            let small = image(label, 300 + label);
+            let pixels: Vec<u8> =
+                (0..160 * 160).map(|i| small[i / 160 / 10 * 16 + i % 160 / 10].abs_diff(sign)).collect();
+            fs::write(files.last().unwrap(), [&b"P5 160 160 255\n"[..], &pixels].concat()).unwrap();
+        }
+    }
+    let predict = |more: &[&str]| {
+        let mut command = flatnet();
+        command.arg("predict").arg("--model").arg(&model).args(more).args(&files);
+        json(&mut command)
+    };
+    let (report, output) = predict(&[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let classes: Vec<u64> =
+        report["predictions"].as_array().unwrap().iter().map(|entry| entry["class"].as_u64().unwrap()).collect();
+    assert_eq!((classes, &report["prepare"]), (vec![0, 0, 1, 1, 2, 2, 3, 3], &"plain".into()));
+
+    // The flag has the last word: as digits these are solid areas, or are cut otherwise.
+    let (as_digits, _) = predict(&["--prepare", "digit"]);
+    assert_eq!(as_digits["prepare"], "digit");
+    assert_ne!(as_digits["predictions"], report["predictions"]);
+    let (as_plain, _) = predict(&["--prepare", "plain"]);
+    assert_eq!(as_plain["predictions"], report["predictions"]);
 }

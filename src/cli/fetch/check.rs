@@ -6,9 +6,10 @@ use std::path::Path;
 
 use flate2::bufread::GzDecoder;
 use flatnet::{Error, Result, data};
+use md5::Md5;
 use sha2::{Digest, Sha256};
 
-use super::sets::KnownFile;
+use super::sets::{self, KnownFile};
 
 /// What a file turned out to be. `sha256` is that of its bytes as they lie on the disk, in hexadecimal.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,15 +27,19 @@ pub enum Verdict {
 pub fn file(path: &Path, known: &KnownFile) -> Result<Verdict> {
     let failed = |source| Error::Io { path: path.to_path_buf(), action: "read", source };
     let mut file = File::open(path).map_err(failed)?;
-    let (_, sha256) = digest(&mut file, most_bytes(known)).map_err(failed)?;
-    if sha256 == known.packed_sha256 {
+    let (_, sha256, md5) = digest(&mut file, most_bytes(known)).map_err(failed)?;
+    let is_right = match known.packed {
+        sets::Digest::Sha256(expected) => sha256 == expected,
+        sets::Digest::Md5(expected) => md5 == expected,
+    };
+    if is_right {
         return Ok(Verdict::Right { sha256 });
     }
     if let Some(unpacked_sha256) = known.unpacked_sha256 {
         file.rewind().map_err(failed)?;
         let mut unpacked = GzDecoder::new(BufReader::new(file));
         // What is no gzip is not the file either, nor is one that goes on behind its end.
-        if let Ok((bytes, found)) = digest(&mut unpacked, known.unpacked_bytes)
+        if let Ok((bytes, found, _)) = digest(&mut unpacked, known.unpacked_bytes)
             && (bytes, found.as_str()) == (known.unpacked_bytes, unpacked_sha256)
             && unpacked.get_mut().fill_buf().is_ok_and(<[u8]>::is_empty)
         {
@@ -48,36 +53,39 @@ pub fn file(path: &Path, known: &KnownFile) -> Result<Verdict> {
 pub fn unpacked_file(path: &Path, known: &KnownFile) -> Result<Option<Verdict>> {
     let failed = |source| Error::Io { path: path.to_path_buf(), action: "read", source };
     let Some(expected) = known.unpacked_sha256 else { return Ok(None) };
-    let (_, sha256) = File::open(path).and_then(|mut file| digest(&mut file, known.unpacked_bytes)).map_err(failed)?;
+    let (_, sha256, _) =
+        File::open(path).and_then(|mut file| digest(&mut file, known.unpacked_bytes)).map_err(failed)?;
     Ok(Some(if sha256 == expected { Verdict::Right { sha256 } } else { Verdict::Wrong { sha256 } }))
 }
 
 /// The longest file that can be right: the published one, or the longest gzip that still makes sense.
 pub fn most_bytes(known: &KnownFile) -> u64 {
-    match known.unpacked_sha256 {
-        None => known.packed_bytes,
+    match (known.unpacked_sha256, known.packed_bytes) {
+        (None, Some(packed_bytes)) => packed_bytes,
         // Stored without compression, gzip adds a header and five bytes to a block.
-        Some(_) => known.unpacked_bytes + known.unpacked_bytes / 1000 + 1024,
+        _ => known.unpacked_bytes + known.unpacked_bytes / 1000 + 1024,
     }
 }
 
-/// Length and SHA-256 of what `from` gives, or of `most + 1` bytes of it should it give more.
-fn digest(from: &mut dyn Read, most: u64) -> io::Result<(u64, String)> {
-    let mut hasher = Sha256::new();
+/// Length, SHA-256 and MD5 of what `from` gives, or of `most + 1` bytes of it should it give more.
+fn digest(from: &mut dyn Read, most: u64) -> io::Result<(u64, String, String)> {
+    let (mut sha256, mut md5) = (Sha256::new(), Md5::new());
     let mut from = from.take(most + 1);
     let (mut bytes, mut buffer) = (0, vec![0; 1 << 16]);
     loop {
         match from.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => {
-                hasher.update(buffer.get(..count).unwrap_or_default());
+                let read = buffer.get(..count).unwrap_or_default();
+                sha256.update(read);
+                md5.update(read);
                 bytes += count as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    Ok((bytes, data::hex(&hasher.finalize())))
+    Ok((bytes, data::hex(&sha256.finalize()), data::hex(&md5.finalize())))
 }
 
 #[cfg(test)]
@@ -107,8 +115,8 @@ mod tests {
         let published = gzip(&inside, 9);
         let mut known = KnownFile {
             name: "file.gz".into(),
-            packed_bytes: published.len() as u64,
-            packed_sha256: sha256(&published),
+            packed_bytes: Some(published.len() as u64),
+            packed: sets::Digest::Sha256(sha256(&published)),
             unpacked_bytes: inside.len() as u64,
             unpacked_sha256: Some(sha256(&inside)),
         };
@@ -130,11 +138,16 @@ mod tests {
         known.unpacked_sha256 = None;
         assert!(verdict(&published, &known) && !verdict(&stored, &known));
         assert_eq!(most_bytes(&known), published.len() as u64);
+
+        // Where MD5 is all that is known, and not even the length.
+        let (_, _, md5) = digest(&mut &published[..], u64::MAX - 1).unwrap();
+        (known.packed, known.packed_bytes) = (sets::Digest::Md5(md5.leak()), None);
+        assert!(verdict(&published, &known) && !verdict(&stored, &known));
     }
 
     #[test]
     fn no_more_is_read_than_can_be_right() {
-        let (bytes, _) = digest(&mut io::repeat(7), 100_000).unwrap();
+        let (bytes, ..) = digest(&mut io::repeat(7), 100_000).unwrap();
         assert_eq!(bytes, 100_001);
         assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }

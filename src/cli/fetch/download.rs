@@ -167,15 +167,18 @@ fn pour(
             return fail(format!("promises {promised} bytes of a file that has at most {most}"));
         }
         // Without a digest of what is inside, no other gzip of it can be known to be right.
-        Some(promised) if known.unpacked_sha256.is_none() && promised != known.packed_bytes => {
-            return fail(format!("promises {promised} bytes of a file that has {}", known.packed_bytes));
+        Some(promised)
+            if let (None, Some(bytes)) = (known.unpacked_sha256, known.packed_bytes)
+                && promised != bytes =>
+        {
+            return fail(format!("promises {promised} bytes of a file that has {bytes}"));
         }
         _ => {}
     }
     if answer.start < part.bytes {
         part.restart()?;
     }
-    progress.start(&known.name, &host(mirror), part.bytes, promised.unwrap_or(known.packed_bytes));
+    progress.start(&known.name, &host(mirror), part.bytes, promised.or(known.packed_bytes).unwrap_or(most));
     let mut buffer = vec![0; BUFFER_BYTES];
     let (mut window, mut at_window) = (Instant::now(), part.bytes);
     loop {

@@ -10,10 +10,11 @@ use flatnet::{Error, Result};
 use serde::Serialize;
 
 use super::FetchArguments;
+use super::archive;
 use super::check::{self, Verdict};
 use super::download::{self, Patience};
 use super::progress::Progress;
-use super::sets::{self, KnownFile, KnownSet};
+use super::sets::{self, Form, KnownFile, KnownSet};
 use crate::cli::table::grouped;
 use crate::cli::{print, print_json};
 
@@ -24,15 +25,21 @@ struct Report {
     folder: String,
     licence: &'static str,
     files: Vec<FileReport>,
-    train_samples: usize,
-    test_samples: usize,
+    /// Of images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    train_samples: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test_samples: Option<usize>,
+    /// Of a table, its header left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<usize>,
     seconds: f64,
 }
 
 #[derive(Serialize)]
 struct FileReport {
     file: String,
-    /// `kept` or `fetched`.
+    /// `kept`, `fetched`, or `unpacked` from an archive.
     status: &'static str,
     /// The address it came from; `None` for a file that is kept, and for one that an earlier call had left complete.
     from: Option<String>,
@@ -49,27 +56,56 @@ pub fn run(arguments: &FetchArguments) -> Result<()> {
         stall_limit: Duration::from_secs(arguments.stall_limit),
     };
     let name = arguments.set.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string());
-    let (set, folder) = (sets::set(arguments.set), folder(arguments, &name));
+    let set = sets::set(arguments.set);
+    let folder = folder(arguments, set, &name);
 
     // All that is in the way is found before the first byte is asked for.
     let there = set.files().iter().map(|file| find(&folder, file, arguments.overwrite)).collect::<Result<Vec<_>>>()?;
     let files = fetch_missing(set, &folder, there, arguments, &patience)?;
-    let (train, test) = data::load_mnist_folder(&folder)?;
+    let found = load(set, &folder)?;
 
     let report = Report {
         set: name,
-        folder: folder.display().to_string(),
+        folder: found.path.display().to_string(),
         licence: set.licence,
         files,
-        train_samples: train.len(),
-        test_samples: test.len(),
+        train_samples: found.images.as_ref().map(|(train, _)| train.len()),
+        test_samples: found.images.as_ref().map(|(_, test)| test.len()),
+        rows: found.rows,
         seconds: started.elapsed().as_secs_f64(),
     };
-    if arguments.json { print_json(&report) } else { print(&to_text(set, &report, &train)) }
+    if arguments.json { print_json(&report) } else { print(&to_text(set, &report, &found)) }
 }
 
-fn folder(arguments: &FetchArguments, name: &str) -> PathBuf {
+/// The sets of one archive share a folder, so that it need not be fetched twice.
+fn folder(arguments: &FetchArguments, set: &KnownSet, name: &str) -> PathBuf {
+    let name = if set.archive().is_some() { "emnist" } else { name };
     arguments.to.clone().unwrap_or_else(|| Path::new("data").join(name))
+}
+
+/// What was fetched, read as it will be.
+struct Found {
+    /// What `--data` takes, or the table itself.
+    path: PathBuf,
+    images: Option<(Dataset, Dataset)>,
+    rows: Option<usize>,
+}
+
+fn load(set: &KnownSet, folder: &Path) -> Result<Found> {
+    let path = match set.form {
+        Form::Images => folder.to_path_buf(),
+        Form::Archived { prefix } => folder.join(prefix),
+        Form::Table { name, columns, .. } => {
+            let path = folder.join(name);
+            let text =
+                fs::read_to_string(&path).map_err(|source| Error::Io { path: path.clone(), action: "read", source })?;
+            let lines = text.lines().filter(|line| !line.trim().is_empty()).count();
+            let header = usize::from(columns.starts_with("a header"));
+            return Ok(Found { path, images: None, rows: Some(lines.saturating_sub(header)) });
+        }
+    };
+    let images = Some(data::load_mnist_folder(&path)?);
+    Ok(Found { path, images, rows: None })
 }
 
 /// The right file that is there already, or `None` where one must be fetched. An error where a file is in the way.
@@ -85,8 +121,8 @@ fn find(folder: &Path, known: &KnownFile, overwrite: bool) -> Result<Option<File
     // Loading prefers an unpacked file, so one that is not the published file would take the fetched one's place.
     let unpacked = known.name.trim_end_matches(".gz");
     for unpacked in [unpacked.to_string(), unpacked.replacen("-idx", ".idx", 1)] {
-        let path = folder.join(unpacked);
-        if path.is_file() {
+        let path = folder.join(&unpacked);
+        if unpacked != known.name && path.is_file() {
             return match check::unpacked_file(&path, known)? {
                 Some(Verdict::Right { sha256 }) => kept(&path, sha256),
                 Some(Verdict::Wrong { .. }) => {
@@ -122,7 +158,29 @@ fn fetch_missing(
     let mirrors = if arguments.mirror.is_empty() { known_mirrors() } else { arguments.mirror.clone() };
     let progress = Progress::new(arguments.quiet);
     let made = if there.iter().all(Option::is_some) { Vec::new() } else { make_folder(folder)? };
+    // An archive is fetched once a file of it is missing, and stays for its other sets.
+    let mut archived = None;
+    if let Some(known) = set.archive().filter(|_| there.iter().any(Option::is_none)) {
+        let fetch = || {
+            if find(folder, &known, arguments.overwrite)?.is_none() {
+                let place = folder.join(&known.name);
+                download::fetch(&known, &place, arguments.overwrite, &mirrors, patience, &progress)?;
+            }
+            Ok(folder.join(&known.name))
+        };
+        archived = Some(fetch().inspect_err(|_| {
+            progress.finish();
+            remove_empty(&made);
+        })?);
+    }
     let fetch = |known: &KnownFile| {
+        if let Some(archive) = &archived {
+            let place = folder.join(&known.name);
+            let sha256 = archive::extract(archive, known, &place, arguments.overwrite)?;
+            let bytes = fs::metadata(&place).map_or(0, |found| found.len());
+            let from = Some(archive.display().to_string());
+            return Ok(FileReport { file: known.name.clone(), status: "unpacked", from, bytes, sha256 });
+        }
         let place = folder.join(&known.name);
         let arrived = download::fetch(known, &place, arguments.overwrite, &mirrors, patience, &progress)?;
         let bytes = fs::metadata(&place).map_or(0, |found| found.len());
@@ -134,12 +192,16 @@ fn fetch_missing(
     let files = pairs.map(|(known, there)| there.map_or_else(|| fetch(known), Ok)).collect();
     progress.finish();
     if Result::is_err(&files) {
-        // Takes back what was made; a folder that is no longer empty stays.
-        for folder in made.iter().rev() {
-            let _ = fs::remove_dir(folder);
-        }
+        remove_empty(&made);
     }
     files
+}
+
+/// Takes back folders that were made; one that is no longer empty stays.
+fn remove_empty(made: &[PathBuf]) {
+    for folder in made.iter().rev() {
+        let _ = fs::remove_dir(folder);
+    }
 }
 
 /// Makes a folder and those above it; returns those that were not there, from the top down.
@@ -155,17 +217,26 @@ fn make_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(missing)
 }
 
-fn to_text(set: &KnownSet, report: &Report, train: &Dataset) -> String {
+fn to_text(set: &KnownSet, report: &Report, found: &Found) -> String {
     let mut text = format!("{} ({})\n", set.title, set.licence);
     for file in &report.files {
         text += &format!("  {:<27}{:>12} bytes  {}\n", file.file, grouped(file.bytes as usize), file.status);
     }
-    let (rows, columns) = train.image_size();
-    text += &format!(
-        "Every digest is right: {} training and {} test images of {rows} x {columns},\n{} classes.\n",
-        grouped(report.train_samples),
-        grouped(report.test_samples),
-        train.classes()
-    );
+    if let Form::Table { columns, .. } = set.form {
+        let rows = grouped(report.rows.unwrap_or(0));
+        return text + &format!("Its digest is right: {rows} rows.\nColumns: {columns}.\n");
+    }
+    if let Some((train, test)) = &found.images {
+        let (rows, columns) = train.image_size();
+        text += &format!(
+            "Every digest is right: {} training and {} test images of {rows} x {columns},\n{} classes.\n",
+            grouped(train.len()),
+            grouped(test.len()),
+            train.classes()
+        );
+    }
+    if let Some(archive) = set.archive() {
+        text += &format!("{} stays for the other sets of it; without them it can be removed.\n", archive.name);
+    }
     text + &format!("Train on it: flatnet --data {}\n", report.folder)
 }

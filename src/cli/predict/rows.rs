@@ -59,7 +59,8 @@ pub fn run(arguments: &PredictArguments, path: &Path, model: &Sequential, meta: 
     if !arguments.json {
         return Ok(());
     }
-    print_json(&Report { model: path.display().to_string(), parameters: Parameters::of(meta), predictions })
+    let parameters = Parameters::of(meta);
+    print_json(&Report { model: path.display().to_string(), parameters, prepare: None, predictions })
 }
 
 /// What the network takes for the rows of a file: `[rows, in_features]`.
