@@ -17,6 +17,7 @@ mod progress;
 mod report;
 mod resume;
 mod settings;
+mod source;
 mod sweep;
 mod table;
 mod tensorboard;
