@@ -278,7 +278,12 @@ impl Dataset {
 
 /// The error that `what` of the set from `source` is not as expected.
 pub(super) fn refusal(source: &str, what: &str, expected: String, found: String) -> Error {
-    Error::Shape { place: format!("{source}: {what}"), expected, found }
+    Error::Shape { place: printable(&format!("{source}: {what}")), expected, found: printable(&found) }
+}
+
+/// In one line: names and cells of a file may hold line ends, and what moves a cursor.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
