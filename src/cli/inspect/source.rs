@@ -36,6 +36,8 @@ struct Array {
     shape: Vec<usize>,
 }
 
+// One is made in a program.
+#[allow(clippy::large_enum_variant)]
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Contents {

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::Serialize;
 
-use crate::data::dataset::printable;
+use crate::data::dataset::shown;
 use crate::data::{Table, TableColumn};
 use crate::error::{Error, Result};
 
@@ -161,7 +161,7 @@ fn renumbered(train: &Table, column: usize, test: &Table, other: usize) -> Optio
 fn find(table: &Table, name: &str) -> Result<usize> {
     const SHOWN: usize = 10;
     table.find(name).ok_or_else(|| {
-        let names: Vec<String> = table.columns().iter().take(SHOWN).map(|column| printable(&column.name)).collect();
+        let names: Vec<String> = table.columns().iter().take(SHOWN).map(|column| shown(&column.name)).collect();
         let more = table.columns().len().saturating_sub(SHOWN);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let expected = format!("a column of {}: {}{more}", table.source(), names.join(", "));

@@ -15,7 +15,7 @@ use std::path::Path;
 
 use super::number::{self, Cell, Decimal};
 use super::unpack::Begun;
-use crate::data::dataset::printable;
+use crate::data::dataset;
 use crate::data::{Table, TableColumn};
 use crate::error::{Error, Result};
 use first_rows::FirstRows;
@@ -96,12 +96,8 @@ pub(super) fn refuse(path: &Path, problem: impl Into<String>) -> Error {
 
 /// The beginning of a text from a file, in quotes and in one line, for an error.
 pub(super) fn shown(text: &[u8]) -> String {
-    const SHOWN: usize = 40;
-    let text = printable(&String::from_utf8_lossy(&text[..text.len().min(4 * SHOWN)]));
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("'{}...'", &text[..end]),
-        None => format!("'{text}'"),
-    }
+    // Forty characters and the first byte of another take no more.
+    format!("'{}'", dataset::shown(&String::from_utf8_lossy(&text[..text.len().min(4 * 41)])))
 }
 
 /// Refuses what is no text in UTF-8 or its like by its first bytes.
@@ -192,7 +188,7 @@ fn kinds(path: &Path, names: &[String], wanted: Wanted<'_>) -> Result<Vec<Kind>>
 /// The first names, and how many more there are.
 fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 10;
-    let shown = names.iter().take(SHOWN).map(|name| printable(name)).collect::<Vec<_>>().join(", ");
+    let shown = names.iter().take(SHOWN).map(|name| dataset::shown(name)).collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
 }
 

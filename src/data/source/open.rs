@@ -28,6 +28,8 @@ pub struct SourceOptions {
 }
 
 /// What a path holds.
+// One is made in a program, and what it holds lies on the heap.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
     /// Pictures, a byte a pixel.
