@@ -4,6 +4,7 @@
 mod data;
 mod model;
 mod sheet;
+mod source;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -13,11 +14,13 @@ use flatnet::run::folder;
 use flatnet::{Error, Result, regular_file};
 
 use super::hints::HintArguments;
+use super::source::SourceArguments;
 
 pub const EXAMPLES: &str = "\
 Examples:
   flatnet inspect data/mnist                     both splits, and how they fit
   flatnet inspect data/mnist/t10k-images-idx3-ubyte.gz --png sheet.png
+  flatnet inspect titanic/train.csv --target Survived
   flatnet inspect runs/1                         the model of a run
   flatnet inspect runs/1/model.safetensors --data data/mnist
   flatnet inspect torch.safetensors --normalize 0.1307,0.3081
@@ -30,7 +33,8 @@ and what they were taken for.";
 
 #[derive(Debug, Args)]
 pub struct InspectArguments {
-    /// An IDX file, a folder with a set or a run, or a model.safetensors
+    /// A table (CSV, TSV, LIBSVM), arrays (IDX, .npy, .npz), a folder with a set or a
+    /// run, or a model.safetensors
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Write a larger contact sheet to a new PNG file: images by class, or the
@@ -41,6 +45,12 @@ pub struct InspectArguments {
     /// [default: units are judged by the weights alone]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// For a table: how its columns go with this one, by name or number (Pearson's r
+    /// for numbers, the correlation ratio for classes) [default: none]
+    #[arg(long, value_name = "COLUMN")]
+    pub target: Option<String>,
+    #[command(flatten)]
+    pub source: SourceArguments,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
@@ -49,7 +59,7 @@ pub struct InspectArguments {
 }
 
 pub fn run(arguments: &InspectArguments) -> Result<()> {
-    let (kind, path) = kind(&arguments.file)?;
+    let (kind, path) = kind(&arguments.file, arguments.source.targets.is_some())?;
     if let (Some(data), false) = (&arguments.data, matches!(kind, Kind::Model)) {
         return Err(Error::Setting {
             name: "data",
@@ -72,21 +82,30 @@ pub fn run(arguments: &InspectArguments) -> Result<()> {
         Kind::Model => model::inspect(arguments, &path),
         Kind::Idx => data::inspect_file(arguments, &path),
         Kind::Folder => data::inspect_folder(arguments, &path),
+        Kind::Source => source::inspect(arguments, &path),
     }
 }
 
 enum Kind {
     Idx,
+    /// Of IDX files, or of nothing that is known.
     Folder,
     Model,
+    /// What [`flatnet::data::open`] reads and has no report of its own.
+    Source,
 }
 
-/// What `path` is, by its first bytes or what it holds, and where that is: a run's folder stands for its model.
-fn kind(path: &Path) -> Result<(Kind, PathBuf)> {
+/// What `path` is, by its first bytes or what it holds, and where that is: a run's folder stands for its model. `targets` says
+/// whether a file of targets goes with it.
+fn kind(path: &Path, targets: bool) -> Result<(Kind, PathBuf)> {
     let fail = |action| move |source| Error::Io { path: path.to_path_buf(), action, source };
     if path.is_dir() {
         let model = path.join(folder::MODEL);
-        return Ok(if model.is_file() { (Kind::Model, model) } else { (Kind::Folder, path.to_path_buf()) });
+        if model.is_file() {
+            return Ok((Kind::Model, model));
+        }
+        let kind = if flatnet::data::holds_tables_or_pictures(path)? { Kind::Source } else { Kind::Folder };
+        return Ok((kind, path.to_path_buf()));
     }
     let refuse =
         |problem: &str| Err(Error::Model { path: path.to_path_buf(), place: "file".into(), problem: problem.into() });
@@ -95,11 +114,15 @@ fn kind(path: &Path) -> Result<(Kind, PathBuf)> {
     };
     let mut start = Vec::new();
     file.take(9).read_to_end(&mut start).map_err(fail("read"))?;
-    match start[..] {
+    let kind = match start[..] {
+        // An array of features with its targets is more than an IDX file.
+        [0, 0, _, 1..=u8::MAX, ..] if targets => Kind::Source,
         // A safetensors file starts with a length below 2^20, whose fourth byte is 0.
-        [0, 0, _, 1..=u8::MAX, ..] | [0x1f, 0x8b, ..] => Ok((Kind::Idx, path.to_path_buf())),
-        [_, _, _, 0, 0, 0, 0, 0, b'{'] => Ok((Kind::Model, path.to_path_buf())),
-        [] => refuse("is empty; expected an IDX file or a safetensors model"),
-        _ => refuse("is neither an IDX file (raw or gzip) nor a safetensors model"),
-    }
+        [0, 0, _, 1..=u8::MAX, ..] => Kind::Idx,
+        [_, _, _, 0, 0, 0, 0, 0, b'{'] => Kind::Model,
+        [] => return refuse("is empty; expected data or a safetensors model"),
+        [0x1f, 0x8b, ..] if !targets && !flatnet::data::is_packed_text(path) => Kind::Idx,
+        _ => Kind::Source,
+    };
+    Ok((kind, path.to_path_buf()))
 }

@@ -21,6 +21,7 @@ mod progress;
 mod report;
 mod resume;
 mod settings;
+mod source;
 mod sweep;
 mod table;
 mod tensorboard;

@@ -1,6 +1,8 @@
 //! What an IDX file holds, told without trust and without holding its images: type, shape, digests, whether it is a known
 //! file, and what of it looks wrong. It must not know flags, or how a report is shown.
 
+pub mod table;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -358,7 +360,8 @@ fn suspicions(report: &IdxReport, known: Option<&KnownFile>) -> Vec<String> {
     let mut found = Vec::new();
     if report.element != "unsigned byte" || report.shape.len() > 3 {
         found.push(format!(
-            "elements are of type {} in {} dimensions; flatnet trains on unsigned bytes in 1 or 3",
+            "elements are of type {} in {} dimensions; flatnet trains on unsigned bytes in 1 or 3 as images, and on others as \
+             numbers",
             report.element,
             report.shape.len()
         ));

@@ -38,6 +38,8 @@ pub use scale::{Scale, ScaleKind};
 pub use source::idx;
 pub use source::mnist::{Split, load_mnist_folder, load_split, mnist};
 pub use source::{ArrayInfo, Source, SourceOptions, arrays, open};
+#[doc(hidden)]
+pub use source::{holds_tables_or_pictures, is_packed_text};
 pub use table::{Table, TableColumn};
 pub use targets::{TargetColumns, Targets};
 pub use task::Task;

@@ -1,7 +1,7 @@
 //! Rows of named columns as a file has them: numbers, or words. What is a target, and how a column becomes inputs of a
 //! network, is not known here.
 
-use super::dataset::refusal;
+use super::dataset::{refusal, shown};
 use crate::error::{Error, Result};
 
 /// A table in memory, four bytes a cell.
@@ -50,7 +50,12 @@ impl Table {
         let mut names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(refusal(&source, "columns", "names of their own".into(), format!("'{}' twice", twice[0])));
+            return Err(refusal(
+                &source,
+                "columns",
+                "names of their own".into(),
+                format!("'{}' twice", shown(twice[0])),
+            ));
         }
         let table = Self { columns, cells, lines, source };
         if !table.lines.is_empty() && table.lines.len() != table.len() {
@@ -132,8 +137,8 @@ impl Table {
 
     /// The error that a cell is not as expected.
     pub fn refuse(&self, row: usize, column: &str, expected: &str, found: String) -> Error {
-        let what = format!("{}, column '{column}'", self.place(row));
-        refusal(&self.source, &what, expected.into(), found)
+        let what = format!("{}, column '{}'", self.place(row), shown(column));
+        refusal(&self.source, &what, expected.into(), shown(&found))
     }
 
     /// The rows for which `keep` holds. A copy is not made.

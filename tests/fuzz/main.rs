@@ -12,6 +12,7 @@ mod models;
 mod mutate;
 mod pictures;
 mod runs;
+mod tables;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};

@@ -191,7 +191,7 @@ fn damaged_and_foreign_files_are_refused_in_a_line() {
     let whole = [&[0, 0, 8, 1, 0, 0, 0, 4][..], &[1, 2, 3, 4]].concat();
     for (name, bytes, told) in [
         ("empty", &b""[..], "is empty"),
-        ("text", b"hello, world", "neither an IDX file"),
+        ("text", b"hello, world", "it holds one line of names and no rows under it"),
         ("short", &whole[..10], "cut short: expected 12 bytes, the file ends after 10"),
         ("long", &[&whole[..], &[9]].concat(), "more bytes follow"),
         ("type", &[0, 0, 7, 1, 0, 0, 0, 1, 1], "element type 0x07"),
@@ -290,4 +290,117 @@ fn the_table_of_known_files_is_sound() {
         let bytes: String = row.split('|').nth(2).unwrap().chars().filter(char::is_ascii_digit).collect();
         assert_eq!(bytes, file.unpacked_bytes.to_string());
     }
+}
+
+/// Writes `text` under a name in `folder`.
+fn write(folder: &Path, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, contents).unwrap();
+    path
+}
+
+#[test]
+fn a_table_is_told_column_by_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: String = (0..60)
+        .map(|row| {
+            let kind = ["cat", "dog", "eel"][row % 3];
+            let x = if row == 7 { String::new() } else { (row % 3 * 10 + row % 2).to_string() };
+            format!("{x};{},5;{kind};1\n", row * 7 % 11)
+        })
+        .collect();
+    let path = write(folder.path(), "pets.csv", format!("x;y;kind;same\n{rows}"));
+    let report = json(&[text(&path), "--target", "kind"]);
+    assert_eq!((&report["kind"], &report["rows"], &report["missing"]), (&"table".into(), &60.into(), &1.into()));
+    let columns = report["columns"].as_array().unwrap();
+    assert_eq!((&columns[0]["kind"], &columns[0]["missing"]), (&"numbers".into(), &1.into()));
+    assert_eq!((&columns[1]["least"], &columns[1]["largest"]), (&0.5.into(), &10.5.into()));
+    assert_eq!((&columns[2]["kind"], &columns[2]["words"]), (&"words".into(), &3.into()));
+    assert!(columns[0]["correlation"].as_f64().unwrap() > 0.99 && columns[1]["correlation"].as_f64().unwrap() < 0.5);
+    assert_eq!(report["target"]["classes"][0], serde_json::json!({"class": "cat", "rows": 20}));
+    assert!(report["suspicious"].to_string().contains("the same in all rows: same"));
+
+    // Words where numbers stand, if that is asked for; and the other way round it is an error.
+    let forced = json(&[text(&path), "--text-columns", "x,4", "--header", "yes"]);
+    assert_eq!((&forced["columns"][0]["words"], &forced["columns"][3]["words"]), (&6.into(), &1.into()));
+    refused(&[text(&path), "--target", "z"], "--target: z is not valid: expected a column of ");
+    refused(
+        &[text(&path), "--header", "no", "--text-columns", "5"],
+        "--text-columns: 5 is not valid: expected columns of ",
+    );
+    let mixed = write(folder.path(), "mixed.csv", "a,b\n1,2\nx,3\n");
+    refused(
+        &[text(&mixed)],
+        "line 3, column 'a': the column holds numbers, but here is 'x'; name it in --text-columns if",
+    );
+    refused(&[text(&path), "--png", "x.png"], "--png: x.png is not valid");
+}
+
+#[test]
+fn a_long_table_is_cut_and_fits() {
+    let folder = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..785).map(|pixel| format!("a rather long name of pixel {pixel}")).collect();
+    let rows: String = (0..90)
+        .map(|row| (0..785).map(|at| (row * at * 1_000_003 % 4096).to_string()).collect::<Vec<_>>().join(",") + "\n")
+        .collect();
+    let path = write(folder.path(), "wide.csv", format!("{}\n{rows}", names.join(",")));
+    let told = run(&[text(&path), "--target", "2"]);
+    let told = stdout(&told);
+    assert!(told.contains("  table     90 rows of 785 columns\n") && told.contains("  and 745 columns more"), "{told}");
+    assert!(told.lines().filter(|line| !line.contains(text(folder.path()))).all(|line| line.len() <= 80), "{told}");
+    assert_eq!(json(&[text(&path)])["columns"].as_array().unwrap().len(), 785);
+}
+
+#[test]
+fn rows_that_training_and_test_share_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "train.csv", "w,x,y\na,1,0\nb,2,1\na,1,0\n");
+    write(folder.path(), "test.csv", "w,x\nb,2\nc,1\na,1\n");
+    let report = json(&[text(folder.path()), "--target", "y"]);
+    assert_eq!(
+        (&report["duplicates"], &report["shared_rows"], &report["test"]["rows"]),
+        (&1.into(), &2.into(), &3.into())
+    );
+    let told = run(&[text(folder.path()), "--target", "y"]);
+    assert!(stdout(&told).contains("2 of the 3 test rows stand among the training rows too"), "{}", stdout(&told));
+}
+
+#[test]
+fn arrays_and_folders_of_pictures_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let array = |descr: &str, shape: &str, values: &[u8]| {
+        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape},), }}\n");
+        let mut file = b"\x93NUMPY\x01\0".to_vec();
+        file.extend((header.len() as u16).to_le_bytes());
+        file.extend(header.as_bytes());
+        file.extend(values);
+        file
+    };
+    let x = write(folder.path(), "x.npy", array("|u1", "3, 2, 2", &[1; 12]));
+    let y = write(folder.path(), "y.npy", array("|u1", "3", &[0, 1, 1]));
+    let report = json(&[text(&x), "--targets", text(&y)]);
+    assert_eq!(
+        (&report["kind"], &report["train"]["count"], &report["train"]["rows"]),
+        (&"images".into(), &3.into(), &2.into())
+    );
+    assert_eq!(report["train"]["classes"][1], serde_json::json!({"class": "1", "images": 2}));
+    assert_eq!(json(&[text(&x)])["kind"], "table");
+    refused(&[text(&write(folder.path(), "object.npy", array("|O", "3", &[0; 24])))], "Python objects");
+
+    let gray = |value: u8| flatnet::picture::Gray::new(9, 9, vec![value; 81]).unwrap();
+    for (class, value) in [("dog", 9), ("cat", 90)] {
+        fs::create_dir_all(folder.path().join("pets").join(class)).unwrap();
+        picture::write_png(&folder.path().join("pets").join(class).join("1.png"), &gray(value)).unwrap();
+    }
+    let pets = folder.path().join("pets");
+    let report = json(&[text(&pets), "--image-size", "8x12"]);
+    assert_eq!((&report["train"]["columns"], &report["train"]["classes"][0]["class"]), (&12.into(), &"cat".into()));
+    let told = run(&[text(&pets)]);
+    assert!(stdout(&told).contains("2 images of 28 x 28, 2 classes"), "{}", stdout(&told));
+    refused(&[text(&pets), "--image-size", "4x4"], "--image-size: 4 x 4 is not valid");
+
+    let lines = write(folder.path(), "t.svm", "+1 1:0.5\n-1 3:2\n");
+    let report = json(&[text(&lines)]);
+    assert_eq!((&report["target"]["column"], &report["columns"][2]["name"]), (&"target".into(), &"3".into()));
 }

@@ -1,7 +1,7 @@
 //! Arrays of any number of dimensions, whichever format held them, and what two of them make: features and targets. It knows
 //! no format.
 
-use super::csv::{MAX_CELLS, MAX_COLUMNS};
+use super::csv::{MAX_CELLS, MAX_COLUMNS, shown};
 use super::element::{ByteOrder, Element};
 use crate::data::{Dataset, Table, TableColumn, TargetColumns};
 use crate::error::{Error, Result};
@@ -170,8 +170,7 @@ impl Array {
     }
 
     pub fn refuse(&self, problem: String) -> Error {
-        let array = if self.name.is_empty() { String::new() } else { format!("array '{}': ", self.name) };
-        Error::DataFile { path: self.path.clone(), problem: format!("{array}{problem}") }
+        refuse(&self.path, &self.name, &problem)
     }
 
     /// Where the data come from, for reports.
@@ -223,7 +222,8 @@ pub(super) fn samples(x: Array, y: Option<Array>, training: Option<&Samples>) ->
     if let Some(y) = &y
         && y.rows() != x.rows()
     {
-        let (what, other) = (if x.name.is_empty() { "the features" } else { &x.name }, x.path.display());
+        let what = if x.name.is_empty() { "the features".into() } else { shown(x.name.as_bytes()) };
+        let other = x.path.display();
         return Err(y.refuse(format!(
             "{} rows, but {what} in {other} has {}; the two belong to different sets",
             y.rows(),
@@ -302,6 +302,12 @@ fn table(x: Array, y: Option<Array>) -> Result<Samples> {
         }
     };
     Ok(Samples::Table(Table::new(columns, cells, Vec::new(), source)?, targets))
+}
+
+/// The error that an array is not as it should be. `name`: in its file, or empty where a file holds one array.
+pub(super) fn refuse(path: &Path, name: &str, problem: &str) -> Error {
+    let array = if name.is_empty() { String::new() } else { format!("array {}: ", shown(name.as_bytes())) };
+    Error::DataFile { path: path.to_path_buf(), problem: format!("{array}{problem}") }
 }
 
 /// An array of `shape` that came from the file at `path`.

@@ -15,6 +15,7 @@ use std::path::Path;
 
 use super::number::{self, Cell, Decimal};
 use super::unpack::Begun;
+use crate::data::dataset;
 use crate::data::{Table, TableColumn};
 use crate::error::{Error, Result};
 use first_rows::FirstRows;
@@ -93,14 +94,10 @@ pub(super) fn refuse(path: &Path, problem: impl Into<String>) -> Error {
     Error::DataFile { path: path.to_path_buf(), problem: problem.into() }
 }
 
-/// The beginning of a text from a file, for an error.
+/// The beginning of a text from a file, in quotes and in one line, for an error.
 pub(super) fn shown(text: &[u8]) -> String {
-    const SHOWN: usize = 40;
-    let text = String::from_utf8_lossy(&text[..text.len().min(4 * SHOWN)]).into_owned();
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("'{}...'", &text[..end]),
-        None => format!("'{text}'"),
-    }
+    // Forty characters and the first byte of another take no more.
+    format!("'{}'", dataset::shown(&String::from_utf8_lossy(&text[..text.len().min(4 * 41)])))
 }
 
 /// Refuses what is no text in UTF-8 or its like by its first bytes.
@@ -191,7 +188,7 @@ fn kinds(path: &Path, names: &[String], wanted: Wanted<'_>) -> Result<Vec<Kind>>
 /// The first names, and how many more there are.
 fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 10;
-    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    let shown = names.iter().take(SHOWN).map(|name| dataset::shown(name)).collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
 }
 
@@ -429,6 +426,8 @@ mod tests {
                 "here is '1,5'; write numbers without separators of thousands, and one decimal sign",
             ),
             (b"a,b\n1,M\xfcnchen\n", "line 2, column 'b': 'M\u{fffd}nchen' is not UTF-8; store the file so: iconv"),
+            (b"a,b\n1,\"x\n\xff\"\n", "line 2, column 'b': 'x\u{fffd}\u{fffd}' is not UTF-8"),
+            (b"\"a\nb\",\"a\nb\"\n1,2\n", "line 1: two columns are called 'a\u{fffd}b'"),
             (b"a,b\n1,\"x\n2,y\n", "line 2: a quote (\") is not closed before the file ends"),
             (b"\xff\xfea\0,\0", "it is text in UTF-16; store it as UTF-8: iconv -f UTF-16"),
             (b"a\0,\0b\0", "it is text in UTF-16"),
@@ -442,7 +441,7 @@ mod tests {
         refused(late, Wanted::default(), "line 32: 3 cells, but line 1 has 2");
         let text_columns = ["z".to_string()];
         let wanted = Wanted { text_columns: &text_columns, ..Wanted::default() };
-        refused("a,b\n1,2\n", wanted, "text_columns: z is not valid: expected columns of ");
+        refused("a,\"b\nc\"\n1,2\n", wanted, "text_columns: z is not valid: expected columns of ");
     }
 
     /// What is longer than all buffers, and what is cut in the middle of them.

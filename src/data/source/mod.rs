@@ -20,3 +20,5 @@ mod zip;
 
 pub use npz::ArrayInfo;
 pub use open::{Source, SourceOptions, arrays, open};
+#[doc(hidden)]
+pub use open::{holds_tables_or_pictures, is_packed_text};

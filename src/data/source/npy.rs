@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::array::{self, Array, Values, told};
+use super::array::{self, Array, Values, refuse, told};
 use super::element::{ByteOrder, Element};
 use super::unpack::Extent;
 use crate::error::{Error, Result};
@@ -107,11 +107,6 @@ pub(super) fn header(path: &Path, name: &str, mut fill: impl FnMut(&mut [u8]) ->
     let Ok(text) = std::str::from_utf8(&text) else { return fail("a header that is no text; is the file damaged?") };
     let bytes = (start.len() + length_bytes + length) as u64;
     parse(text, bytes).or_else(|problem| fail(&problem))
-}
-
-fn refuse(path: &Path, name: &str, problem: &str) -> Error {
-    let array = if name.is_empty() { String::new() } else { format!("array '{name}': ") };
-    Error::DataFile { path: path.to_path_buf(), problem: format!("{array}{problem}") }
 }
 
 /// The dictionary of a header, or what is wrong with it.
@@ -324,6 +319,7 @@ mod tests {
             (file("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}", &[0; 8]), "a structured array"),
             (file("{'descr': '<f4', 'shape': (2,)}", &[0; 8]), "a header that is not NumPy's"),
             (file("{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", &[0; 8]), "not NumPy's"),
+            (file("{'de\nscr'}", &[0; 8]), "a header that is not NumPy's: '{'de\u{fffd}scr'}'"),
             (file(&(described("<f4", "(2,)", "False") + "x"), &[0; 8]), "a header that is not NumPy's"),
             (file(&described("<f4", "(-2,)", "False"), &[0; 8]), "a header that is not NumPy's"),
             (file(&described("<f4", "(4294967296, 4294967296)", "False"), &[0; 8]), "more than the 17179869184 bytes"),

@@ -132,7 +132,8 @@ impl<'a> Arrays<'a> {
         match found.next() {
             None => Ok(Some(one)),
             Some(other) => {
-                let problem = format!("arrays '{}' and '{}' could both be meant; leave one out", one.0, other.0);
+                let names = [one.0, other.0].map(|name| super::csv::shown(name.as_bytes()));
+                let problem = format!("arrays {} could both be meant; leave one out", names.join(" and "));
                 Err(Error::DataFile { path: self.path.to_path_buf(), problem })
             }
         }

@@ -1,6 +1,7 @@
 //! What a path holds, whatever its format: images or a table, for training and, where there is one, a test set. It knows how
 //! formats are told apart, and leaves reading to a file for each.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::array::{self, Array, Samples};
@@ -27,6 +28,8 @@ pub struct SourceOptions {
 }
 
 /// What a path holds.
+// One is made in a program, and what it holds lies on the heap.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
     /// Pictures, a byte a pixel.
@@ -58,6 +61,11 @@ pub fn open(path: &Path, options: &SourceOptions) -> Result<Source> {
     if path.is_dir() {
         return open_folder(path, options);
     }
+    let looks_like_a_file = path.extension().is_some();
+    if !path.exists() && looks_like_a_file {
+        let problem = "no such file; name the file or the folder that holds the data".into();
+        return Err(Error::DataFolder { path: path.to_path_buf(), problem });
+    }
     if !path.exists() {
         // `data/emnist/emnist-letters` names a set, and no file.
         refuse_targets(options, path)?;
@@ -85,6 +93,28 @@ pub fn open(path: &Path, options: &SourceOptions) -> Result<Source> {
 pub fn arrays(path: &Path) -> Result<Option<Vec<ArrayInfo>>> {
     let is_archive = is_archive(Begun::open(path)?.start());
     is_archive.then(|| Arrays::open(path)?.info()).transpose()
+}
+
+/// Whether `path` is a gzip file of something else than IDX, such as text. For the program.
+#[doc(hidden)]
+pub fn is_packed_text(path: &Path) -> bool {
+    Begun::open(path).is_ok_and(|file| !file.start().is_empty() && !file.start().starts_with(&[0, 0]))
+}
+
+/// Whether the folder `path` holds tables or folders of pictures, and no IDX files. For the program.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be read; [`Error::DataFolder`] if there are several tables to choose from.
+#[doc(hidden)]
+pub fn holds_tables_or_pictures(path: &Path) -> Result<bool> {
+    if fs::read_dir(path).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| is_idx_name(&entry)))) {
+        return Ok(false);
+    }
+    Ok(train_and_test::find(path)?.is_some() || class_folders::find(path)?.is_some())
+}
+
+fn is_idx_name(entry: &fs::DirEntry) -> bool {
+    entry.file_name().to_str().is_some_and(|name| ["idx1", "idx2", "idx3"].iter().any(|part| name.contains(part)))
 }
 
 fn is_archive(start: &[u8]) -> bool {
@@ -211,8 +241,6 @@ fn source(train: Samples, test: Option<Samples>) -> Source {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
     use crate::data::TargetColumns;
 
@@ -386,7 +414,7 @@ mod tests {
         let error = open(folder.path(), &SourceOptions::default()).unwrap_err().to_string();
         assert!(error.contains("no file of train images: looked for train-images-idx3-ubyte"), "{error}");
         let error = open(&folder.path().join("none.csv"), &SourceOptions::default()).unwrap_err().to_string();
-        assert!(error.contains("none.csv: no such folder"), "{error}");
+        assert!(error.contains("none.csv: no such file; name"), "{error}");
     }
 
     #[test]
