@@ -64,6 +64,8 @@ Examples:
 A precision, recall or F1 that would divide nothing by nothing is shown as -,
 and left out of averages. In the file of --predictions, row counts from 0 in
 the split's own files, and p_0, p_1, ... are the probabilities of the classes.
+Of labels it has label_x and p_x, of values x and predicted_x, for each column
+x; errors of values are in the units of their column.
 
 Models saved by PyTorch (tensors 0.weight, 0.bias, ...) are read as well.";
 
@@ -382,14 +384,14 @@ pub struct EvaluateArguments {
     /// A file of targets for a --data that has none in it [default: none]
     #[arg(long, value_name = "FILE")]
     pub targets: Option<PathBuf>,
-    /// Which images
+    /// Which samples
     #[arg(long, value_enum, default_value = "test", value_name = "test|train", hide_possible_values = true)]
     pub split: SplitChoice,
     /// All of them, or the rows that the model's run drew
     #[arg(long, value_enum, default_value = "all", value_name = "all|run", hide_possible_values = true)]
     pub sample: Sample,
-    /// Write a CSV file with a row per image: its label, what is predicted, and
-    /// the probability of every class [default: none]
+    /// Write a CSV file with a row per sample: its targets, what is predicted,
+    /// and the probability of every class or label [default: none]
     #[arg(long, value_name = "FILE")]
     pub predictions: Option<PathBuf>,
     /// Replace the file at --predictions

@@ -20,6 +20,7 @@ mod resume;
 mod settings;
 mod sweep;
 mod table;
+mod tally;
 mod tensorboard;
 mod threads;
 mod tiles;
