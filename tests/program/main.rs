@@ -15,5 +15,6 @@ mod report;
 mod resume;
 mod runs;
 mod sweep;
+mod tables;
 mod tensorboard;
 mod watching;
