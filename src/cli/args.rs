@@ -67,6 +67,8 @@ Examples:
 A precision, recall or F1 that would divide nothing by nothing is shown as -,
 and left out of averages. In the file of --predictions, row counts from 0 in
 the split's own files, and p_0, p_1, ... are the probabilities of the classes.
+Of labels it has label_x and p_x, of values x and predicted_x, for each column
+x; errors of values are in the units of their column.
 
 Models of PyTorch, Keras and scikit-learn are read from safetensors files as
 well: weights and biases of linear layers. What such a file does not say is
@@ -395,14 +397,14 @@ pub struct EvaluateArguments {
     /// A file of targets for a --data that has none in it [default: none]
     #[arg(long, value_name = "FILE")]
     pub targets: Option<PathBuf>,
-    /// Which images
+    /// Which samples
     #[arg(long, value_enum, default_value = "test", value_name = "test|train", hide_possible_values = true)]
     pub split: SplitChoice,
     /// All of them, or the rows that the model's run drew
     #[arg(long, value_enum, default_value = "all", value_name = "all|run", hide_possible_values = true)]
     pub sample: Sample,
-    /// Write a CSV file with a row per image: its label, what is predicted, and
-    /// the probability of every class [default: none]
+    /// Write a CSV file with a row per sample: its targets, what is predicted,
+    /// and the probability of every class or label [default: none]
     #[arg(long, value_name = "FILE")]
     pub predictions: Option<PathBuf>,
     /// Replace the file at --predictions
@@ -543,7 +545,7 @@ fn auto_or<T: FromStr<Err = Error>>(text: &str) -> Result<AutoOr<T>, String> {
 }
 
 /// What is wrong, without the name of the flag: clap has named it already.
-pub fn without_name(error: Error) -> String {
+pub pub fn without_name(error: Error) -> String {
     match error {
         Error::Setting { found, expected, .. } => format!("{found} is not valid: expected {expected}"),
         other => other.to_string(),

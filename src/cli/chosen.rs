@@ -9,6 +9,7 @@ use flatnet::loss::balanced_class_weights;
 use flatnet::nn::{Init, LayerSpecs, ReluGrad};
 use flatnet::report::grouped;
 use flatnet::run::{self, DataSettings, HeldOut, Recipe, RunData};
+use flatnet::train::Monitor;
 use flatnet::{Error, Result};
 
 use super::args::TrainArguments;
@@ -42,6 +43,7 @@ pub fn settle(recipe: &mut Recipe, arguments: &TrainArguments, samples: &RunData
     let task = samples.preparation.as_ref().map(|preparation| preparation.outputs.task());
     recipe.task = task.filter(|task| *task != Task::Classify).or(recipe.task);
     check_kind(arguments, samples)?;
+    check_task(recipe)?;
     let layers = match &arguments.layers {
         Some(layers) => layers.clone(),
         None if samples.is_of_the_recipe => REFERENCE_LAYERS.parse()?,
@@ -79,6 +81,20 @@ fn check_kind(arguments: &TrainArguments, samples: &RunData) -> Result<()> {
     }
     if let Some(target) = arguments.target.first() {
         return refuse("target", format!("'{target}'"), "none given, as these are pictures by class");
+    }
+    Ok(())
+}
+
+/// What a task does not have, or what nobody could make anything of.
+fn check_task(recipe: &Recipe) -> Result<()> {
+    if recipe.task == Some(Task::MultiLabel) && recipe.loss()?.spec() != "binary-cross-entropy" {
+        let found = format!("'{}'", recipe.loss.as_deref().unwrap_or_default());
+        let expected = "binary-cross-entropy, as each label is there or not (--task regress takes numbers)".into();
+        return Err(Error::Setting { name: "loss", found, expected });
+    }
+    if recipe.accuracy_name().is_none() && recipe.monitor == Monitor::ValAccuracy {
+        let (found, expected) = (recipe.monitor.to_string(), "val-loss, as values are not right or wrong".into());
+        return Err(Error::Setting { name: "monitor", found, expected });
     }
     Ok(())
 }

@@ -1,23 +1,26 @@
-//! `flatnet evaluate`: how well a saved model tells the classes of a data set apart, or of the very rows its run drew.
+//! `flatnet evaluate`: how well a saved model predicts the targets of a data set, or of the very rows its run drew.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use flatnet::Dataset;
 use flatnet::data::source::{self, Source, SourceOptions};
-use flatnet::metrics::{Averages, Classification, wilson};
+use flatnet::data::{Outputs, Task};
+use flatnet::loss::{self, BinaryCrossEntropy, Loss};
 use flatnet::model_file::{Loaded, ModelMeta};
 use flatnet::nn::Sequential;
 use flatnet::report::{Predictions, PredictionsCsv};
-use flatnet::run::{self, Recipe, RunData};
+use flatnet::run::{self, Recipe, RunData, SampleKind};
 use flatnet::train::Evaluation;
 use flatnet::{Error, Result};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::args::{EvaluateArguments, Sample, SplitChoice, default_data};
 use super::evaluation::{self, Subject};
 use super::own_data::{Given, OwnData};
+use super::tally::{self, Tally};
 use super::threads::threads;
 use super::{Parameters, model_path, new_file, print, print_json, table};
 
@@ -32,15 +35,23 @@ struct Report {
     parameters: Parameters,
     data: String,
     split: &'static str,
+    /// Of a model for tables.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<Task>,
     samples: usize,
-    correct: usize,
-    accuracy: f64,
+    /// Of labels: all of them; null for values, of which none is right or wrong.
+    correct: Option<usize>,
+    accuracy: Option<f64>,
     /// Mean over the samples.
     loss: f64,
     /// From the start of the program, loading included.
     seconds: f64,
     /// By name; null where a figure is not defined.
     metrics: Map<String, Value>,
+    /// Of each label or value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    per_output: Option<Vec<Value>>,
+    /// Empty where there are no classes, as is the next.
     per_class: Vec<ClassRow>,
     /// Of the class of the row, predicted as that of the column.
     confusion: Vec<Vec<u64>>,
@@ -50,6 +61,8 @@ struct Report {
 #[derive(Serialize)]
 struct ClassRow {
     class: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     precision: Option<f64>,
     recall: Option<f64>,
     f1: Option<f64>,
@@ -73,16 +86,17 @@ pub fn run(arguments: &EvaluateArguments) -> Result<()> {
     check_fit(&path, &model, &meta, &data)?;
     let batch_size = recipe.as_ref().map_or(BATCH_SIZE, |recipe| recipe.batch_size);
     let data = data.with_scale(meta.scale)?;
+    let outputs = meta.preparation.as_ref().map(|preparation| &preparation.outputs);
+    let class_names = if meta.class_names.is_empty() { data.class_names() } else { &meta.class_names };
     // Begun first: where it cannot be written, that is said before anything is computed.
-    let mut csv = arguments.predictions.as_ref().map(|file| PredictionsCsv::start(file, data.classes())).transpose()?;
-    let mut classification = Classification::new(data.classes())?;
-    let evaluation = Predictions::of(&model, &data, batch_size, threads.used)?.for_each(|batch| {
-        if let Some(csv) = &mut csv {
-            let rows = batch.first..batch.first + batch.samples;
-            let number = |row: usize| numbers.as_ref().map_or(row, |numbers| numbers[row] as usize);
-            csv.add(rows.map(number), &batch.classified())?;
-        }
-        classification.add(&batch.classified())
+    let columns = tally::predicted_columns(&data, outputs, class_names);
+    let mut csv = arguments.predictions.as_ref().map(|file| PredictionsCsv::start(file, columns)).transpose()?;
+    let mut tally = Tally::new(&data, outputs, class_names)?;
+    let loss = loss(recipe.as_ref(), outputs, &data)?;
+    let loss_name = loss.spec();
+    let evaluation = Predictions::by(loss, &model, &data, batch_size, threads.used)?.for_each(|batch| {
+        let number = |row: usize| numbers.as_ref().map_or(row, |numbers| numbers[row] as usize);
+        tally.add(batch, csv.as_mut(), number)
     })?;
     if !evaluation.loss.is_finite() {
         return Err(Error::Model {
@@ -93,53 +107,73 @@ pub fn run(arguments: &EvaluateArguments) -> Result<()> {
     }
     csv.map_or(Ok(()), PredictionsCsv::publish)?;
 
-    let (split, what) = match arguments.split {
-        SplitChoice::Test => ("test", "test images"),
-        SplitChoice::Train => ("train", "training images"),
+    let split = match arguments.split {
+        SplitChoice::Test => "test",
+        SplitChoice::Train => "train",
     };
-    let Evaluation { samples, correct, accuracy, loss } = evaluation;
     let seconds = started.elapsed().as_secs_f64();
-    let (model, data) = (path.display().to_string(), data.source().to_string());
+    let (model, source) = (path.display().to_string(), data.source().to_string());
     let parameters = Parameters::of(&meta);
     if !arguments.json {
         let model = format!("{model}{}", parameters.told());
-        let subject = Subject { model: &model, data: &data, images: what };
-        return print(&evaluation::told(&subject, &evaluation, &classification, seconds, table::columns()));
+        let what = told_samples(arguments, &meta, &data);
+        let subject = Subject { model: &model, data: &source, samples: &what, loss: &loss_name };
+        return print(&evaluation::told(&subject, &evaluation, &tally, seconds, table::columns()));
     }
-    let (metrics, confusion) = (metrics(&classification), classification.confusion());
-    let per_class = confusion.by_class().into_iter().enumerate().map(|(class, figures)| ClassRow {
-        class,
-        precision: figures.precision,
-        recall: figures.recall,
-        f1: figures.f1,
-        support: figures.support,
-    });
+    let (mut per_class, mut confusion) = (Vec::new(), Vec::new());
+    if let Tally::Classes { found, names } = &tally {
+        let by_class = found.confusion().by_class().into_iter().enumerate();
+        per_class.extend(by_class.map(|(class, figures)| ClassRow {
+            class,
+            name: names.get(class).cloned(),
+            precision: figures.precision,
+            recall: figures.recall,
+            f1: figures.f1,
+            support: figures.support,
+        }));
+        confusion.extend(found.confusion().rows().map(<[u64]>::to_vec));
+    }
+    let Evaluation { samples, correct, accuracy, loss } = evaluation;
+    let has_accuracy = tally.task() != Task::Regress;
     print_json(&Report {
         model,
         parameters,
-        data,
+        data: source,
         split,
+        task: meta.preparation.as_ref().map(|_| tally.task()),
         samples,
-        correct,
-        accuracy,
+        correct: has_accuracy.then_some(correct),
+        accuracy: has_accuracy.then_some(accuracy),
         loss,
         seconds,
-        metrics,
-        per_class: per_class.collect(),
-        confusion: confusion.rows().map(<[u64]>::to_vec).collect(),
+        metrics: tally.metrics(),
+        per_output: tally.per_output(),
+        per_class,
+        confusion,
     })
 }
 
-/// Every figure of all classes together, under its name.
-fn metrics(classification: &Classification) -> Map<String, Value> {
-    let confusion = classification.confusion();
-    let averages = |Averages { precision, recall, f1 }| json!({ "precision": precision, "recall": recall, "f1": f1 });
-    let mut metrics: Map<String, Value> =
-        classification.figures().map(|figure| (figure.name.to_string(), json!(figure.value))).collect();
-    metrics.insert("accuracy_interval".into(), json!(wilson(confusion.correct(), confusion.samples())));
-    metrics.insert("macro_avg".into(), averages(confusion.macro_average()));
-    metrics.insert("weighted_avg".into(), averages(confusion.weighted_average()));
-    metrics
+/// What the model's run minimized, where that is known, so that the figures of its own rows are its last ones; else what the
+/// outputs call for.
+fn loss(recipe: Option<&Recipe>, outputs: Option<&Outputs>, data: &Dataset) -> Result<Arc<dyn Loss>> {
+    Ok(match (recipe, outputs) {
+        // Their outputs are logits, whatever the recipe says.
+        (_, Some(Outputs::MultiLabel { .. })) => Arc::new(BinaryCrossEntropy),
+        (Some(recipe), _) => recipe.loss()?.into(),
+        (None, _) => loss::of_targets(data.targets()),
+    })
+}
+
+/// Of which samples the figures are.
+fn told_samples(arguments: &EvaluateArguments, meta: &ModelMeta, data: &Dataset) -> String {
+    let samples = SampleKind::of(data).several();
+    match (arguments.split, arguments.sample) {
+        (SplitChoice::Train, _) => format!("training {samples}"),
+        (SplitChoice::Test, Sample::Run) if meta.preparation.is_some() => format!("validation {samples}"),
+        // A table that is alone is all there is to test with.
+        (SplitChoice::Test, _) if meta.preparation.is_some() => samples.into(),
+        (SplitChoice::Test, _) => format!("test {samples}"),
+    }
 }
 
 /// The recipe in the model file: needed for the rows of the run, otherwise a source of the batch size and the kernel.
@@ -229,12 +263,24 @@ fn check_fit(path: &Path, model: &Sequential, meta: &ModelMeta, data: &Dataset) 
     if data.features() != model.in_features() {
         let ((rows, columns), (data_rows, data_columns)) = (meta.image_size, data.image_size());
         return refuse(
-            format!("images of {} pixels ({rows} x {columns}) as the model was made for", model.in_features()),
+            match meta.preparation {
+                Some(_) => format!("rows that become {} inputs as the model was made for", model.in_features()),
+                None => {
+                    format!("images of {} pixels ({rows} x {columns}) as the model was made for", model.in_features())
+                }
+            },
             format!("{} ({data_rows} x {data_columns})", data.features()),
         );
     }
-    if data.classes() != meta.classes {
-        return refuse(format!("{} classes as the model tells apart", meta.classes), data.classes().to_string());
+    if data.outputs() != meta.classes {
+        let what =
+            if data.classes() > 0 { "classes as the model tells apart" } else { "targets as the model predicts" };
+        return refuse(format!("{} {what}", meta.classes), data.outputs().to_string());
+    }
+    // As many classes, but others or in another order, would be counted for one another.
+    let other = meta.class_names.iter().zip(data.class_names()).enumerate().find(|(_, (model, data))| model != data);
+    if let Some((class, (model, data))) = other {
+        return refuse(format!("class {class} to be '{model}' as the model calls it"), format!("'{data}'"));
     }
     Ok(())
 }

@@ -3,36 +3,54 @@
 
 use std::fmt::Write;
 
-use flatnet::metrics::{Averages, ClassFigures, Classification, Confusion, wilson};
-use flatnet::report::grouped;
+use flatnet::data::ValueColumn;
+use flatnet::metrics::{
+    Averages, ClassFigures, Classification, Confusion, MULTI_LABEL_METRICS, MultiLabel, REGRESSION_METRICS, Regression,
+    wilson,
+};
+use flatnet::report::{MAX_NAME_COLUMNS, grouped, name_columns, padded_name, shown_name, significant};
 use flatnet::train::{Evaluation, shown_loss};
+
+use super::tally::Tally;
 
 /// What is evaluated, as names to show.
 pub struct Subject<'a> {
     pub model: &'a str,
     pub data: &'a str,
-    pub images: &'a str,
+    pub samples: &'a str,
+    /// What the loss is called.
+    pub loss: &'a str,
 }
 
 /// The whole text, on a screen of so many columns.
-pub fn told(
-    subject: &Subject<'_>,
-    evaluation: &Evaluation,
-    found: &Classification,
-    seconds: f64,
-    columns: usize,
-) -> String {
-    let Subject { model, data, images } = subject;
+pub fn told(subject: &Subject<'_>, evaluation: &Evaluation, found: &Tally, seconds: f64, columns: usize) -> String {
+    let Subject { model, data, samples, loss } = subject;
+    let (right, of) = (grouped(evaluation.correct), grouped(evaluation.samples));
+    let percent = 100.0 * evaluation.accuracy;
+    let first = match found {
+        Tally::Classes { .. } => format!("accuracy {percent:.2} % ({right} of {of})"),
+        Tally::Labels { .. } => format!("all right {percent:.2} % ({right} of {of})"),
+        Tally::Values { .. } => format!("rows     {of}"),
+    };
+    let loss_name =
+        if matches!(found, Tally::Values { .. }) { format!(" ({loss}, as trained)") } else { String::new() };
     let head = format!(
-        "{model} on {data}, {images}\n  accuracy {:.2} % ({} of {})\n  loss     {}\n  seconds  {seconds:.2}\n\n",
-        100.0 * evaluation.accuracy,
-        grouped(evaluation.correct),
-        grouped(evaluation.samples),
+        "{model} on {data}, {samples}\n  {first}\n  loss     {}{loss_name}\n  seconds  {seconds:.2}\n\n",
         shown_loss(evaluation.loss),
     );
     let mut text = super::table::wrapped(&head, columns);
     // Writing into a String cannot fail.
-    let _ = by_class(&mut text, found.confusion(), columns).and_then(|()| of_all(&mut text, found));
+    let _ = match found {
+        Tally::Classes { found, names } => {
+            by_class(&mut text, found.confusion(), names, columns).and_then(|()| of_all(&mut text, found))
+        }
+        Tally::Labels { found, names } => {
+            by_label(&mut text, found, names, columns).and_then(|()| of_all_labels(&mut text, found))
+        }
+        Tally::Values { found, columns: values, .. } => {
+            of_all_values(&mut text, found).and_then(|()| by_value(&mut text, found, values, columns))
+        }
+    };
     text
 }
 
@@ -56,9 +74,6 @@ const LAYOUTS: [Layout; 3] = [
 ];
 
 impl Layout {
-    /// Of the names on the left.
-    const NAME_WIDTH: usize = "weighted avg".len();
-
     /// Of each figure, with the blank before it.
     fn figure_width(&self) -> usize {
         self.figures.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max("0.0000".len()) + 1
@@ -69,39 +84,127 @@ impl Layout {
         self.support.len().max(most.len()) + 1
     }
 
+    /// Without the names on the left.
     fn width(&self, most: &str) -> usize {
-        Self::NAME_WIDTH + self.figures.len() * self.figure_width() + self.support_width(most)
+        self.figures.len() * self.figure_width() + self.support_width(most)
     }
 }
 
+/// The least width of the names on the left.
+const NAME_WIDTH: usize = "weighted avg".len();
+
+/// A line of the table: a name, its figures, and how many samples they are of.
+type Line = (String, Averages, u64);
+
 /// Precision, recall, F1 and number of samples by class and on average.
-fn by_class(text: &mut String, confusion: &Confusion, columns: usize) -> std::fmt::Result {
-    let samples = grouped(confusion.samples() as usize);
+fn by_class(text: &mut String, confusion: &Confusion, names: &[String], columns: usize) -> std::fmt::Result {
+    let name = |class: usize| names.get(class).cloned().unwrap_or_else(|| class.to_string());
+    let classes = confusion.by_class().into_iter().enumerate().map(|(class, of)| line_of(name(class), of));
+    let samples = confusion.samples();
+    // Where people look for it: in the last column of figures alone.
+    let accuracy = Averages { precision: None, recall: None, f1: confusion.accuracy() };
+    let averages = [
+        ("accuracy".into(), accuracy, samples),
+        ("macro avg".into(), confusion.macro_average(), samples),
+        ("weighted avg".into(), confusion.weighted_average(), samples),
+    ];
+    table(text, &classes.collect::<Vec<_>>(), &averages, columns)
+}
+
+/// The same by label.
+fn by_label(text: &mut String, found: &MultiLabel, names: &[String], columns: usize) -> std::fmt::Result {
+    let labels: Vec<Line> =
+        names.iter().zip(found.labels()).map(|(name, counts)| line_of(name.clone(), counts.figures())).collect();
+    let support = labels.iter().map(|(.., support)| support).sum();
+    let averages =
+        [("micro avg".into(), found.micro_average(), support), ("macro avg".into(), found.macro_average(), support)];
+    table(text, &labels, &averages, columns)
+}
+
+fn line_of(name: String, of: ClassFigures) -> Line {
+    let ClassFigures { support, precision, recall, f1 } = of;
+    (name, Averages { precision, recall, f1 }, support)
+}
+
+fn table(text: &mut String, lines: &[Line], averages: &[Line], columns: usize) -> std::fmt::Result {
+    let most = lines.iter().chain(averages).map(|(.., support)| *support).max().unwrap_or(0);
+    let most = grouped(most as usize);
     let [.., least] = &LAYOUTS;
-    let layout = LAYOUTS.iter().find(|layout| layout.width(&samples) <= columns).unwrap_or(least);
-    let (names, figures) = (Layout::NAME_WIDTH, layout.figure_width());
-    let counts = layout.support_width(&samples);
-    let line = |text: &mut String, name: &str, cells: Vec<String>, support: &str| {
-        write!(text, "{name:>names$}")?;
+    let layout = LAYOUTS.iter().find(|layout| NAME_WIDTH + layout.width(&most) <= columns).unwrap_or(least);
+    // Names get what room is left, and no more than they need.
+    let room = columns.saturating_sub(layout.width(&most)).clamp(NAME_WIDTH, MAX_NAME_COLUMNS);
+    let longest = lines.iter().map(|(name, ..)| name_columns(&shown_name(name, room))).max().unwrap_or(0);
+    let (names, figures, counts) = (longest.max(NAME_WIDTH), layout.figure_width(), layout.support_width(&most));
+    let write_line = |text: &mut String, name: &str, cells: Vec<String>, support: &str| {
+        text.push_str(&padded_name(&shown_name(name, names), names));
         cells.iter().try_for_each(|cell| write!(text, "{cell:>figures$}"))?;
         writeln!(text, "{support:>counts$}")
     };
     let cells = |of: &Averages| layout.figures.iter().map(|(_, figure)| shown(figure(of))).collect();
 
-    line(text, "", layout.figures.iter().map(|(name, _)| name.to_string()).collect(), layout.support)?;
+    write_line(text, "", layout.figures.iter().map(|(name, _)| name.to_string()).collect(), layout.support)?;
     text.push('\n');
-    for (class, of) in confusion.by_class().into_iter().enumerate() {
-        let ClassFigures { support, precision, recall, f1 } = of;
-        line(text, &class.to_string(), cells(&Averages { precision, recall, f1 }), &grouped(support as usize))?;
+    for (name, of, support) in lines {
+        write_line(text, name, cells(of), &grouped(*support as usize))?;
     }
     text.push('\n');
-    // Where people look for it: in the last column of figures alone.
-    let mut accuracy = vec![String::new(); layout.figures.len() - 1];
-    accuracy.push(shown(confusion.accuracy()));
-    line(text, "accuracy", accuracy, &samples)?;
-    line(text, "macro avg", cells(&confusion.macro_average()), &samples)?;
-    line(text, "weighted avg", cells(&confusion.weighted_average()), &samples)?;
+    for (name, of, support) in averages {
+        let mut cells: Vec<String> = cells(of);
+        if name == "accuracy" {
+            let others = cells.len() - 1;
+            cells[..others].iter_mut().for_each(String::clear);
+        }
+        write_line(text, name, cells, &grouped(*support as usize))?;
+    }
     text.push('\n');
+    Ok(())
+}
+
+/// The figures of all labels together, one in a line.
+fn of_all_labels(text: &mut String, found: &MultiLabel) -> std::fmt::Result {
+    let width = MULTI_LABEL_METRICS.iter().map(|metric| metric.title.len()).max().unwrap_or(0);
+    MULTI_LABEL_METRICS
+        .iter()
+        .try_for_each(|metric| writeln!(text, "  {:<width$} {}", metric.title, shown((metric.of)(found))))
+}
+
+/// The figures of all values together, one in a line.
+fn of_all_values(text: &mut String, found: &Regression) -> std::fmt::Result {
+    let width = REGRESSION_METRICS.iter().map(|metric| metric.title.len()).max().unwrap_or(0);
+    REGRESSION_METRICS
+        .iter()
+        .try_for_each(|metric| writeln!(text, "  {:<width$} {}", metric.title, shown_value((metric.of)(found))))
+}
+
+/// The same of each value, where there are several: as a table, or where that is too wide as a list.
+fn by_value(text: &mut String, found: &Regression, values: &[ValueColumn], columns: usize) -> std::fmt::Result {
+    /// Of a figure, with the blank before it: six digits, a point, a sign and an exponent.
+    const FIGURE: usize = 13;
+    if values.len() < 2 {
+        return Ok(());
+    }
+    text.push('\n');
+    let others = REGRESSION_METRICS.len() * FIGURE;
+    let room = columns.saturating_sub(others).clamp(6, MAX_NAME_COLUMNS);
+    let shown: Vec<String> = values.iter().map(|value| shown_name(&value.name, room)).collect();
+    let names = shown.iter().map(|name| name_columns(name)).max().unwrap_or(0);
+    let is_wide = names + others <= columns;
+    if is_wide {
+        text.push_str(&" ".repeat(names));
+        REGRESSION_METRICS.iter().try_for_each(|metric| write!(text, "{:>FIGURE$}", metric.name))?;
+        text.push('\n');
+    }
+    for (name, found) in shown.iter().zip(found.by_output()) {
+        let figures = REGRESSION_METRICS.iter().map(|metric| (metric.name, shown_value((metric.of)(&found))));
+        if is_wide {
+            text.push_str(&padded_name(name, names));
+            figures.into_iter().try_for_each(|(_, figure)| write!(text, "{figure:>FIGURE$}"))?;
+            text.push('\n');
+        } else {
+            writeln!(text, "{name}")?;
+            figures.into_iter().try_for_each(|(metric, figure)| writeln!(text, "  {metric:<4} {figure}"))?;
+        }
+    }
     Ok(())
 }
 
@@ -126,6 +229,11 @@ fn shown(figure: Option<f64>) -> String {
     figure.map_or("-".into(), |figure| format!("{figure:.4}"))
 }
 
+/// Six digits of a figure in the units of its column, or a dash where it is not defined.
+fn shown_value(figure: Option<f64>) -> String {
+    figure.map_or("-".into(), |figure| significant(figure, 6))
+}
+
 #[cfg(test)]
 mod tests {
     use flatnet::metrics::Classified;
@@ -146,11 +254,21 @@ mod tests {
         found
     }
 
-    fn text(found: &Classification, columns: usize) -> String {
-        let subject = Subject { model: "run/model.safetensors", data: "data/mnist", images: "test images" };
+    fn text(found: Classification, columns: usize) -> String {
+        with_names(found, &[], columns)
+    }
+
+    fn with_names(found: Classification, names: &[&str], columns: usize) -> String {
+        let subject = Subject {
+            model: "run/model.safetensors",
+            data: "data/mnist",
+            samples: "test images",
+            loss: "cross-entropy",
+        };
         let (samples, correct) = (found.confusion().samples() as usize, found.confusion().correct() as usize);
         let evaluation = Evaluation { samples, correct, accuracy: correct as f64 / samples as f64, loss: 0.25 };
-        told(&subject, &evaluation, found, 1.5, columns)
+        let names = names.iter().map(ToString::to_string).collect();
+        told(&subject, &evaluation, &Tally::Classes { found, names }, 1.5, columns)
     }
 
     #[test]
@@ -177,16 +295,15 @@ weighted avg    0.7500    0.6667    0.5556   3,000
   Cohen's kappa     0.5000
   Matthews corr.    0.6124
 ";
-        let told = text(&found(3, 1000), 80);
+        let told = text(found(3, 1000), 80);
         assert!(told.starts_with(expected), "{told}");
     }
 
     #[test]
     fn narrow_screens_get_short_names_and_then_fewer_columns() {
         for (classes, each) in [(2, 1), (2, 500_000), (10, 1000), (100, 100)] {
-            let found = found(classes, each);
             for columns in [30, 40, 49, 50, 80, 200] {
-                let told = text(&found, columns);
+                let told = text(found(classes, each), columns);
                 // Names of files are words that stay whole.
                 let lines: Vec<&str> = told.lines().skip_while(|line| !line.trim_start().starts_with("loss")).collect();
                 assert!(lines.iter().all(|line| line.chars().count() <= columns.max(36)), "{columns}:\n{told}");
@@ -200,17 +317,95 @@ weighted avg    0.7500    0.6667    0.5556   3,000
                 assert!(table.iter().all(|line| line.len() == table[0].len()), "{told}");
             }
         }
-        let narrow = text(&found(10, 1000), 40);
+        let narrow = text(found(10, 1000), 40);
         assert!(narrow.contains("   prec    rec     f1      n\n") && narrow.contains("0.5000 1.0000 0.6667  1,000\n"));
     }
 
     #[test]
     fn figures_that_say_nothing_of_so_many_classes_are_not_shown() {
-        let (two, four, ten) = (text(&found(2, 5), 80), text(&found(4, 5), 80), text(&found(10, 5), 80));
+        let (two, four, ten) = (text(found(2, 5), 80), text(found(4, 5), 80), text(found(10, 5), 80));
         assert!(two.contains("ROC AUC") && !two.contains("top-"), "{two}");
         assert!(!four.contains("ROC AUC") && four.contains("top-3") && !four.contains("top-5"), "{four}");
         assert!(ten.contains("top-3") && ten.contains("top-5"), "{ten}");
         // Predicted as one class alone, two have no correlation.
         assert!(two.contains("Matthews corr.    -\n"), "{two}");
+    }
+
+    #[test]
+    fn classes_have_their_names_as_far_as_there_is_room() {
+        let told = with_names(found(3, 10), &["setosa", "iris\u{1b}[31m versicolor of the longest", "\u{732b}"], 80);
+        let lines: Vec<&str> = told.lines().skip(5).collect();
+        assert!(lines[2].starts_with("                  setosa    0.5000"), "{told}");
+        assert!(lines[3].starts_with("iris\u{fffd}[31m versicolor o\u{2026}    1.0000"), "{told}");
+        assert!(lines[4].starts_with("                      \u{732b}         -"), "{told}");
+        assert!(!told.contains('\u{1b}'));
+        // All lines of the table end in the same column, in which a wide character takes two.
+        let table = lines.iter().take_while(|line| !line.starts_with("  accuracy")).filter(|line| !line.is_empty());
+        let widths: Vec<usize> = table.map(|line| name_columns(line)).collect();
+        assert!(widths.iter().all(|width| *width == widths[0]), "{widths:?}\n{told}");
+        let narrow = with_names(found(3, 10), &["a name of many words", "b", "c"], 36);
+        assert!(narrow.lines().skip(4).all(|line| name_columns(line) <= 36), "{narrow}");
+    }
+
+    fn subject() -> Subject<'static> {
+        Subject { model: "run/model.safetensors", data: "rows.csv", samples: "rows", loss: "huber:1" }
+    }
+
+    #[test]
+    fn values_are_told_together_and_each() {
+        let mut found = Regression::new(2).unwrap();
+        found.add(&[2.0, 50.0, 2.0, 60.0], &[1.0, 50.0, 3.0, 50.0]).unwrap();
+        let columns = ["price", "area \u{732b}"].map(|name| ValueColumn { name: name.into(), center: 0.0, scale: 1.0 });
+        let tally = |found| Tally::Values { found, columns: columns.to_vec(), scratch: Default::default() };
+        let evaluation = Evaluation { samples: 2, correct: 0, accuracy: 0.0, loss: 0.25 };
+        let expected = "\
+run/model.safetensors on rows.csv, rows
+  rows     2
+  loss     0.2500 (huber:1, as trained)
+  seconds  1.50
+
+  mean squared error  25.5
+  mean absolute error 3
+  R2                  0
+
+                 mse          mae           r2
+  price            1            1            0
+area \u{732b}           50            5            -
+";
+        assert_eq!(told(&subject(), &evaluation, &tally(found.clone()), 1.5, 80), expected);
+        let narrow = told(&subject(), &evaluation, &tally(found), 1.5, 38);
+        assert!(narrow.contains("price\n  mse  1\n  mae  1\n  r2   0\n"), "{narrow}");
+        let mut one = Regression::new(1).unwrap();
+        one.add(&[2.0], &[1.0]).unwrap();
+        let tally = Tally::Values { found: one, columns: columns[..1].to_vec(), scratch: Default::default() };
+        assert!(told(&subject(), &evaluation, &tally, 1.5, 80).ends_with("R2                  -\n"));
+    }
+
+    #[test]
+    fn labels_are_told_one_by_one_and_together() {
+        let mut found = MultiLabel::new(2).unwrap();
+        found.add(&[1.0, 1.0, 1.0, -1.0], &[1.0, 0.0, 0.0, 0.0]).unwrap();
+        let tally = Tally::Labels { found, names: vec!["toxic".into(), "spam".into()] };
+        let evaluation = Evaluation { samples: 2, correct: 0, accuracy: 0.0, loss: 0.25 };
+        let expected = "\
+run/model.safetensors on rows.csv, rows
+  all right 0.00 % (0 of 2)
+  loss     0.2500
+  seconds  1.50
+
+             precision    recall  f1-score support
+
+       toxic    0.5000    1.0000    0.6667       1
+        spam    0.0000         -    0.0000       0
+
+   micro avg    0.3333    1.0000    0.5000       1
+   macro avg    0.2500    1.0000    0.3333       1
+
+  micro F1        0.5000
+  macro F1        0.3333
+  subset accuracy 0.0000
+  Hamming loss    0.7500
+";
+        assert_eq!(told(&subject(), &evaluation, &tally, 1.5, 80), expected);
     }
 }

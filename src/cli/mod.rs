@@ -24,6 +24,7 @@ mod settings;
 mod source;
 mod sweep;
 mod table;
+mod tally;
 mod tensorboard;
 mod threads;
 mod tiles;

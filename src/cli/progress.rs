@@ -44,6 +44,8 @@ pub struct Progress {
     best: Option<(usize, f64)>,
     /// What to say of units of the last epoch that no longer learn.
     dead: Option<String>,
+    /// Whether predictions are right or wrong.
+    has_accuracy: bool,
 }
 
 enum Kind {
@@ -147,6 +149,7 @@ impl Progress {
             last: None,
             best: None,
             dead: None,
+            has_accuracy: true,
         };
         progress.draw(now, 1, 0);
         progress
@@ -156,6 +159,11 @@ impl Progress {
     pub fn goes_on_at(&mut self, epoch: usize, batch: usize) {
         self.start = if self.epochs == 0 { 0.0 } else { self.share(epoch, batch) };
         self.draw(Instant::now(), epoch, batch);
+    }
+
+    /// The same for a run that predicts values, which are not right or wrong: lines for people have losses alone.
+    pub fn without_accuracy(self) -> Progress {
+        Progress { has_accuracy: false, ..self }
     }
 
     /// Tells of a training batch that has ended; epochs and batches count from 1. Where it has looked at the clock, says what it
@@ -276,6 +284,9 @@ impl Progress {
             (4, format!("  best {}", shown_loss(best.1))),
             (8, format!(" in {}", best.0)),
         ];
+        if !self.has_accuracy {
+            parts.retain(|(_, part)| !part.ends_with('%'));
+        }
         if let Some(dead) = &self.dead {
             parts.push((2, format!("  {dead}")));
         }
@@ -434,6 +445,9 @@ mod tests {
             dead.drawn(Duration::from_secs(40), 101, 0, 40).lines().nth(1),
             Some("val 0.2774  7 of 10 outputs dead")
         );
+        let values = progress(200, Some(record())).without_accuracy();
+        let line = values.drawn(Duration::from_secs(40), 101, 0, 80);
+        assert_eq!(line.lines().nth(1), Some("train 0.2384  val 0.2774  best 0.2774 in 7"));
         let first = progress(3, None).drawn(Duration::from_secs(30), 1, 500, 40);
         assert_eq!(first, "0/3  first epoch 50 %  17/s  3m left");
     }

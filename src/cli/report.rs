@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use flatnet::model_file;
 use flatnet::nn::Sequential;
-use flatnet::report::{self, ClassificationReport};
+use flatnet::report::{self, Findings};
 use flatnet::run::{self, Claim, Summary, folder, weights_sha256};
 use flatnet::train::History;
 use flatnet::{Error, Result};
@@ -22,7 +22,7 @@ Examples:
 
 report.html and graphs/*.svg are made from a run's other files. They are
 replaced; nothing else in the folder is touched. Several runs get a page each,
-and one in which they share the graphs. A page that shows the validation images
+and one in which they share the graphs. A page that shows validation samples
 is not replaced by one without: if they are not found, name them with --data.";
 
 #[derive(Debug, Args)]
@@ -31,8 +31,8 @@ pub struct ReportArguments {
     /// Folders of runs, such as runs/1
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
-    /// Folder with the set's four IDX files [default: that of each run]
-    #[arg(long, value_name = "DIR")]
+    /// Where the run's data lie [default: where each run says]
+    #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
     /// The page in which several runs are compared [default: comparison.html]
     #[arg(long, value_name = "FILE")]
@@ -49,7 +49,7 @@ struct Kept {
     history: History,
     model: Sequential,
     image_size: (usize, usize),
-    classification: std::result::Result<ClassificationReport, String>,
+    findings: std::result::Result<Findings, String>,
 }
 
 /// Every run that can be read gets its page. Each failure is one line: the last is returned, those before it told here.
@@ -148,46 +148,42 @@ fn remake(folder: &Path, data: Option<&Path>) -> Result<Kept> {
         val_sha256: summary.data.val_sha256.as_deref(),
     };
     let samples = own.load(&Given { data, ..Given::default() });
-    let images = samples.and_then(|(samples, _)| samples.val.with_scale(meta.scale));
-    let classification = match images {
-        Ok(images) => ClassificationReport::of(&model, &images, summary.recipe.batch_size),
+    let outputs = meta.preparation.as_ref().map(|preparation| &preparation.outputs);
+    let samples = samples.and_then(|(samples, _)| Ok((samples.val.with_scale(meta.scale)?, samples.rows.val)));
+    let findings = match samples {
+        Ok((val, rows)) => Findings::of(&model, &val, outputs, &rows, summary.recipe.batch_size),
         // Asked for by name, they are needed.
         Err(error) if data.is_some() => return Err(error),
         Err(error) => Err(error),
     };
-    let classification = classification.map_err(|error| super::told(&error));
-    if let Err(reason) = &classification {
-        keep_a_full_page(folder, reason)?;
+    let kind = summary.data.kind.several();
+    let findings = findings.map_err(|error| super::told(&error));
+    if let Err(reason) = &findings {
+        keep_a_full_page(folder, kind, reason)?;
     }
-    let kept = Kept {
-        name: folder.display().to_string(),
-        summary,
-        history,
-        model,
-        image_size: meta.image_size,
-        classification,
-    };
+    let kept =
+        Kept { name: folder.display().to_string(), summary, history, model, image_size: meta.image_size, findings };
     report::write(folder, &kept.view())?;
     print(&format!("{}\n", folder.join(folder::REPORT).display()))?;
-    if let Err(reason) = &kept.classification {
-        tell("note", &format!("{}: made without its validation images: {reason}", folder.display()));
+    if let Err(reason) = &kept.findings {
+        tell("note", &format!("{}: made without its validation {kind}: {reason}", folder.display()));
     }
     Ok(kept)
 }
 
 impl Kept {
     fn view(&self) -> report::Run<'_> {
-        let Kept { name, summary, history, model, image_size, classification } = self;
-        report::Run { name, summary, history, model, image_size: *image_size, classification: classification.clone() }
+        let Kept { name, summary, history, model, image_size, findings } = self;
+        report::Run { name, summary, history, model, image_size: *image_size, findings }
     }
 }
 
-/// An error if the run has a page that shows its validation images: one without them would show less.
-fn keep_a_full_page(folder: &Path, reason: &str) -> Result<()> {
+/// An error if the run has a page that shows its validation samples: one without them would show less.
+fn keep_a_full_page(folder: &Path, kind: &str, reason: &str) -> Result<()> {
     let page = folder.join(folder::REPORT);
-    let shows_images = std::fs::read_to_string(&page).is_ok_and(|page| report::shows_images(&page));
-    if shows_images {
-        let problem = format!("shows the validation images, so it stays as it is: they are not found now ({reason})");
+    let shows_samples = std::fs::read_to_string(&page).is_ok_and(|page| report::shows_samples(&page));
+    if shows_samples {
+        let problem = format!("shows the validation {kind}, so it stays as it is: they are not found now ({reason})");
         return Err(Error::RunFolder { path: page, problem });
     }
     Ok(())

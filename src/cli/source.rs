@@ -2,15 +2,18 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use flatnet::data::SourceOptions;
+use flatnet::run;
+
+use super::args::without_name;
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct SourceArguments {
-    /// Whether the first row of a table holds the names of its columns: auto, yes or
-    /// no
-    #[arg(long, value_name = "WHETHER", value_enum, hide_possible_values = true, default_value_t)]
-    pub header: Header,
+    /// Whether the first row of a table holds names: true or false
+    /// [default: found out]
+    #[arg(long, value_name = "BOOL", hide_possible_values = true)]
+    pub header: Option<bool>,
     /// Columns of a table that hold words, by name or number, although their first
     /// cell is a number [default: those whose first cell is none]
     #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
@@ -24,23 +27,10 @@ pub struct SourceArguments {
     pub image_size: Option<(usize, usize)>,
 }
 
-/// Whether the first row holds names.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Header {
-    #[default]
-    Auto,
-    Yes,
-    No,
-}
-
 impl SourceArguments {
     pub fn options(&self) -> SourceOptions {
         SourceOptions {
-            header: match self.header {
-                Header::Auto => None,
-                Header::Yes => Some(true),
-                Header::No => Some(false),
-            },
+            header: self.header,
             text_columns: self.text_columns.clone(),
             targets: self.targets.clone(),
             image_size: self.image_size,
@@ -49,20 +39,5 @@ impl SourceArguments {
 }
 
 fn image_size(text: &str) -> Result<(usize, usize), String> {
-    let side = |text: &str| text.parse().ok().filter(|side| *side > 0);
-    let sides = text.split_once(['x', 'X']).and_then(|(rows, columns)| Some((side(rows)?, side(columns)?)));
-    sides.ok_or_else(|| "expected rows and columns, such as 28x28".into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn image_sizes_are_two_numbers() {
-        assert_eq!(image_size("28x32"), Ok((28, 32)));
-        for text in ["28", "28x", "x", "0x5", "-1x5", "2x3x4", "a x b"] {
-            assert!(image_size(text).is_err(), "{text}");
-        }
-    }
+    run::image_size(text).map_err(without_name)
 }

@@ -15,6 +15,7 @@ use std::time::Instant;
 use clap::Args;
 use flatnet::parallel::available_cores;
 use flatnet::run::{Summary, folder};
+use flatnet::train::shown_loss;
 use flatnet::{Error, Result, whole_file};
 
 use self::figures::{OfRun, Report, Status};
@@ -258,10 +259,17 @@ fn words(common: &Common, run: &Run, again: bool, threads: usize) -> Vec<OsStrin
 fn outcome(summary: Option<Summary>) -> String {
     let Some(summary) = summary else { return "done".into() };
     let seconds = summary.seconds.total;
-    match summary.last {
-        Some(last) => format!("val acc. {:.2} %, {seconds:.1} s", 100.0 * last.val_accuracy),
-        None => format!("{seconds:.1} s"),
-    }
+    let figures = match (summary.last, summary.recipe.accuracy_name()) {
+        (Some(last), Some("accuracy")) => format!("val acc. {:.2} %, ", 100.0 * last.val_accuracy),
+        (Some(last), Some(name)) => format!("val {name} {:.2} %, ", 100.0 * last.val_accuracy),
+        (Some(last), None) => {
+            let r2 = summary.metrics.get("r2").copied().flatten();
+            let r2 = r2.map_or(String::new(), |r2| format!("R2 {r2:.4}, "));
+            format!("val loss {}, {r2}", shown_loss(last.val_loss))
+        }
+        (None, _) => String::new(),
+    };
+    format!("{figures}{seconds:.1} s")
 }
 
 fn of_run(run: &Run, summary: Option<Summary>, failures: &[(String, String)]) -> OfRun {
@@ -278,6 +286,7 @@ fn of_run(run: &Run, summary: Option<Summary>, failures: &[(String, String)]) ->
         problem,
         last: summary.as_ref().and_then(|summary| summary.last),
         best: summary.as_ref().and_then(|summary| summary.best),
+        metrics: summary.as_ref().map(|summary| summary.metrics.clone()).unwrap_or_default(),
         seconds: summary.as_ref().map(|summary| summary.seconds.total),
         weights_sha256: summary.map(|summary| summary.weights_sha256),
     }

@@ -4,9 +4,12 @@ use std::fmt::Write;
 use std::io;
 use std::path::Path;
 
+use flatnet::metrics::MULTI_LABEL_METRICS;
 use flatnet::nn::ReluGrad;
 pub use flatnet::report::grouped;
-use flatnet::report::verdict;
+use flatnet::report::{
+    Findings, LabelReport, MAX_NAME_COLUMNS, ValueReport, name_columns, shown_name, significant, verdict,
+};
 use flatnet::run::{Summary, folder};
 use flatnet::train::{History, shown_loss};
 
@@ -20,12 +23,12 @@ pub fn columns() -> usize {
     terminal.or_else(said).unwrap_or(80)
 }
 
-/// What a run came to: final and best figures, speed, seconds.
-pub fn of_run(summary: &Summary, history: &History) -> String {
-    run_in(summary, history, columns())
+/// What a run came to: final and best figures, what became of the validation samples, speed, seconds.
+pub fn of_run(summary: &Summary, history: &History, found: Option<&Findings>) -> String {
+    run_in(summary, history, found, columns())
 }
 
-fn run_in(summary: &Summary, history: &History, columns: usize) -> String {
+fn run_in(summary: &Summary, history: &History, found: Option<&Findings>, columns: usize) -> String {
     let mut text = format!(
         "\n{} ({} parameters), {} training and {} validation samples\n\n",
         summary.recipe.layers,
@@ -34,7 +37,9 @@ fn run_in(summary: &Summary, history: &History, columns: usize) -> String {
         grouped(summary.data.val_samples),
     );
     // Writing into a String cannot fail.
-    let _ = figures(&mut text, history, columns).and_then(|()| speed(&mut text, summary));
+    let _ = figures(&mut text, history, summary.recipe.accuracy_name(), columns)
+        .and_then(|()| found.map_or(Ok(()), |found| of_validation(&mut text, found, columns)))
+        .and_then(|()| speed(&mut text, summary));
     wrapped(&text, columns)
 }
 
@@ -83,8 +88,8 @@ pub fn wrapped(text: &str, columns: usize) -> String {
     broken
 }
 
-/// As a table, or as a list where that is too wide.
-fn figures(text: &mut String, history: &History, columns: usize) -> std::fmt::Result {
+/// As a table, or as a list where that is too wide; without accuracies where they have no name.
+fn figures(text: &mut String, history: &History, accuracy_name: Option<&str>, columns: usize) -> std::fmt::Result {
     let (Some(last), Some(best)) = (history.last(), history.best()) else { return Ok(()) };
     let best_record = &history.epochs[best.epoch - 1];
     let rows = [("final", history.epochs.len(), last), ("best", best.epoch, best_record)];
@@ -95,22 +100,66 @@ fn figures(text: &mut String, history: &History, columns: usize) -> std::fmt::Re
                 ("training", record.train_loss, record.train_accuracy),
                 ("validation", record.val_loss, record.val_accuracy),
             ] {
-                writeln!(text, "  {phase:<10} {:>10} {:>8.2} %", shown_loss(loss), 100.0 * accuracy)?;
+                write!(text, "  {phase:<10} {:>10}", shown_loss(loss))?;
+                accuracy_name.map_or(Ok(()), |_| write!(text, " {:>8.2} %", 100.0 * accuracy))?;
+                text.push('\n');
             }
         }
         text.push('\n');
         return Ok(());
     }
-    writeln!(text, "          epoch   train loss   train acc.     val loss     val acc.")?;
+    let head = |loss: &str, accuracy: &str| match accuracy_name {
+        Some(_) => format!("   {loss:>10}   {accuracy:>10}"),
+        None => format!("   {loss:>10}"),
+    };
+    let cells = |loss: f64, accuracy: f64| match accuracy_name {
+        Some(_) => format!("   {:>10}   {:>8.2} %", shown_loss(loss), 100.0 * accuracy),
+        None => format!("   {:>10}", shown_loss(loss)),
+    };
+    writeln!(text, "          epoch{}{}", head("train loss", "train acc."), head("val loss", "val acc."))?;
     for (name, epoch, record) in rows {
-        writeln!(
-            text,
-            "  {name:<6}{epoch:>7}   {:>10}   {:>8.2} %   {:>10}   {:>8.2} %",
-            shown_loss(record.train_loss),
-            100.0 * record.train_accuracy,
-            shown_loss(record.val_loss),
-            100.0 * record.val_accuracy,
-        )?;
+        let (train, val) =
+            (cells(record.train_loss, record.train_accuracy), cells(record.val_loss, record.val_accuracy));
+        writeln!(text, "  {name:<6}{epoch:>7}{train}{val}")?;
+    }
+    if let Some(name) = accuracy_name.filter(|name| *name != "accuracy") {
+        writeln!(text, "  acc.: {name}, of the rows of which every label is right")?;
+    }
+    text.push('\n');
+    Ok(())
+}
+
+/// So many values are told one by one.
+const MAX_VALUES: usize = 8;
+
+/// What the last epoch's model makes of the validation samples, beside losses and accuracies.
+fn of_validation(text: &mut String, found: &Findings, columns: usize) -> std::fmt::Result {
+    let six = |figure: Option<f64>| figure.map_or("-".into(), |figure| significant(figure, 6));
+    match found {
+        Findings::Classes(_) => return Ok(()),
+        Findings::Labels(LabelReport { found, .. }) => {
+            let figures = MULTI_LABEL_METRICS.iter().map(|metric| {
+                let figure = (metric.of)(found).map_or("-".into(), |figure| format!("{figure:.4}"));
+                format!("{} {figure}", metric.title)
+            });
+            writeln!(text, "Validation: {}", figures.collect::<Vec<_>>().join(", "))?;
+        }
+        Findings::Values(ValueReport { columns: values, .. }) => {
+            let room = columns.saturating_sub("  R2 -123.456  MAE -1.23456e-10".len()).clamp(6, MAX_NAME_COLUMNS);
+            let names: Vec<String> =
+                values.iter().take(MAX_VALUES).map(|value| shown_name(&value.name, room)).collect();
+            let width = names.iter().map(|name| name_columns(name)).max().unwrap_or(0);
+            writeln!(text, "Validation, in the units of the column:")?;
+            for (name, value) in names.iter().zip(values) {
+                let pad = " ".repeat(width - name_columns(name));
+                let (r2, mae) = (value.figures.r2(), six(value.figures.mae()));
+                let r2 = r2.map_or("-".into(), |r2| format!("{r2:.4}"));
+                writeln!(text, "  {name}{pad}  R2 {r2:>8}  MAE {mae}")?;
+            }
+            if values.len() > MAX_VALUES {
+                writeln!(text, "  and {} more (flatnet evaluate)", values.len() - MAX_VALUES)?;
+            }
+        }
     }
     text.push('\n');
     Ok(())
@@ -138,6 +187,8 @@ fn speed(text: &mut String, summary: &Summary) -> std::fmt::Result {
 
 #[cfg(test)]
 mod tests {
+    use flatnet::metrics::Regression;
+    use flatnet::report::ValueFinding;
     use flatnet::train::EpochRecord;
 
     use super::*;
@@ -156,11 +207,48 @@ mod tests {
         let history = History { epochs: vec![epoch; 1_000], ..History::default() };
         for columns in [40, 66, 67, 80, 200] {
             let mut text = String::new();
-            figures(&mut text, &history, columns).unwrap();
+            figures(&mut text, &history, Some("accuracy"), columns).unwrap();
             assert!(text.lines().all(|line| line.chars().count() <= columns), "{columns}: {text}");
             assert_eq!(text.contains("train acc."), columns >= TABLE_COLUMNS);
             assert!(text.contains("1.0000e30") && text.contains("12345.6789"), "{text}");
+            assert!(text.contains("100.00 %"), "{text}");
+            // Values are not right or wrong.
+            let mut text = String::new();
+            figures(&mut text, &history, None, columns).unwrap();
+            assert!(text.contains("12345.6789") && !text.contains('%') && !text.contains("acc."), "{text}");
+            let mut text = String::new();
+            figures(&mut text, &history, Some("subset accuracy"), columns).unwrap();
+            assert!(text.lines().all(|line| line.chars().count() <= columns), "{columns}: {text}");
+            assert_eq!(text.contains("subset accuracy"), columns >= TABLE_COLUMNS);
         }
+    }
+
+    #[test]
+    fn values_are_told_in_their_own_units() {
+        let value = |name: &str, pairs: &[(f32, f32)]| {
+            let mut figures = Regression::new(1).unwrap();
+            let (wanted, predicted): (Vec<f32>, Vec<f32>) = pairs.iter().copied().unzip();
+            figures.add(&predicted, &wanted).unwrap();
+            ValueFinding { name: name.into(), figures, pairs: pairs.to_vec() }
+        };
+        let columns = vec![
+            value("price \u{732b}\u{1b}", &[(1e6, 1.5e6), (3e6, 2.5e6)]),
+            value("a name that would fill a line of a terminal on its own", &[(1.0, 1.0)]),
+        ];
+        let found = Findings::Values(ValueReport { source: "t".into(), figures: Regression::new(2).unwrap(), columns });
+        for columns in [36, 60, 80] {
+            let mut text = String::new();
+            of_validation(&mut text, &found, columns).unwrap();
+            assert!(text.lines().skip(1).all(|line| name_columns(line) <= columns.max(40)), "{columns}: {text}");
+            assert!(text.contains("R2   0.7500  MAE 500000\n") && text.contains("R2        -  MAE 0\n"), "{text}");
+            assert!(!text.contains('\u{1b}'));
+        }
+        let many = (0..20).map(|at| value(&at.to_string(), &[(1.0, 2.0)])).collect();
+        let found =
+            Findings::Values(ValueReport { source: "t".into(), figures: Regression::new(1).unwrap(), columns: many });
+        let mut text = String::new();
+        of_validation(&mut text, &found, 80).unwrap();
+        assert!(text.contains("and 12 more") && text.lines().count() == 11, "{text}");
     }
 
     #[test]

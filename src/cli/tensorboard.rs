@@ -33,6 +33,8 @@ pub struct EventFiles {
     ends: Vec<f64>,
     /// The first failure. The run goes on without event files, since its own files matter more.
     failure: Option<Error>,
+    /// Whether predictions are right or wrong.
+    has_accuracy: bool,
 }
 
 impl EventFiles {
@@ -42,19 +44,26 @@ impl EventFiles {
             refuse_event_files(folder)?;
         }
         let [train, val] = PHASES.map(|phase| EventFile::create(&folder.join(phase)));
-        Ok(EventFiles { train: train?, val: val?, ends: Vec::new(), failure: None })
+        Ok(EventFiles { train: train?, val: val?, ends: Vec::new(), failure: None, has_accuracy: true })
+    }
+
+    /// The same for a run that predicts values, which are not right or wrong: there are losses alone.
+    pub fn without_accuracy(self) -> EventFiles {
+        EventFiles { has_accuracy: false, ..self }
     }
 
     /// Adds an epoch that has just ended; epochs count from 1.
     pub fn epoch(&mut self, epoch: usize, record: &EpochRecord) {
         let now = now();
+        let accuracy = |accuracy: f64| self.has_accuracy.then_some(accuracy);
+        let (train_accuracy, val_accuracy) = (accuracy(record.train_accuracy), accuracy(record.val_accuracy));
         self.ends.push(now);
         if self.failure.is_none() {
             let written = self
                 .train
-                .add(now, epoch, "epoch", record.train_loss, record.train_accuracy)
+                .add(now, epoch, "epoch", record.train_loss, train_accuracy)
                 .and_then(|()| record.watch.map_or(Ok(()), |watch| self.train.add_watch(now, epoch, &watch)))
-                .and_then(|()| self.val.add(now, epoch, "epoch", record.val_loss, record.val_accuracy))
+                .and_then(|()| self.val.add(now, epoch, "epoch", record.val_loss, val_accuracy))
                 // So that it is seen while the run goes on.
                 .and_then(|()| self.train.flush())
                 .and_then(|()| self.val.flush());
@@ -85,7 +94,8 @@ impl EventFiles {
                 let share = within as f64 / of_epoch as f64;
                 let time = self.ends.get(epoch).zip(history.epochs.get(epoch));
                 let time = time.map_or(0.0, |(end, record)| batch_time(*end, record, before == 0, share));
-                file.add(time, step, "batch", f64::from(batch.loss()), BatchRecord::accuracy(batch))?;
+                let accuracy = self.has_accuracy.then(|| BatchRecord::accuracy(batch));
+                file.add(time, step, "batch", f64::from(batch.loss()), accuracy)?;
             }
             file.flush()?;
         }
@@ -149,8 +159,9 @@ impl EventFile {
         Ok(file)
     }
 
-    fn add(&mut self, time: f64, step: usize, group: &str, loss: f64, accuracy: f64) -> Result<()> {
-        let values = [("loss", loss), ("accuracy", accuracy)].map(|(name, value)| (format!("{group}/{name}"), value));
+    fn add(&mut self, time: f64, step: usize, group: &str, loss: f64, accuracy: Option<f64>) -> Result<()> {
+        let values = [("loss", Some(loss)), ("accuracy", accuracy)].into_iter();
+        let values: Vec<_> = values.filter_map(|(name, value)| Some((format!("{group}/{name}"), value?))).collect();
         self.add_values(time, step, &values)
     }
 

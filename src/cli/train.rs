@@ -9,10 +9,10 @@ use flatnet::data::{SampleSize, Scale};
 use flatnet::kernels::SimdLevel;
 use flatnet::nn::{Init, LayerSpecs, ReluGrad, Sequential};
 use flatnet::optim::Settings;
-use flatnet::report::{self, ClassificationReport};
+use flatnet::report::{self, Findings};
 use flatnet::run::{
-    self, Checkpoints, DataSummary, Destination, Ended, Environment, Existing, Moment, Recipe, RunData, Saved, Summary,
-    Writer, folder,
+    self, Checkpoints, DataSummary, Destination, Ended, Environment, Existing, Moment, Recipe, RunData, SampleKind,
+    Saved, Summary, Writer, folder,
 };
 use flatnet::train::{BatchEnd, BatchRecord, Callback, EpochEnd, Stopped, Thinning, TrainState};
 use flatnet::{Error, Result};
@@ -81,7 +81,8 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
         val_samples: val.len(),
         features: train.features(),
         classes: train.classes(),
-        class_samples: Some(chosen::class_samples(&train)),
+        kind: SampleKind::of(&train),
+        class_samples: (train.classes() > 0).then(|| chosen::class_samples(&train)),
         folder: run::relative(&folder, &place),
         val_data: recipe.val_data.as_ref().and_then(|path| run::relative(&folder, Path::new(path))),
         targets: recipe.targets.as_ref().and_then(|path| run::relative(&folder, Path::new(path))),
@@ -93,6 +94,10 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     };
     let mut event_files = arguments.tensorboard.as_deref().map(EventFiles::create).transpose()?;
     let mut progress = Progress::new(recipe.epochs, batches[0], recipe.quiet, arguments.log_format);
+    if recipe.accuracy_name().is_none() {
+        progress = progress.without_accuracy();
+        event_files = event_files.map(EventFiles::without_accuracy);
+    }
     let keep = recipe.keep_checkpoints.unwrap_or(KEEP_CHECKPOINTS);
     let (checkpoint_folder, mut thinning) = (writer.claim().checkpoints(), Thinning::default());
     let mut checkpoints = Checkpoints::new(checkpoint_folder.clone(), keep);
@@ -176,9 +181,18 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
         stopped,
         best_epoch,
     };
-    let summary = Summary::new(data.clone(), recipe.clone(), &model, &history, environment);
+    // Validates once more, for whoever reads of it; the summary itself has figures of labels and values from there.
+    let is_read = !(arguments.json && arguments.no_report) || train.classes() == 0;
+    let outputs = preparation.as_ref().map(|preparation| &preparation.outputs);
+    let found = is_read.then(|| Findings::of(&model, &val, outputs, &rows.val, recipe.batch_size));
+    let summary = Summary {
+        metrics: found.as_ref().and_then(|found| Some(found.as_ref().ok()?.metrics())).unwrap_or_default(),
+        guessing_loss: report::loss_of_one_answer(&*recipe.loss()?, train.targets()),
+        ..Summary::new(data.clone(), recipe.clone(), &model, &history, environment)
+    };
     // First of all, so that a disk that is full costs no figures; and whoever reads them costs no file.
-    let printed = if arguments.json { print_json(&summary) } else { print(&table::of_run(&summary, &history)) };
+    let printed =
+        if arguments.json { print_json(&summary) } else { print(&table::of_run(&summary, &history, found_of(&found))) };
     let (preparation, class_names) = (preparation.as_ref(), train.class_names());
     let saved = Saved {
         model: &model,
@@ -196,11 +210,9 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
         },
         None => error,
     })?;
-    // Validates once more, for whoever reads of it.
-    let (mut reported, mut warnings) = (Ok(()), report::warnings(&summary, &history, None));
-    if !(arguments.json && arguments.no_report) {
-        let found = ClassificationReport::of(&model, &val, summary.recipe.batch_size);
-        warnings = report::warnings(&summary, &history, found.as_ref().ok());
+    let warnings = report::warnings(&summary, &history, found_of(&found));
+    let mut reported = Ok(());
+    if let Some(found) = found {
         reported = report_on(
             arguments,
             &folder,
@@ -210,7 +222,7 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
                 history: &history,
                 model: &model,
                 image_size: val.image_size(),
-                classification: found.map_err(|error| error.to_string()),
+                findings: &found.map_err(|error| error.to_string()),
             },
         );
     }
@@ -242,6 +254,10 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
         tell("note", &line);
     }
     outcome.map(|()| ExitCode::SUCCESS)
+}
+
+fn found_of(found: &Option<Result<Findings>>) -> Option<&Findings> {
+    found.as_ref()?.as_ref().ok()
 }
 
 /// Tells of a failure that is not the last word.

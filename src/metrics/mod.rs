@@ -3,7 +3,7 @@
 //!
 //! Samples are handed over batch by batch, in any order, and nothing is kept of them but what a figure needs:
 //! [`Classification`] gathers every figure of [`METRICS`] and the [`Confusion`] matrix, [`Regression`] those of
-//! [`REGRESSION_METRICS`]. Every sample counts the same; sums are in f64, counts are whole numbers.
+//! [`REGRESSION_METRICS`], [`MultiLabel`] those of [`MULTI_LABEL_METRICS`]. Every sample counts the same; sums are in f64, counts are whole numbers.
 //!
 //! ```
 //! use flatnet::metrics::{Classification, Classified};
@@ -30,6 +30,7 @@ mod agreement;
 mod calibration;
 mod classification;
 mod confusion;
+mod multi_label;
 mod probability;
 mod regression;
 mod roc;
@@ -38,6 +39,7 @@ pub use accuracy::{correct, share, wilson};
 pub use agreement::{kappa, matthews};
 pub use classification::{Classification, Classified, Figure};
 pub use confusion::{Averages, ClassFigures, Confusion, MAX_CLASSES};
+pub use multi_label::{LabelCounts, MULTI_LABEL_METRICS, MultiLabel, MultiLabelMetric};
 pub use regression::{REGRESSION_METRICS, Regression, RegressionMetric};
 
 use std::fmt::Debug;

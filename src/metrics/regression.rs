@@ -88,6 +88,11 @@ impl Regression {
         self.samples
     }
 
+    /// The figures of each output alone, in order.
+    pub fn by_output(&self) -> impl Iterator<Item = Regression> {
+        self.outputs.iter().map(|output| Regression { samples: self.samples, outputs: vec![*output] })
+    }
+
     /// The mean squared difference of prediction and target, over samples and outputs.
     pub fn mse(&self) -> Option<f64> {
         self.mean(|sums| Some(sums.squared / self.samples as f64))
@@ -137,6 +142,10 @@ mod tests {
         // The second output's targets are alike, so R2 is that of the first.
         let [mse, mae, r2] = figures(2, &[2.0, 5.0, 2.0, 6.0], &[1.0, 5.0, 3.0, 5.0]);
         assert_eq!((mse, mae, r2), (Some(0.75), Some(0.75), Some(0.0)));
+        let mut found = Regression::new(2).unwrap();
+        found.add(&[2.0, 5.0, 2.0, 6.0], &[1.0, 5.0, 3.0, 5.0]).unwrap();
+        let by_output: Vec<_> = found.by_output().map(|of| (of.samples(), of.mse(), of.r2())).collect();
+        assert_eq!(by_output, [(2, Some(1.0), Some(0.0)), (2, Some(0.5), None)]);
     }
 
     #[test]

@@ -1,22 +1,28 @@
-//! What a model makes of its validation images: which class it takes for which, and its most confident mistakes.
+//! What a model makes of its validation samples by class: which class it takes for which, and its most confident mistakes.
 //! It knows a network and data, not how they are shown.
 
+use super::names::{MAX_NAME_COLUMNS, shown_name};
 use super::predictions::Predictions;
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::metrics::{Classification, Confusion, Figure};
 use crate::nn::Sequential;
+use crate::run::SampleKind;
 
 /// So many mistakes are kept, the most confident first.
 pub const MAX_MISTAKES: usize = 24;
 
-/// What a model predicts for a set of images.
+/// What a model predicts for a set of samples by class.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClassificationReport {
-    /// Where the images come from.
+    /// Where the samples come from.
     pub source: String,
+    /// What they are.
+    pub kind: SampleKind,
     /// Rows and columns of an image.
     pub image_size: (usize, usize),
+    /// What the classes are called; empty where they are their numbers.
+    pub class_names: Vec<String>,
     /// Which class is taken for which.
     pub confusion: Confusion,
     /// How good that is: the figures of [`METRICS`](crate::metrics::METRICS).
@@ -27,16 +33,18 @@ pub struct ClassificationReport {
     pub never_positive: usize,
 }
 
-/// An image of one class that is predicted as another.
+/// A sample of one class that is predicted as another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mistake {
-    /// Class number of the image.
+    /// Number of the sample in its set, or where that is known in its file, from 0.
+    pub row: usize,
+    /// Class number of the sample.
     pub label: u16,
     /// Class number of the network's answer.
     pub prediction: u16,
     /// Of the prediction, 0 to 1.
     pub probability: f32,
-    /// Row by row, a byte each.
+    /// Of an image: row by row, a byte each; of a row of a table nothing.
     pub pixels: Vec<u8>,
 }
 
@@ -66,6 +74,7 @@ impl ClassificationReport {
         mistakes.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         mistakes.truncate(MAX_MISTAKES);
         let keep = |(probability, row, prediction): (f32, usize, u16)| Mistake {
+            row,
             label: data.labels()[row],
             prediction,
             probability,
@@ -73,12 +82,19 @@ impl ClassificationReport {
         };
         Ok(ClassificationReport {
             source: data.source().to_string(),
+            kind: SampleKind::of(data),
             image_size: data.image_size(),
+            class_names: data.class_names().to_vec(),
             confusion: classification.confusion().clone(),
             figures: classification.figures().collect(),
             mistakes: mistakes.into_iter().map(keep).collect(),
             never_positive: was_positive.iter().filter(|was| !**was).count(),
         })
+    }
+
+    /// What a class is called: its name, as far as it fits, or its number.
+    pub fn name(&self, class: usize) -> String {
+        self.class_names.get(class).map_or_else(|| class.to_string(), |name| shown_name(name, MAX_NAME_COLUMNS))
     }
 
     /// The figure of that name; `None` where it is not defined, or there is none.
@@ -114,6 +130,7 @@ mod tests {
             assert_eq!((found.figure("accuracy"), found.figure("absent")), (Some(0.5), None));
             let mistakes: Vec<_> = found.mistakes.iter().map(|m| (m.label, m.prediction, m.pixels[0])).collect();
             assert_eq!(mistakes, [(1, 0, 255), (2, 0, 200), (2, 1, 10)]);
+            assert_eq!(found.mistakes.iter().map(|mistake| mistake.row).collect::<Vec<_>>(), [2, 3, 4]);
             assert!(found.mistakes.windows(2).all(|two| two[0].probability >= two[1].probability));
             // exp(4) of exp(4) + exp(-1) + exp(-9)
             assert!((found.mistakes[0].probability - 0.993_305).abs() < 1e-5, "{}", found.mistakes[0].probability);

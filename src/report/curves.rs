@@ -1,10 +1,34 @@
-//! The six graphs of a run, or of several runs laid over one another: loss, accuracy and error, by epoch and by batch; and the
-//! small ones of what else was watched.
+//! The graphs of a run, or of several runs laid over one another: loss, accuracy and error, by epoch and by batch; and the
+//! small ones of what else was watched. Where predictions are not right or wrong, there is a loss alone.
 //! It knows what a history holds, not how a graph is drawn.
 
+use super::Run;
 use super::graph::{Graph, Line, Steps, Unit};
 use super::series::Smoothing;
 use crate::train::{BatchRecord, EpochRecord, History, Watch};
+
+/// A run whose figures are drawn.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Measured<'a> {
+    name: &'a str,
+    history: &'a History,
+    /// What the share of right predictions is called, if there is one.
+    accuracy_name: Option<&'static str>,
+    loss_unit: Unit,
+}
+
+impl<'a> Measured<'a> {
+    pub fn of(run: &Run<'a>) -> Self {
+        let recipe = &run.summary.recipe;
+        let loss_unit = recipe.loss_unit().map_or(Unit::Number, |_| Unit::Nats);
+        Measured { name: run.name, history: run.history, accuracy_name: recipe.accuracy_name(), loss_unit }
+    }
+
+    #[cfg(test)]
+    pub fn of_classes(name: &'a str, history: &'a History) -> Self {
+        Measured { name, history, accuracy_name: Some("accuracy"), loss_unit: Unit::Nats }
+    }
+}
 
 /// What is measured.
 #[derive(Clone, Copy)]
@@ -46,20 +70,25 @@ pub(super) struct Named {
     pub graph: Graph,
 }
 
-/// The six graphs, one after another, since each holds every value of the runs. Of one run: training and validation, every
-/// batch faintly behind the mean, a mark at the epoch of the lowest validation loss. Of several, each with its name: a
-/// colour each, validation as full lines, training dashed.
-pub(super) fn six(runs: &[(&str, &History)]) -> impl Iterator<Item = Named> {
-    METRICS
-        .into_iter()
+/// The six graphs, or the two of the loss where no run has an accuracy; one after another, since each holds every value of the
+/// runs. Of one run: training and validation, every batch faintly behind the mean, a mark at the epoch of the lowest validation
+/// loss. Of several, each with its name: a colour each, validation as full lines, training dashed. Runs of different losses
+/// share an axis without a unit.
+pub(super) fn graphs(runs: &[Measured<'_>]) -> impl Iterator<Item = Named> {
+    let has_accuracy = runs.iter().any(|run| run.accuracy_name.is_some());
+    let metrics = METRICS.into_iter().filter(move |metric| metric.name == "loss" || has_accuracy);
+    metrics
         .flat_map(|metric| [(metric, Steps::Epochs), (metric, Steps::Batches)])
         .map(move |(metric, steps)| graph(runs, metric, steps))
 }
 
-fn graph(runs: &[(&str, &History)], metric: Metric, steps: Steps) -> Named {
+fn graph(runs: &[Measured<'_>], metric: Metric, steps: Steps) -> Named {
     let step = if steps == Steps::Epochs { "epoch" } else { "batch" };
+    let is_loss = metric.name == "loss";
+    // A run's colour is that of its place among all of them.
+    let shown = || runs.iter().enumerate().filter(|(_, run)| is_loss || run.accuracy_name.is_some());
     let mut lines = Vec::with_capacity(2 * runs.len());
-    for (index, (name, history)) in runs.iter().enumerate() {
+    for (index, Measured { name, history, .. }) in shown() {
         let [train, val] = match steps {
             Steps::Epochs => by_epoch(history, metric),
             Steps::Batches => by_batch(history, metric),
@@ -82,7 +111,7 @@ fn graph(runs: &[(&str, &History)], metric: Metric, steps: Steps) -> Named {
                     name: format!("{name}, {phase}"),
                     colour: index,
                     dashed: training,
-                    twin: runs[..index].iter().any(|(_, other)| same(other, history)),
+                    twin: runs[..index].iter().any(|other| same(other.history, history)),
                     raw: false,
                     smoothing,
                     x,
@@ -91,23 +120,32 @@ fn graph(runs: &[(&str, &History)], metric: Metric, steps: Steps) -> Named {
             });
         }
     }
-    let per_epoch: Vec<usize> = runs.iter().map(|(_, history)| batches_per_epoch(history)).collect();
+    let per_epoch: Vec<usize> = shown().map(|(_, run)| batches_per_epoch(run.history)).collect();
     let batches_per_epoch = per_epoch.first().copied().unwrap_or(0);
     let mark = match runs {
-        [(_, history)] => history.best().map(|best| {
+        [Measured { history, .. }] => history.best().map(|best| {
             let per_step = if steps == Steps::Epochs { 1 } else { batches_per_epoch };
             ((best.epoch * per_step) as f64, format!("lowest validation loss: epoch {}", best.epoch))
         }),
         _ => None,
     };
-    let mut title = format!("{} by {step}", metric.name);
+    let accuracy_name = runs.iter().find_map(|run| run.accuracy_name).unwrap_or(metric.name);
+    let is_one_kind = shown().all(|(_, run)| run.accuracy_name == Some(accuracy_name));
+    let name = if metric.name == "accuracy" && is_one_kind { accuracy_name } else { metric.name };
+    let mut title = format!("{name} by {step}");
     title[..1].make_ascii_uppercase();
+    let one_unit = runs.windows(2).all(|two| two[0].loss_unit == two[1].loss_unit);
+    let unit = match runs.first() {
+        Some(first) if is_loss && one_unit => first.loss_unit,
+        Some(_) if is_loss => Unit::Number,
+        _ => metric.unit,
+    };
     Named {
         file: format!("{}-by-{step}.svg", metric.name),
         graph: Graph {
             title,
             quantity: metric.name,
-            unit: metric.unit,
+            unit,
             steps,
             lines,
             mark,
@@ -265,8 +303,32 @@ pub(super) mod tests {
         }
     }
 
+    fn six(runs: &[(&str, &History)]) -> Vec<Named> {
+        let runs: Vec<_> = runs.iter().map(|(name, history)| Measured::of_classes(name, history)).collect();
+        graphs(&runs).collect()
+    }
+
     fn of_run(history: &History) -> Vec<Named> {
-        six(&[("", history)]).collect()
+        six(&[("", history)])
+    }
+
+    #[test]
+    fn values_have_a_loss_alone_and_labels_the_accuracy_of_all_of_them() {
+        let history = history();
+        let classes = Measured::of_classes("classes", &history);
+        let values = Measured { name: "values", accuracy_name: None, loss_unit: Unit::Number, ..classes };
+        let labels = Measured { name: "labels", accuracy_name: Some("subset accuracy"), ..classes };
+        let titles = |runs: &[Measured<'_>]| -> Vec<String> {
+            graphs(runs).map(|named| format!("{}: {}", named.file, named.graph.title)).collect()
+        };
+        assert_eq!(titles(&[values]), ["loss-by-epoch.svg: Loss by epoch", "loss-by-batch.svg: Loss by batch"]);
+        assert_eq!(titles(&[labels])[2], "accuracy-by-epoch.svg: Subset accuracy by epoch");
+        assert_eq!(titles(&[labels, classes])[2], "accuracy-by-epoch.svg: Accuracy by epoch");
+        // A run without an accuracy has no line among them, and keeps its colour.
+        let all: Vec<_> = graphs(&[values, classes]).collect();
+        assert_eq!((all.len(), all[0].graph.lines.len(), all[2].graph.lines.len()), (6, 4, 2));
+        assert_eq!((&*all[2].graph.lines[0].name, all[2].graph.lines[0].colour), ("classes, training", 1));
+        assert_eq!((all[0].graph.unit, graphs(&[classes]).next().unwrap().graph.unit), (Unit::Number, Unit::Nats));
     }
 
     #[test]
@@ -323,7 +385,7 @@ pub(super) mod tests {
     #[test]
     fn several_runs_share_the_axes() {
         let (short, long) = (history(), History { epochs: history().epochs.repeat(3), ..History::default() });
-        let graphs: Vec<_> = six(&[("a", &short), ("b", &long)]).collect();
+        let graphs = six(&[("a", &short), ("b", &long)]);
         let names: Vec<&str> = graphs[0].graph.lines.iter().map(|line| &*line.name).collect();
         assert_eq!(names, ["a, training", "a, validation", "b, training", "b, validation"]);
         assert_eq!(graphs[0].graph.lines[3].x.len(), 6);
@@ -335,7 +397,7 @@ pub(super) mod tests {
         let (one, mut other) = (history(), history());
         other.epochs[0].train_seconds = 9.0;
         let twins = |other: &History| -> Vec<bool> {
-            six(&[("a", &one), ("b", other)]).next().unwrap().graph.lines.iter().map(|line| line.twin).collect()
+            six(&[("a", &one), ("b", other)])[0].graph.lines.iter().map(|line| line.twin).collect()
         };
         assert_eq!(twins(&other), [false, false, true, true]);
         other.epochs[1].val_loss += 1e-9;

@@ -1,23 +1,28 @@
-//! Pictures and pages of runs: six graphs as SVG files, the weights, and one HTML page that needs nothing beside itself.
+//! Pictures and pages of runs: up to six graphs as SVG files, the weights, and one HTML page that needs nothing beside itself.
 //! It knows runs and their models, neither training nor flags nor terminals.
 //!
-//! All of it is derived: [`write()`] makes it from a run's figures, model and validation images, and replaces what it made
+//! All of it is derived: [`write()`] makes it from a run's figures, model and validation samples, and replaces what it made
 //! before.
 
 mod axis;
 mod classification;
 mod curves;
+mod findings;
 mod graph;
 mod guessing;
 mod hover;
+mod labels;
 mod markup;
+mod names;
 mod page;
 mod pictures;
+mod plane;
 mod predictions;
 mod predictions_csv;
 mod series;
 mod settings;
 mod tables;
+mod values;
 mod warnings;
 mod weights;
 mod words;
@@ -25,11 +30,16 @@ mod words;
 use std::fs;
 use std::path::Path;
 
+use self::curves::Measured;
+
 pub use classification::{ClassificationReport, MAX_MISTAKES, Mistake};
+pub use findings::{Findings, LabelReport, ValueFinding, ValueReport, restore};
+pub use guessing::loss_of_one_answer;
+pub use names::{MAX_NAME_COLUMNS, csv_cell, name_columns, padded_name, shown_name};
 pub use predictions::{PredictedBatch, Predictions};
-pub use predictions_csv::PredictionsCsv;
+pub use predictions_csv::{PredictedColumns, PredictionsCsv};
 pub use warnings::warnings;
-pub use words::{grouped, verdict};
+pub use words::{grouped, significant, verdict};
 
 use crate::error::{Error, Result};
 use crate::nn::Sequential;
@@ -41,7 +51,7 @@ use crate::whole_file::Staged;
 pub const MAX_COMPARED: usize = 16;
 
 /// What a page is made of.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Run<'a> {
     /// What the run is called on the page.
     pub name: &'a str,
@@ -53,8 +63,8 @@ pub struct Run<'a> {
     pub model: &'a Sequential,
     /// Rows and columns; their product is the number of the model's inputs.
     pub image_size: (usize, usize),
-    /// Of the validation images, or why there are none.
-    pub classification: std::result::Result<ClassificationReport, String>,
+    /// What became of the validation samples, or why that is not known.
+    pub findings: &'a std::result::Result<Findings, String>,
 }
 
 /// Writes `report.html` and `graphs/*.svg` into `folder`. Those that stand there are replaced, once all are complete;
@@ -66,12 +76,12 @@ pub fn write(folder: &Path, run: &Run<'_>) -> Result<()> {
     let graphs = folder.join(folder::GRAPHS);
     fs::create_dir_all(&graphs).map_err(|source| Error::Io { path: graphs.clone(), action: "create", source })?;
     let (mut files, mut figures) = (Vec::new(), String::new());
-    for named in curves::six(&[(run.name, run.history)]) {
+    for named in curves::graphs(&[Measured::of(run)]) {
         let drawing = named.graph.draw();
         files.push(stage(&graphs.join(&named.file), &drawing.file())?);
         figures.push_str(&page::figure(&named.file, &drawing));
     }
-    if let Some(svg) = weights::file(run.model, run.image_size) {
+    if let Some(svg) = weights::file(run.model, run.image_size, &page::output_names(run)) {
         files.push(stage(&graphs.join(WEIGHTS), &svg)?);
     }
     files.push(stage(&folder.join(folder::REPORT), &page::of_run(run, &figures))?);
@@ -91,14 +101,15 @@ pub fn compare(path: &Path, runs: &[Run<'_>]) -> Result<()> {
             expected: format!("2 to {MAX_COMPARED} of them, whose lines can be told apart"),
         });
     }
-    let histories: Vec<_> = runs.iter().map(|run| (run.name, run.history)).collect();
-    let figures: String = curves::six(&histories).map(|named| page::figure(&named.file, &named.graph.draw())).collect();
+    let measured: Vec<_> = runs.iter().map(Measured::of).collect();
+    let figures: String =
+        curves::graphs(&measured).map(|named| page::figure(&named.file, &named.graph.draw())).collect();
     stage(path, &page::of_runs(runs, &figures))?.publish()
 }
 
-/// Whether a page that [`write()`] made shows what became of the validation images.
-pub fn shows_images(page: &str) -> bool {
-    page::shows_images(page)
+/// Whether a page that [`write()`] made shows what became of the validation samples.
+pub fn shows_samples(page: &str) -> bool {
+    page::shows_samples(page)
 }
 
 const WEIGHTS: &str = "weights.svg";
@@ -113,7 +124,9 @@ mod tests {
 
     #[test]
     fn the_room_of_runs_knows_every_graph() {
-        let graphs: Vec<String> = curves::six(&[("", &History::default())]).map(|named| named.file).collect();
+        let history = History::default();
+        let graphs: Vec<String> =
+            curves::graphs(&[Measured::of_classes("", &history)]).map(|named| named.file).collect();
         assert_eq!([&graphs[..], &[WEIGHTS.into()]].concat(), folder::GRAPH_FILES);
     }
 }

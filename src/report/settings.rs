@@ -11,7 +11,7 @@ use super::curves::same;
 use super::graph::COLOURS;
 use super::markup::escape;
 use super::words::{grouped, percent, significant};
-use crate::run::Recipe;
+use crate::run::{Figures, Recipe, Summary};
 use crate::train::shown_loss;
 
 /// Settings in the order of `train --help`; others follow by name. Where a run was kept and what it printed says nothing
@@ -44,17 +44,54 @@ pub(super) fn recipe(recipe: &Recipe) -> String {
     html + "</dl>"
 }
 
-/// What came of a run, in the order of the columns.
-const FIGURES: [&str; 8] = [
-    "validation accuracy, %",
-    "training accuracy, %",
-    "validation loss, nats",
-    "training loss, nats",
-    "lowest validation loss, nats",
-    "at epoch",
-    "batches per second",
-    "total, s",
-];
+/// A column of what came of a run, and its text; `None` where a run has no such figure.
+type Figure = (String, fn(&Summary) -> Option<String>);
+
+/// What came of the runs, in the order of the columns: accuracies, or figures of labels and values, where one of them has them.
+fn figures(runs: &[Run<'_>]) -> Vec<Figure> {
+    let names: Vec<_> = runs.iter().map(|run| run.summary.recipe.accuracy_name()).collect();
+    let units: Vec<_> = runs.iter().map(|run| run.summary.recipe.loss_unit()).collect();
+    let mut figures: Vec<Figure> = Vec::new();
+    if names.iter().any(Option::is_some) {
+        let is_subset = names.iter().flatten().all(|name| *name == "subset accuracy");
+        let name = if is_subset { "subset accuracy" } else { "accuracy" };
+        figures.push((format!("validation {name}, %"), |it| Some(percent(right(it)?.val_accuracy))));
+        figures.push((format!("training {name}, %"), |it| Some(percent(right(it)?.train_accuracy))));
+    }
+    let metrics: [Figure; 4] = [
+        ("validation R2".into(), |it| four(it, "r2")),
+        ("validation mean absolute error".into(), |it| four(it, "mae")),
+        ("validation micro F1".into(), |it| four(it, "f1_micro")),
+        ("validation macro F1".into(), |it| four(it, "f1_macro")),
+    ];
+    figures.extend(metrics.into_iter().filter(|(_, text)| runs.iter().any(|run| text(run.summary).is_some())));
+    // Losses of several kinds have no unit in common.
+    let unit = match units.first() {
+        Some(Some(unit)) if units.iter().all(|other| *other == Some(*unit)) => format!(", {unit}"),
+        _ => String::new(),
+    };
+    let others: [Figure; 6] = [
+        (format!("validation loss{unit}"), |it| Some(shown_loss(it.last?.val_loss))),
+        (format!("training loss{unit}"), |it| Some(shown_loss(it.last?.train_loss))),
+        (format!("lowest validation loss{unit}"), |it| Some(shown_loss(it.best?.val_loss))),
+        ("at epoch".into(), |it| Some(grouped(it.best?.epoch))),
+        ("batches per second".into(), |it| Some(grouped(it.batches_per_second?.round() as usize))),
+        ("total, s".into(), |it| Some(format!("{:.2}", it.seconds.total))),
+    ];
+    figures.extend(others);
+    figures
+}
+
+/// The last epoch of a run whose predictions are right or wrong.
+fn right(summary: &Summary) -> Option<Figures> {
+    summary.last.filter(|_| summary.recipe.accuracy_name().is_some())
+}
+
+/// Four digits of what labels or values have.
+fn four(summary: &Summary, name: &str) -> Option<String> {
+    summary.metrics.get(name).copied().flatten().map(|figure| significant(figure, 4))
+}
+
 /// So many settings stand beside them on a wide screen.
 const MAX_SETTING_COLUMNS: usize = 4;
 
@@ -73,7 +110,8 @@ pub(super) fn comparison(runs: &[Run<'_>]) -> String {
     for (name, _) in &different {
         let _ = write!(html, "<th scope=\"col\" class=\"text\"><code>{}</code></th>", flag(name));
     }
-    for name in FIGURES {
+    let figures = figures(runs);
+    for (name, _) in &figures {
         let _ = write!(html, "<th scope=\"col\">{name}</th>");
     }
     html.push_str("</tr></thead><tbody>");
@@ -87,21 +125,9 @@ pub(super) fn comparison(runs: &[Run<'_>]) -> String {
                 breakable(recipe.get(name).map_or("", |value| value))
             );
         }
-        let summary = run.summary;
-        let unknown = || "\u{2013}".to_string();
-        let (last, best) = (summary.last, summary.best);
-        let figures = [
-            last.map(|last| percent(last.val_accuracy)),
-            last.map(|last| percent(last.train_accuracy)),
-            last.map(|last| shown_loss(last.val_loss)),
-            last.map(|last| shown_loss(last.train_loss)),
-            best.map(|best| shown_loss(best.val_loss)),
-            best.map(|best| grouped(best.epoch)),
-            summary.batches_per_second.map(|rate| grouped(rate.round() as usize)),
-            Some(format!("{:.2}", summary.seconds.total)),
-        ];
-        for (name, figure) in FIGURES.iter().zip(figures) {
-            let _ = write!(html, "<td data-name=\"{name}\">{}</td>", figure.unwrap_or_else(unknown));
+        for (name, figure) in &figures {
+            let figure = figure(run.summary).unwrap_or_else(|| "\u{2013}".into());
+            let _ = write!(html, "<td data-name=\"{name}\">{figure}</td>");
         }
         html.push_str("</tr>");
     }

@@ -5,10 +5,10 @@ use std::fmt::Write;
 
 use super::classification::ClassificationReport;
 use super::markup::escape;
+use super::names::shown_name;
 use super::pictures;
 use super::words::{grouped, percent};
-use crate::metrics::Confusion;
-use crate::run::Summary;
+use crate::run::{SampleKind, Summary};
 use crate::train::{History, shown_loss};
 
 /// A matrix of more classes fits no screen.
@@ -28,17 +28,22 @@ pub(super) fn cards(summary: &Summary) -> String {
         );
     };
     if let (Some(last), Some(best)) = (&summary.last, &summary.best) {
-        let images = |count: usize| format!("of {} images, last epoch", grouped(count));
-        card("Validation accuracy", &percent(last.val_accuracy), "%", &images(summary.data.val_samples));
-        card("Training accuracy", &percent(last.train_accuracy), "%", &images(summary.data.train_samples));
-        card("Validation loss", &shown_loss(last.val_loss), "nats", "mean over samples, last epoch");
-        card("Training loss", &shown_loss(last.train_loss), "nats", "mean over samples, last epoch");
-        let note = format!(
-            "of {}, {} nats, {} % accuracy",
-            grouped(summary.epochs),
-            shown_loss(best.val_loss),
-            percent(best.val_accuracy)
-        );
+        let (accuracy, unit) = (summary.recipe.accuracy_name(), summary.recipe.loss_unit().unwrap_or(""));
+        let samples = |count: usize| format!("of {} {}, last epoch", grouped(count), summary.data.kind.several());
+        if let Some(name) = accuracy {
+            let note = samples(summary.data.val_samples);
+            card(&format!("Validation {name}"), &percent(last.val_accuracy), "%", &note);
+            card(&format!("Training {name}"), &percent(last.train_accuracy), "%", &samples(summary.data.train_samples));
+        } else if let Some(r2) = summary.metrics.get("r2").copied().flatten() {
+            card("Validation R2", &format!("{r2:.4}"), "", &samples(summary.data.val_samples));
+        }
+        card("Validation loss", &shown_loss(last.val_loss), unit, "mean over samples, last epoch");
+        card("Training loss", &shown_loss(last.train_loss), unit, "mean over samples, last epoch");
+        let mut note = format!("of {}, {} {unit}", grouped(summary.epochs), shown_loss(best.val_loss));
+        if let Some(name) = accuracy {
+            let _ = write!(note, ", {} % {name}", percent(best.val_accuracy));
+        }
+        let note = note.replace(" ,", ",");
         card("Lowest validation loss", &format!("epoch {}", grouped(best.epoch)), "", &note);
     }
     let seconds = &summary.seconds;
@@ -59,29 +64,37 @@ pub(super) fn cards(summary: &Summary) -> String {
 }
 
 /// A table of every epoch, or of as many as fit, first and last among them.
-pub(super) fn epochs(history: &History) -> String {
+pub(super) fn epochs(summary: &Summary, history: &History) -> String {
     let count = history.epochs.len();
     if count == 0 {
         return String::new();
     }
     let step = count.div_ceil(MAX_EPOCH_ROWS);
     let every = if step > 1 { format!(", every {}th", grouped(step)) } else { String::new() };
+    let (accuracy, unit) = (summary.recipe.accuracy_name(), summary.recipe.loss_unit());
+    let unit = unit.map_or(String::new(), |unit| format!(", {unit}"));
     let mut html = format!(
         "<details><summary>Figures by epoch{every}</summary><div class=\"panel\"><table><thead><tr>\
-         <th scope=\"col\">epoch</th><th scope=\"col\">training loss, nats</th><th scope=\"col\">training accuracy, %</th>\
-         <th scope=\"col\">validation loss, nats</th><th scope=\"col\">validation accuracy, %</th>\
-         <th scope=\"col\">training, s</th><th scope=\"col\">validation, s</th></tr></thead><tbody>"
+         <th scope=\"col\">epoch</th>"
     );
+    for phase in ["training", "validation"] {
+        let _ = write!(html, "<th scope=\"col\">{phase} loss{unit}</th>");
+        if let Some(name) = accuracy {
+            let _ = write!(html, "<th scope=\"col\">{phase} {name}, %</th>");
+        }
+    }
+    html.push_str("<th scope=\"col\">training, s</th><th scope=\"col\">validation, s</th></tr></thead><tbody>");
+    let share = |share: f64| accuracy.map_or(String::new(), |_| format!("<td>{}</td>", percent(share)));
     for (index, epoch) in history.epochs.iter().enumerate() {
         if index % step == 0 || index + 1 == count {
             let _ = write!(
                 html,
-                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.3}</td><td>{:.3}</td></tr>",
+                "<tr><th scope=\"row\">{}</th><td>{}</td>{}<td>{}</td>{}<td>{:.3}</td><td>{:.3}</td></tr>",
                 grouped(index + 1),
                 shown_loss(epoch.train_loss),
-                percent(epoch.train_accuracy),
+                share(epoch.train_accuracy),
                 shown_loss(epoch.val_loss),
-                percent(epoch.val_accuracy),
+                share(epoch.val_accuracy),
                 epoch.train_seconds,
                 epoch.val_seconds,
             );
@@ -108,47 +121,62 @@ pub(super) fn figures(classification: &ClassificationReport) -> String {
 }
 
 /// A figure with so many decimals, or a dash where it is not defined.
-fn shown(figure: Option<f64>, decimals: usize) -> String {
+pub(super) fn shown(figure: Option<f64>, decimals: usize) -> String {
     figure.map_or("\u{2013}".into(), |figure| format!("{figure:.decimals$}"))
 }
 
 /// The confusion matrix as a heat map, and precision, recall and F1 beside it.
-pub(super) fn confusion(confusion: &Confusion) -> String {
+pub(super) fn confusion(found: &ClassificationReport) -> String {
+    let confusion = &found.confusion;
     let mut html = String::from("<div class=\"two\"><div class=\"panel\">");
     if confusion.classes() <= MAX_MATRIX_CLASSES {
-        html.push_str(&matrix(confusion));
+        html.push_str(&matrix(found));
     } else {
         let _ = write!(html, "<p>A matrix of {} classes would fit no screen.</p>", confusion.classes());
     }
     let pairs = confusion.most_confused(5);
     if !pairs.is_empty() {
         let pair = |(label, prediction, times): &(usize, usize, u64)| {
-            format!("{label} taken for {prediction} ({} times)", grouped(*times as usize))
+            let times = if *times == 1 { "once".into() } else { format!("{} times", grouped(*times as usize)) };
+            let (label, prediction) = (found.name(*label), found.name(*prediction));
+            format!("{} taken for {} ({times})", escape(&label), escape(&prediction))
         };
         let pairs: Vec<String> = pairs.iter().map(pair).collect();
-        let _ = write!(
-            html,
-            "<p class=\"small soft\">Most often: {}.</p>",
-            pairs.join(", ").replace("(1 times)", "(once)")
-        );
+        let _ = write!(html, "<p class=\"small soft\">Most often: {}.</p>", pairs.join(", "));
     }
     html.push_str("</div><div class=\"panel\">");
-    html.push_str(&by_class(confusion));
+    html.push_str(&by_class(found));
     html + "</div></div>"
 }
 
-fn matrix(confusion: &Confusion) -> String {
+/// A class as the head of a row or a column of the matrix: short, and in full on pointing at it.
+fn head(found: &ClassificationReport, class: usize, scope: &str) -> String {
+    /// Names of many classes stand side by side.
+    const COLUMNS: usize = 12;
+    match found.class_names.get(class) {
+        None => format!("<th scope=\"{scope}\">{class}</th>"),
+        Some(name) => {
+            let (full, short) = (found.name(class), shown_name(name, COLUMNS));
+            format!("<th scope=\"{scope}\" title=\"{}\">{}</th>", escape(&full), escape(&short))
+        }
+    }
+}
+
+fn matrix(found: &ClassificationReport) -> String {
+    let confusion = &found.confusion;
     let classes = confusion.classes();
+    let mut samples = found.kind.several().to_string();
+    samples[..1].make_ascii_uppercase();
     let mut html = format!(
-        "<table class=\"confusion\"><caption>Images by class (row) and prediction (column). Blue: right, by the share of \
+        "<table class=\"confusion\"><caption>{samples} by class (row) and prediction (column). Blue: right, by the share of \
          the class. Orange: wrong, by how often.</caption><thead><tr><th></th>{}</tr></thead><tbody>",
-        (0..classes).map(|class| format!("<th scope=\"col\">{class}</th>")).collect::<String>()
+        (0..classes).map(|class| head(found, class, "col")).collect::<String>()
     );
     let most_wrong = confusion.most_confused(1).first().map_or(1, |(.., times)| *times);
     for class in 0..classes {
         let row = confusion.row(class);
         let images = confusion.support(class);
-        let _ = write!(html, "<tr><th scope=\"row\">{class}</th>");
+        let _ = write!(html, "<tr>{}", head(found, class, "row"));
         for (prediction, &count) in row.iter().enumerate() {
             let right = prediction == class;
             let whole = if right { images } else { most_wrong };
@@ -171,19 +199,21 @@ fn matrix(confusion: &Confusion) -> String {
     html + "</tbody></table>"
 }
 
-fn by_class(confusion: &Confusion) -> String {
-    let mut html = String::from(
-        "<table><caption>By class, in %. Precision: of the images predicted so, those that are. Recall: of the images of \
+fn by_class(found: &ClassificationReport) -> String {
+    let samples = found.kind.several();
+    let mut html = format!(
+        "<table><caption>By class, in %. Precision: of the {samples} predicted so, those that are. Recall: of the {samples} of \
          the class, those predicted so. F1: the harmonic mean of both.</caption><thead><tr><th scope=\"col\">class</th>\
-         <th scope=\"col\">images</th><th scope=\"col\">precision</th><th scope=\"col\">recall</th>\
+         <th scope=\"col\">{samples}</th><th scope=\"col\">precision</th><th scope=\"col\">recall</th>\
          <th scope=\"col\">F1</th></tr></thead><tbody>",
     );
-    let figures = confusion.by_class();
+    let figures = found.confusion.by_class();
     let shown = |share: Option<f64>| shown(share.map(|share| 100.0 * share), 1);
     for (class, figures) in figures.iter().enumerate() {
         let _ = write!(
             html,
-            "<tr><th scope=\"row\">{class}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            escape(&found.name(class)),
             grouped(figures.support as usize),
             shown(figures.precision),
             shown(figures.recall),
@@ -193,13 +223,16 @@ fn by_class(confusion: &Confusion) -> String {
     html + "</tbody></table>"
 }
 
-/// The most confident mistakes as pictures.
+/// The most confident mistakes, as pictures or by the numbers of their rows.
 pub(super) fn mistakes(classification: &ClassificationReport) -> String {
     let (rows, columns) = classification.image_size;
     let shown = classification.mistakes.len().min(MAX_MISTAKE_PIXELS / (rows * columns).max(1));
     let wrong = (classification.confusion.samples() - classification.confusion.correct()) as usize;
     if wrong == 0 {
         return "<h2>Mistakes</h2><p class=\"soft\">There is none.</p>".into();
+    }
+    if classification.kind == SampleKind::Rows {
+        return wrong_rows(classification, wrong);
     }
     if shown == 0 {
         return format!("<h2>Mistakes</h2><p class=\"soft\">Images of {rows} x {columns} are too large to show.</p>");
@@ -211,23 +244,49 @@ pub(super) fn mistakes(classification: &ClassificationReport) -> String {
         grouped(wrong)
     );
     for mistake in &classification.mistakes[..shown] {
-        let (label, prediction) = (mistake.label, mistake.prediction);
-        let words = format!("an image of class {label}, predicted as {prediction}");
+        let name = |class: u16| escape(&classification.name(class.into())).into_owned();
+        let (label, prediction) = (name(mistake.label), name(mistake.prediction));
+        let plain = |class: u16| classification.name(class.into());
+        let words = &format!("an image of class {}, predicted as {}", plain(mistake.label), plain(mistake.prediction));
         let _ = write!(
             html,
             "<figure>{}<figcaption><b>{label}</b> taken for <b>{prediction}</b><br>{:.1} %</figcaption></figure>",
-            pictures::image(&mistake.pixels, classification.image_size, &words),
+            pictures::image(&mistake.pixels, classification.image_size, words),
             100.0 * mistake.probability,
         );
     }
     html + "</div></div>"
 }
 
+/// A row for each mistake: its number, as `sample.csv` has it.
+fn wrong_rows(found: &ClassificationReport, wrong: usize) -> String {
+    let mut html = format!(
+        "<h2>The most confident mistakes</h2><p class=\"soft\">{} of {}. Rows are numbered as in the file, from 0, without its \
+         head; <code>flatnet evaluate --predictions FILE</code> writes all of them.</p><div class=\"panel\"><table><thead><tr>\
+         <th scope=\"col\">row</th><th scope=\"col\" class=\"text\">class</th><th scope=\"col\" class=\"text\">predicted as</th>\
+         <th scope=\"col\">probability, %</th></tr></thead><tbody>",
+        grouped(found.mistakes.len()),
+        grouped(wrong)
+    );
+    for mistake in &found.mistakes {
+        let name = |class: u16| escape(&found.name(class.into())).into_owned();
+        let _ = write!(
+            html,
+            "<tr><th scope=\"row\">{}</th><td class=\"text\">{}</td><td class=\"text\">{}</td><td>{:.1}</td></tr>",
+            grouped(mistake.row),
+            name(mistake.label),
+            name(mistake.prediction),
+            100.0 * mistake.probability,
+        );
+    }
+    html + "</tbody></table></div>"
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::classification::Mistake;
     use super::*;
-    use crate::metrics::Figure;
+    use crate::metrics::{Confusion, Figure};
 
     /// `classes` classes of one image each; the image of class 0 is taken for class 1.
     fn classification(classes: usize, image_size: (usize, usize)) -> ClassificationReport {
@@ -236,15 +295,23 @@ mod tests {
         (1..classes).for_each(|class| counts[class * classes + class] = 1);
         let confusion = Confusion::from_counts(classes, counts).unwrap();
         let pixels = vec![9; image_size.0 * image_size.1];
-        let mistakes = vec![Mistake { label: 0, prediction: 1, probability: 0.75, pixels }];
+        let mistakes = vec![Mistake { row: 1234, label: 0, prediction: 1, probability: 0.75, pixels }];
         let figures = vec![Figure { name: "kappa", title: "", value: Some(0.875), says_something: true }];
-        ClassificationReport { source: "images".into(), image_size, confusion, figures, mistakes, never_positive: 0 }
+        ClassificationReport {
+            source: "images".into(),
+            kind: SampleKind::Images,
+            image_size,
+            class_names: vec![],
+            confusion,
+            figures,
+            mistakes,
+            never_positive: 0,
+        }
     }
 
     #[test]
     fn what_would_fit_no_screen_is_told_in_words() {
-        let (few, many) =
-            (confusion(&classification(10, (2, 2)).confusion), confusion(&classification(100, (2, 2)).confusion));
+        let (few, many) = (confusion(&classification(10, (2, 2))), confusion(&classification(100, (2, 2))));
         assert!(few.contains("class=\"confusion\"") && few.contains("0 taken for 1 (once)"), "{few}");
         assert!(!many.contains("class=\"confusion\"") && many.contains("matrix of 100 classes"), "{many}");
         assert!(many.contains("0 taken for 1 (once)"));
@@ -255,6 +322,25 @@ mod tests {
         let confusion = Confusion::from_counts(2, vec![1, 0, 0, 1]).unwrap();
         let right = ClassificationReport { confusion, mistakes: vec![], ..classification(2, (1, 1)) };
         assert!(mistakes(&right).contains("There is none"));
+    }
+
+    #[test]
+    fn classes_of_a_table_have_their_names_and_mistakes_their_rows() {
+        let class_names = vec!["<script>alert(1)</script> and more".into(), "b".into(), "c".into()];
+        let kind = SampleKind::Rows;
+        let found = ClassificationReport { class_names, kind, ..classification(3, (1, 4)) };
+        let (matrix, rows) = (confusion(&found), mistakes(&found));
+        for part in [
+            "&lt;script&gt;alert(1)&lt;/scrip\u{2026} taken for b (once)",
+            "<th scope=\"row\" title=\"&lt;script&gt;alert(1)&lt;/scrip\u{2026}\">&lt;script&gt;ale\u{2026}</th>",
+            "Rows by class (row)",
+            "<th scope=\"col\">rows</th>",
+        ] {
+            assert!(matrix.contains(part), "{part}: {matrix}");
+        }
+        let row = "<th scope=\"row\">1,234</th><td class=\"text\">&lt;script&gt;alert(1)&lt;/scrip\u{2026}</td>";
+        assert!(rows.contains(row) && rows.contains("<td class=\"text\">b</td><td>75.0</td>"), "{rows}");
+        assert!(!matrix.contains("<script") && !rows.contains("<script") && !rows.contains("<svg"));
     }
 
     #[test]

@@ -2,47 +2,62 @@
 //! and predictions, not how they are shown.
 
 use super::classification::ClassificationReport;
+use super::findings::{Findings, LabelReport, ValueFinding, ValueReport};
 use super::guessing;
+use super::names::shown_name;
 use super::words::{grouped, no_better, overfits};
+use crate::metrics::LabelCounts;
 use crate::nn::{LayerSpecs, ReluGrad};
 use crate::run::Summary;
 use crate::train::{History, shown_loss};
 
-/// A class of fewer images may be missed by chance.
-const ENOUGH_IMAGES: u64 = 20;
-/// So many classes are named.
+/// A class of fewer samples may be missed by chance.
+const ENOUGH_SAMPLES: u64 = 20;
+/// So many classes are named, in so many columns each.
 const MAX_NAMED: usize = 5;
+const NAME_COLUMNS: usize = 20;
 
-/// One text for each thing that is plainly wrong: classes without training images, one answer for all, classes that are never
-/// predicted, units that no longer learn, a loss no better than that of guessing, overfitting. `classification` is of the
-/// validation images; without it less is seen.
-pub fn warnings(summary: &Summary, history: &History, classification: Option<&ClassificationReport>) -> Vec<String> {
+/// One text for each thing that is plainly wrong: classes without training samples, one answer for all, classes or labels that
+/// are never predicted, units that no longer learn, a loss no better than that of guessing, overfitting. `findings` are of the
+/// validation samples; without them less is seen.
+pub fn warnings(summary: &Summary, history: &History, findings: Option<&Findings>) -> Vec<String> {
+    let classification = match findings {
+        Some(Findings::Classes(found)) => Some(found),
+        _ => None,
+    };
+    let (sample, samples) = (summary.data.kind.one(), summary.data.kind.several());
     let lost = classes_without_samples(summary);
     let mut told = Vec::new();
     if !lost.is_empty() {
         told.push(format!(
-            "Warning: {} of {} classes have no training image, so that they cannot be learned: {}; train on more images, or \
+            "Warning: {} of {} classes have no training {sample}, so that they cannot be learned: {}; train on more {samples}, or \
              on some of those classes.",
             lost.len(),
             summary.data.classes,
-            named(&lost)
+            named(&lost, &summary.data.class_names)
         ));
     }
     told.extend(one_answer(summary, history, classification));
     told.extend(classification.and_then(|classification| never_predicted(classification, &lost)));
+    match findings {
+        Some(Findings::Labels(found)) => told.extend(never_found(found)),
+        Some(Findings::Values(found)) => told.extend(one_value(found, samples)),
+        Some(Findings::Classes(_)) | None => {}
+    }
     told.extend(dead_units(summary, history, classification));
     if let Some((now, guess)) = no_better(history, guessing::loss(summary)) {
         told.push(format!(
             "Warning: training loss {} is no better than that of guessing ({}): try another learning rate, other initial \
-             weights, or look whether images and labels belong together.",
+             weights, or look whether {samples} and {} belong together.",
             shown_loss(now),
-            shown_loss(guess)
+            shown_loss(guess),
+            if summary.data.classes > 0 { "labels" } else { "targets" },
         ));
     }
     if let Some((epoch, rise)) = overfits(history) {
         told.push(format!(
             "Warning: overfitting: validation loss has risen by {:.0} % since epoch {epoch} while training loss fell; train for \
-             about {epoch} epochs, on more images, or with dropout or weight decay.",
+             about {epoch} epochs, on more {samples}, or with dropout or weight decay.",
             100.0 * rise
         ));
     }
@@ -54,33 +69,37 @@ fn classes_without_samples(summary: &Summary) -> Vec<usize> {
     counts.filter(|(_, count)| **count == 0).map(|(class, _)| class).collect()
 }
 
-fn named(classes: &[usize]) -> String {
-    let mut names: Vec<String> = classes.iter().take(MAX_NAMED).map(usize::to_string).collect();
+fn named(classes: &[usize], names: &[String]) -> String {
+    let name =
+        |class: &usize| names.get(*class).map_or_else(|| class.to_string(), |name| shown_name(name, NAME_COLUMNS));
+    let mut names: Vec<String> = classes.iter().take(MAX_NAMED).map(name).collect();
     if classes.len() > MAX_NAMED {
         names.push("...".into());
     }
     names.join(", ")
 }
 
-/// Of the validation images, which see the trained network; else of the last epoch's training.
+/// Of the validation samples, which see the trained network; else of the last epoch's training.
 fn one_answer(summary: &Summary, history: &History, classification: Option<&ClassificationReport>) -> Option<String> {
     const ADVICE: &str = "nothing was learned; try a lower learning rate or other initial weights.";
     match classification {
-        Some(ClassificationReport { confusion, .. }) => {
+        Some(found) => {
+            let confusion = &found.confusion;
             let there = (0..confusion.classes()).filter(|class| confusion.support(*class) > 0).count();
             let mut given = (0..confusion.classes()).filter(|class| confusion.predicted(*class) > 0);
             let (class, None) = (given.next()?, given.next()) else { return None };
             let samples = grouped(confusion.samples() as usize);
-            (there > 1).then(|| format!("Warning: all {samples} validation images get one class, {class}: {ADVICE}"))
+            let (kind, class) = (summary.data.kind.several(), named(&[class], &found.class_names));
+            (there > 1).then(|| format!("Warning: all {samples} validation {kind} get one class, {class}: {ADVICE}"))
         }
         None => {
             let of_class = summary.data.class_samples.as_ref();
             let there =
                 of_class.map_or(summary.data.classes, |counts| counts.iter().filter(|count| **count > 0).count());
             let share = history.last()?.watch?.largest_class_share?;
-            let samples = grouped(summary.data.train_samples);
+            let (samples, kind) = (grouped(summary.data.train_samples), summary.data.kind.several());
             (there > 1 && share == 1.0)
-                .then(|| format!("Warning: all {samples} training images get one class: {ADVICE}"))
+                .then(|| format!("Warning: all {samples} training {kind} get one class: {ADVICE}"))
         }
     }
 }
@@ -91,30 +110,67 @@ fn never_predicted(classification: &ClassificationReport, lost: &[usize]) -> Opt
     let classes = confusion.classes();
     let predicted = |class: usize| confusion.predicted(class) > 0;
     let is_missed =
-        |class: &usize| confusion.support(*class) >= ENOUGH_IMAGES && !predicted(*class) && !lost.contains(class);
+        |class: &usize| confusion.support(*class) >= ENOUGH_SAMPLES && !predicted(*class) && !lost.contains(class);
     let missed: Vec<usize> = (0..classes).filter(is_missed).collect();
     // One answer for all is told as that.
     let several = (0..classes).filter(|class| predicted(*class)).count() > 1;
-    (several && !missed.is_empty())
-        .then(|| format!("Warning: {} of {classes} classes are never predicted: {}.", missed.len(), named(&missed)))
+    (several && !missed.is_empty()).then(|| {
+        let names = named(&missed, &classification.class_names);
+        format!("Warning: {} of {classes} classes are never predicted: {names}.", missed.len())
+    })
 }
 
-/// Of the last epoch's training, where it was watched; else of the validation images.
+/// Labels that many samples have and none is said to have.
+fn never_found(report: &LabelReport) -> Option<String> {
+    let counts = report.found.labels();
+    let is_missed = |counts: &LabelCounts| counts.support >= ENOUGH_SAMPLES && counts.predicted == 0;
+    let missed: Vec<usize> = (0..counts.len()).filter(|label| is_missed(&counts[*label])).collect();
+    let (count, names) = (missed.len(), named(&missed, &report.names));
+    let of = counts.len();
+    (count > 0).then(|| {
+        format!(
+            "Warning: {count} of {of} labels are never predicted: {names}; they may be too rare, or take more epochs to learn."
+        )
+    })
+}
+
+/// Values of which every sample gets the same, though they differ.
+fn one_value(report: &ValueReport, samples: &str) -> Option<String> {
+    let is_stuck = |value: &ValueFinding| {
+        are_one(value.pairs.iter().map(|pair| pair.1)) && !are_one(value.pairs.iter().map(|pair| pair.0))
+    };
+    let stuck: Vec<usize> = (0..report.columns.len()).filter(|value| is_stuck(&report.columns[*value])).collect();
+    let names: Vec<String> = report.columns.iter().map(|column| column.name.clone()).collect();
+    (!stuck.is_empty()).then(|| {
+        let (count, names) = (grouped(report.figures.samples() as usize), named(&stuck, &names));
+        format!(
+            "Warning: all {count} validation {samples} get one value of {names}: nothing was learned; try a lower learning rate \
+             or other initial weights."
+        )
+    })
+}
+
+fn are_one(mut values: impl Iterator<Item = f32>) -> bool {
+    let first = values.next();
+    values.all(|value| Some(value) == first)
+}
+
+/// Of the last epoch's training, where it was watched; else of the validation samples.
 fn dead_units(summary: &Summary, history: &History, classification: Option<&ClassificationReport>) -> Option<String> {
     const LOST: &str = "so that their weights no longer learn";
     const OUTPUTS: &str = "leave out the last activation, or lower the learning rate.";
     let specs: LayerSpecs = summary.recipe.layers.parse().ok()?;
-    let relu_grad = summary.recipe.relu_grad;
+    let (relu_grad, sample) = (summary.recipe.relu_grad, summary.data.kind.one());
     match history.last().and_then(|epoch| epoch.watch) {
         Some(watch) => {
             let dead = watch.dead_that_matter(&specs, relu_grad)?;
             let (count, of, layer) = (dead.dead, dead.units, dead.layer);
             Some(if layer + 1 == specs.0.len() {
-                format!("Warning: {count} of {of} outputs are dead: 0 for every training image, {LOST}; {OUTPUTS}")
+                format!("Warning: {count} of {of} outputs are dead: 0 for every training {sample}, {LOST}; {OUTPUTS}")
             } else {
                 let spec = &specs.0[layer];
                 format!(
-                    "Warning: {count} of {of} units of layer {layer} ({spec}) are dead: 0 for every training image, {LOST}; \
+                    "Warning: {count} of {of} units of layer {layer} ({spec}) are dead: 0 for every training {sample}, {LOST}; \
                      lower the learning rate, or use leaky-relu or gelu."
                 )
             })
@@ -134,6 +190,7 @@ mod tests {
 
     use super::*;
     use crate::metrics::Confusion;
+    use crate::run::SampleKind;
     use crate::train::{DeadUnits, EpochRecord, Watch};
 
     /// A run of three classes with these training images.
@@ -161,7 +218,14 @@ mod tests {
     fn found(confusion: Vec<u64>, never_positive: usize) -> ClassificationReport {
         let confusion = Confusion::from_counts(3, confusion).unwrap();
         let (mistakes, figures) = (Vec::new(), Vec::new());
-        ClassificationReport { source: "s".into(), image_size: (1, 1), confusion, figures, mistakes, never_positive }
+        let (source, kind, class_names) = ("s".into(), SampleKind::Images, Vec::new());
+        let image_size = (1, 1);
+        ClassificationReport { source, kind, image_size, class_names, confusion, figures, mistakes, never_positive }
+    }
+
+    /// The warnings where this is what is found.
+    fn of_classes(summary: &Summary, history: &History, found: Option<&ClassificationReport>) -> Vec<String> {
+        warnings(summary, history, found.cloned().map(Findings::Classes).as_ref())
     }
 
     /// Epochs with these losses, the last of which showed this.
@@ -188,7 +252,7 @@ mod tests {
 
     /// The beginning of each warning, up to its first colon behind the first word.
     fn told(summary: &Summary, history: &History, found: Option<&ClassificationReport>) -> Vec<String> {
-        let texts = warnings(summary, history, found);
+        let texts = of_classes(summary, history, found);
         assert!(texts.iter().all(|text| text.starts_with("Warning: ") && text.ends_with('.') && !text.contains('\n')));
         texts.iter().map(|text| text["Warning: ".len()..].chars().take(24).collect()).collect()
     }
@@ -207,7 +271,7 @@ mod tests {
         let (run, none) = (summary("linear:3", "exact", EVEN), history(&[(1.0, 1.0)], watch(1.0, &[])));
         assert_eq!(told(&run, &none, Some(&all)), ["all 90 validation images"]);
         assert_eq!(told(&run, &none, None), ["all 90 training images g"]);
-        assert!(warnings(&run, &none, Some(&all))[0].contains("images get one class, 1: nothing was learned; try"));
+        assert!(of_classes(&run, &none, Some(&all))[0].contains("images get one class, 1: nothing was learned; try"));
         // The training may have ended well after an epoch that did not, and 99 % is not all.
         let right = found(vec![30, 0, 0, 0, 30, 0, 0, 0, 30], 0);
         assert_eq!(told(&run, &none, Some(&right)), [""; 0]);
@@ -233,7 +297,55 @@ mod tests {
             [""; 0]
         );
         let many = (0..9).collect::<Vec<usize>>();
-        assert_eq!(named(&many), "0, 1, 2, 3, 4, ...");
+        assert_eq!(named(&many, &[]), "0, 1, 2, 3, 4, ...");
+    }
+
+    #[test]
+    fn classes_of_a_table_are_told_by_name_and_samples_are_rows() {
+        let (mut run, none) = (summary("linear:3", "exact", Some([30, 60, 0])), history(&[], None));
+        run.data.kind = SampleKind::Rows;
+        run.data.class_names = vec!["a".into(), "b\u{1b}[2J".into(), "a name of more than twenty columns".into()];
+        let text = &warnings(&run, &none, None)[0];
+        assert!(
+            text.contains("no training row, ") && text.contains("a name of more than\u{2026}; train on more rows"),
+            "{text}"
+        );
+        let mut all = found(vec![0, 30, 0, 0, 30, 0, 0, 30, 0], 0);
+        all.class_names = run.data.class_names.clone();
+        let text = &of_classes(&run, &none, Some(&all))[1];
+        assert!(text.contains("all 90 validation rows get one class, b\u{fffd}[2J: nothing was learned"), "{text}");
+    }
+
+    #[test]
+    fn labels_and_values_that_were_not_learned_are_told() {
+        let (mut run, none) = (summary("linear:2", "exact", None), history(&[(1.0, 1.0); 5], None));
+        (run.data.classes, run.data.kind) = (0, SampleKind::Rows);
+        let labels = |logit: f32, rows: usize| {
+            let mut found = crate::metrics::MultiLabel::new(2).unwrap();
+            found.add(&[1.0, logit].repeat(rows), &[1.0, 1.0].repeat(rows)).unwrap();
+            Findings::Labels(LabelReport { source: "s".into(), names: vec!["wet".into(), "cold".into()], found })
+        };
+        let text = &warnings(&run, &none, Some(&labels(-1.0, 20)))[0];
+        assert!(text.contains("1 of 2 labels are never predicted: cold; they"), "{text}");
+        assert_eq!(warnings(&run, &none, Some(&labels(-1.0, 19))), [""; 0]);
+        assert_eq!(warnings(&run, &none, Some(&labels(1.0, 20))), [""; 0]);
+        let values = |pairs: &[(f32, f32)]| {
+            let mut figures = crate::metrics::Regression::new(1).unwrap();
+            pairs.iter().for_each(|pair| figures.add(&[pair.1], &[pair.0]).unwrap());
+            let columns = vec![ValueFinding { name: "price".into(), figures: figures.clone(), pairs: pairs.to_vec() }];
+            Findings::Values(ValueReport { source: "s".into(), figures, columns })
+        };
+        let text = &warnings(&run, &none, Some(&values(&[(1.0, 2.0), (3.0, 2.0)])))[0];
+        assert!(text.contains("all 2 validation rows get one value of price: nothing was learned"), "{text}");
+        assert_eq!(warnings(&run, &none, Some(&values(&[(1.0, 2.0), (1.0, 2.0)]))), [""; 0]);
+        assert_eq!(warnings(&run, &none, Some(&values(&[(1.0, 2.0), (3.0, 2.1)]))), [""; 0]);
+        // What guessing costs, the run itself says.
+        run.guessing_loss = Some(1.0);
+        let text = &warnings(&run, &none, None)[0];
+        assert!(
+            text.contains("no better than that of guessing (1.0000)") && text.contains("rows and targets"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 
 use super::graph;
+use super::markup::escape;
+use super::names::shown_name;
 use super::pictures::{full_strength, weight_paths, weights};
 use super::words::{grouped, significant};
 use crate::nn::{Linear, Sequential};
@@ -10,6 +12,8 @@ use crate::nn::{Linear, Sequential};
 /// Units that are drawn, and pixels in all: a page stays small enough to open.
 const MAX_UNITS: usize = 48;
 const MAX_PIXELS: usize = 40_000;
+/// Of a name below a picture.
+const NAME_COLUMNS: usize = 14;
 
 /// What is drawn of a network.
 struct Pictured<'a> {
@@ -21,12 +25,13 @@ struct Pictured<'a> {
     weights: Vec<f32>,
     /// The size of a weight from which on it has full strength.
     full: f32,
-    /// Whether the units are the classes.
-    classes: bool,
+    /// Whether the units are the outputs, and what those are called, if they have names.
+    outputs: bool,
+    names: &'a [String],
 }
 
 impl<'a> Pictured<'a> {
-    fn of(model: &'a Sequential, size: (usize, usize)) -> Option<Pictured<'a>> {
+    fn of(model: &'a Sequential, size: (usize, usize), names: &'a [String]) -> Option<Pictured<'a>> {
         let layer = model.linears().next()?;
         let units = layer.out_features().min(MAX_UNITS).min(MAX_PIXELS / layer.in_features().max(1));
         let fits = size.0.checked_mul(size.1) == Some(layer.in_features());
@@ -35,12 +40,17 @@ impl<'a> Pictured<'a> {
         }
         let mut weights = model.parameters().next()?.values();
         weights.truncate(units * layer.in_features());
-        let (full, classes) = (full_strength(&weights), model.linears().count() == 1);
-        Some(Pictured { layer, size, units, weights, full, classes })
+        let (full, outputs) = (full_strength(&weights), model.linears().count() == 1);
+        Some(Pictured { layer, size, units, weights, full, outputs, names })
     }
 
     fn name(&self, unit: usize) -> String {
-        format!("{} {unit}", if self.classes { "class" } else { "unit" })
+        match self.names.get(unit).filter(|_| self.outputs) {
+            // Classes without names are their numbers.
+            Some(name) if *name != unit.to_string() => shown_name(name, NAME_COLUMNS),
+            _ if self.outputs => format!("class {unit}"),
+            _ => format!("unit {unit}"),
+        }
     }
 
     fn rows(&self) -> impl Iterator<Item = &[f32]> {
@@ -49,9 +59,10 @@ impl<'a> Pictured<'a> {
 
     fn title(&self) -> String {
         let (units, of) = (self.units, self.layer.out_features());
-        match self.classes {
-            true if units == of => "The weights of each class".into(),
-            true => format!("The weights of the first {units} of {} classes", grouped(of)),
+        let what = if self.size.0 > 1 { "class" } else { "output" };
+        match self.outputs {
+            true if units == of => format!("The weights of each {what}"),
+            true => format!("The weights of the first {units} of {} outputs", grouped(of)),
             false if units == of => format!("The weights of the first layer's {units} units"),
             false => format!("The weights of the first {units} of the first layer's {} units", grouped(of)),
         }
@@ -59,8 +70,8 @@ impl<'a> Pictured<'a> {
 }
 
 /// The part of a page; it says so where the weights are too many to be drawn.
-pub(super) fn section(model: &Sequential, size: (usize, usize)) -> String {
-    let Some(pictured) = Pictured::of(model, size) else {
+pub(super) fn section(model: &Sequential, size: (usize, usize), names: &[String]) -> String {
+    let Some(pictured) = Pictured::of(model, size, names) else {
         return format!(
             "<h2>Weights</h2><p class=\"soft\">Left out: a picture of {} weights would be too large.</p>",
             grouped(model.in_features())
@@ -70,6 +81,12 @@ pub(super) fn section(model: &Sequential, size: (usize, usize)) -> String {
     for (unit, row) in pictured.rows().enumerate() {
         let name = pictured.name(unit);
         let picture = weights(row, pictured.size, pictured.full, &format!("weights of {name}"));
+        // A strip of one pixel to an input is stretched to a height that can be seen.
+        let picture = match pictured.size {
+            (1, _) => picture.replacen("<svg class=\"", "<svg preserveAspectRatio=\"none\" class=\"strip ", 1),
+            _ => picture,
+        };
+        let name = escape(&name);
         let _ = write!(html, "<figure>{picture}<figcaption>{name}</figcaption></figure>");
     }
     let (ramp, full) = (weights(&ramp(), (1, RAMP), 1.0, "blue to red"), significant(f64::from(pictured.full), 2));
@@ -86,15 +103,19 @@ fn ramp() -> Vec<f32> {
 }
 
 /// The pictures as an SVG file of their own; `None` where there would be too many pixels.
-pub(super) fn file(model: &Sequential, size: (usize, usize)) -> Option<String> {
+pub(super) fn file(model: &Sequential, size: (usize, usize), names: &[String]) -> Option<String> {
     const COLUMNS: usize = 5;
     const CELL: f64 = 112.0;
     const GAP: f64 = 16.0;
-    let pictured = Pictured::of(model, size)?;
+    const STRIP: f64 = 16.0;
+    let pictured = Pictured::of(model, size, names)?;
     let scale = CELL / size.0.max(size.1) as f64;
+    // A strip of one pixel to an input is stretched to a height that can be seen.
+    let scale_y = if size.0 == 1 { STRIP } else { scale };
     let columns = COLUMNS.min(pictured.units);
     let width = GAP + columns as f64 * (CELL + GAP);
-    let height = 40.0 + pictured.units.div_ceil(columns) as f64 * (CELL + 30.0) + 34.0;
+    let cell_height = if size.0 == 1 { STRIP } else { CELL };
+    let height = 40.0 + pictured.units.div_ceil(columns) as f64 * (cell_height + 30.0) + 34.0;
     // A title needs room of its own, however few the pictures are.
     let width = width.max(460.0);
     let title = pictured.title();
@@ -105,17 +126,18 @@ pub(super) fn file(model: &Sequential, size: (usize, usize)) -> Option<String> {
         graph::STYLE
     );
     for (unit, row) in pictured.rows().enumerate() {
-        let (x, y) = (GAP + (unit % columns) as f64 * (CELL + GAP), 40.0 + (unit / columns) as f64 * (CELL + 30.0));
-        let (wide, high) = (size.1 as f64 * scale, size.0 as f64 * scale);
+        let (x, y) =
+            (GAP + (unit % columns) as f64 * (CELL + GAP), 40.0 + (unit / columns) as f64 * (cell_height + 30.0));
+        let (wide, high) = (size.1 as f64 * scale, size.0 as f64 * scale_y);
         let _ = writeln!(
             svg,
-            "<g transform=\"translate({x} {y})\"><g transform=\"scale({scale})\" shape-rendering=\"crispEdges\">{}</g>\
+            "<g transform=\"translate({x} {y})\"><g transform=\"scale({scale} {scale_y})\" shape-rendering=\"crispEdges\">{}</g>\
              <path class=\"grid\" d=\"M0 0H{wide}V{high}H0z\"/>\
              <text class=\"middle\" x=\"{}\" y=\"{}\">{}</text></g>",
             weight_paths(row, size, pictured.full),
             wide / 2.0,
             high + 16.0,
-            pictured.name(unit),
+            escape(&pictured.name(unit)),
         );
     }
     let (full, y) = (significant(f64::from(pictured.full), 2), height - 22.0);
@@ -149,7 +171,7 @@ mod tests {
             ("linear:1000,relu,linear:10", 48, "The weights of the first 48 of the first layer's 1,000 units"),
         ] {
             let model = model(784, layers);
-            let (html, svg) = (section(&model, (28, 28)), file(&model, (28, 28)).unwrap());
+            let (html, svg) = (section(&model, (28, 28), &[]), file(&model, (28, 28), &[]).unwrap());
             assert_eq!(html.matches("<figcaption>").count(), pictures);
             assert_eq!(svg.matches("class=\"middle\"").count(), pictures);
             assert!(html.contains(title) && svg.contains(title));
@@ -158,10 +180,23 @@ mod tests {
     }
 
     #[test]
+    fn outputs_of_a_table_have_their_names_and_strips_a_height() {
+        let names = ["<price>".to_string(), "1".into()];
+        let (table, hidden) = (model(30, "linear:2"), model(30, "linear:2,relu,linear:2"));
+        let (html, svg) = (section(&table, (1, 30), &names), file(&table, (1, 30), &names).unwrap());
+        for text in [&html, &svg] {
+            assert!(text.contains("&lt;price&gt;") && text.contains("class 1") && !text.contains("<price"), "{text}");
+            assert!(text.contains("The weights of each output"));
+        }
+        assert!(html.matches("class=\"strip ").count() == 2 && svg.contains("V16H0z"), "{svg}");
+        assert!(section(&hidden, (1, 30), &names).contains("unit 0"));
+    }
+
+    #[test]
     fn weights_that_would_not_fit_a_page_are_left_out() {
         let wide = model(300 * 300, "linear:2");
-        assert!(section(&wide, (300, 300)).contains("90,000 weights would be too large"));
-        assert_eq!(file(&wide, (300, 300)), None);
-        assert_eq!(file(&model(784, "linear:10"), (28, 27)), None);
+        assert!(section(&wide, (300, 300), &[]).contains("90,000 weights would be too large"));
+        assert_eq!(file(&wide, (300, 300), &[]), None);
+        assert_eq!(file(&model(784, "linear:10"), (28, 27), &[]), None);
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// The shortest text that gives `digits` significant digits of `value`: 0.24, 12000, 3e-9.
-pub(super) fn significant(value: f64, digits: usize) -> String {
+pub fn significant(value: f64, digits: usize) -> String {
     let rounded: f64 = format!("{value:.*e}", digits.saturating_sub(1)).parse().unwrap_or(value);
     if rounded == 0.0 || (1e-5..1e15).contains(&rounded.abs()) { format!("{rounded}") } else { format!("{rounded:e}") }
 }
@@ -40,7 +40,7 @@ pub(super) fn told(summary: &Summary, history: &History) -> (String, bool) {
 }
 
 fn of(history: &History, classes: usize, guessing: Option<f64>) -> (String, bool) {
-    if let Some(told) = diverged(history, classes) {
+    if let Some(told) = diverged(history, classes, guessing) {
         return (told, true);
     }
     match no_better(history, guessing) {
@@ -53,17 +53,23 @@ fn of(history: &History, classes: usize, guessing: Option<f64>) -> (String, bool
 }
 
 /// Why the network is of no use, if the training loss shows that its weights have run away.
-fn diverged(history: &History, classes: usize) -> Option<String> {
+fn diverged(history: &History, classes: usize, guessing: Option<f64>) -> Option<String> {
     /// Losses of an epoch are means over its steps, so a first epoch that began well may lie a little below a level one.
     const WELL_ABOVE: f64 = 1.5;
     /// A loss that far above guessing comes of weights that have run away; one that begins badly is not.
     const FAR_ABOVE: f64 = 2.0;
+    /// Values and labels have no loss of their own to begin with: a sound network may begin some times above guessing.
+    const FAR_ABOVE_VALUES: f64 = 10.0;
     let (first, last) = (history.epochs.first()?.train_loss, history.last()?.train_loss);
-    let guessing = (classes.max(1) as f64).ln();
+    let (guessing, most) = match classes {
+        0 => guessing.map_or((0.0, f64::INFINITY), |guessing| (guessing, FAR_ABOVE_VALUES * guessing)),
+        1 => (0.0, f64::INFINITY),
+        classes => ((classes as f64).ln(), FAR_ABOVE * (classes as f64).ln()),
+    };
     let (began, now, guess) = (shown_loss(first), shown_loss(last), shown_loss(guessing));
     if last > WELL_ABOVE * first && last > 0.1 {
         Some(format!("Diverged: training loss rose from {began} to {now}; lower the learning rate."))
-    } else if classes > 1 && last > FAR_ABOVE * guessing {
+    } else if last > most {
         Some(format!("Diverged: training loss {now} (guessing: {guess}); lower the learning rate."))
     } else {
         None
@@ -222,6 +228,15 @@ mod tests {
             assert!(text.len() <= 80 && !text.contains('\n'), "{text}");
         }
         assert!(of(&history(&[]), 10, None).0.contains("No epoch ran"));
+    }
+
+    #[test]
+    fn values_have_run_away_where_their_mean_is_ten_times_better() {
+        let text = |losses: &[(f64, f64)]| of(&history(losses), 0, Some(1.0)).0;
+        assert!(text(&[(90.0, 80.0), (70.0, 60.0)]).starts_with("Diverged: training loss 70.0000 (guessing: 1.0000)"));
+        assert!(text(&[(4.0, 3.0), (3.0, 2.0)]).starts_with("Overfitting: not seen"));
+        assert!(text(&[(1.0, 1.0); 5]).starts_with("No better than guessing: training loss 1.0000"));
+        assert!(of(&history(&[(90.0, 80.0), (70.0, 60.0)]), 0, None).0.starts_with("Overfitting: not seen"));
     }
 
     /// Of two classes, one nine times as frequent: 0.3251 is no better than guessing, though far below ln 2.

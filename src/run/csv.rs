@@ -20,7 +20,8 @@ pub(super) const WATCH_COLUMNS: [&str; 4] = ["largest_class_share", "grad_norm",
 pub(super) const DEAD_COLUMN: &str = "dead_";
 
 /// Writes `epochs.csv`: one row per epoch. Accuracies and shares are fractions, times are seconds; a figure that an epoch does
-/// not have is an empty cell. Every number is the shortest text that reads back as the same value.
+/// not have is an empty cell. Accuracies of labels are shares of the samples of which every label is right; where values are
+/// predicted, none is right or wrong, and the columns hold 0. Every number is the shortest text that reads back as the same value.
 pub fn write_epochs(out: &mut dyn Write, history: &History) -> io::Result<()> {
     let watched: Option<&Watch> = history.epochs.iter().find_map(|epoch| epoch.watch.as_ref());
     let dead = watched.map_or(&[][..], Watch::dead_units);

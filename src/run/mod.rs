@@ -20,7 +20,8 @@ pub use read::{read, read_summary};
 pub use recipe::{Recipe, image_size};
 pub use save::{Saved, Writer};
 pub use summary::{
-    BestFigures, BestModel, DataSummary, Ended, Environment, Figures, ModelSummary, Seconds, Summary, weights_sha256,
+    BestFigures, BestModel, DataSummary, Ended, Environment, Figures, ModelSummary, SampleKind, Seconds, Summary,
+    weights_sha256,
 };
 
 /// Which rows of the data set's files took part, each split's in the order drawn.

@@ -107,7 +107,9 @@ fn check_settings(summary: &Summary) -> std::result::Result<(), String> {
     }
     if let Some(counts) = &data.class_samples {
         let sum = counts.iter().try_fold(0_usize, |sum, count| sum.checked_add(*count));
-        if counts.len() != data.classes || sum != Some(data.train_samples) {
+        // Where there are no classes, there is nothing to count.
+        let expected = if data.classes == 0 { 0 } else { data.train_samples };
+        if counts.len() != data.classes || sum != Some(expected) {
             return Err("data: class_samples are not those of as many classes and train_samples".into());
         }
     }

@@ -274,6 +274,22 @@ impl Recipe {
         Ok(loss)
     }
 
+    /// What the share of samples that are predicted right is called; `None` where predictions are not right or wrong but near
+    /// or far, and an accuracy of 0 stands in every file.
+    pub fn accuracy_name(&self) -> Option<&'static str> {
+        match self.task {
+            Some(Task::Regress) => None,
+            Some(Task::MultiLabel) => self.loss_unit().map(|_| "subset accuracy"),
+            Some(Task::Classify) | None => Some("accuracy"),
+        }
+    }
+
+    /// The unit of the loss; `None` where it is that of the targets, or its square.
+    pub fn loss_unit(&self) -> Option<&'static str> {
+        let spec = self.loss().ok()?.spec();
+        spec.ends_with("cross-entropy").then_some("nats")
+    }
+
     /// Trains as the recipe says.
     ///
     /// # Errors
@@ -340,6 +356,15 @@ pub fn image_size(text: &str) -> Result<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn image_sizes_are_two_numbers() {
+        assert_eq!(image_size("28x32").unwrap(), (28, 32));
+        for text in ["28", "28x", "x", "0x5", "-1x5", "2x3x4", "a x b", "1025x1"] {
+            let error = image_size(text).unwrap_err().to_string();
+            assert!(error.ends_with("expected rows x columns, such as 28x28, each at most 1024"), "{error}");
+        }
+    }
 
     #[test]
     fn a_recipe_is_written_under_the_names_of_flags_and_with_the_text_that_was_typed() {
@@ -433,5 +458,19 @@ mod tests {
             assert!(!text.lines().any(|line| line.starts_with(&format!("{name} ="))), "{name} stands in\n{text}");
         }
         assert!(recipe.to_toml(None, None, None).unwrap().contains("data = \"typed\""));
+        // What the loss counts decides what there is to show.
+        let plain = Recipe { class_weights: None, ..recipe };
+        for (task, loss, accuracy, unit) in [
+            (None, None, Some("accuracy"), Some("nats")),
+            (Some(Task::Classify), Some("cross-entropy"), Some("accuracy"), Some("nats")),
+            (Some(Task::MultiLabel), None, Some("subset accuracy"), Some("nats")),
+            (Some(Task::MultiLabel), Some("squared-error"), None, None),
+            (Some(Task::Regress), None, None, None),
+            (Some(Task::Regress), Some("huber:0.5"), None, None),
+            (Some(Task::Regress), Some("binary-cross-entropy"), None, Some("nats")),
+        ] {
+            let recipe = Recipe { task, loss: loss.map(String::from), ..plain.clone() };
+            assert_eq!((recipe.accuracy_name(), recipe.loss_unit()), (accuracy, unit), "{task:?} {loss:?}");
+        }
     }
 }

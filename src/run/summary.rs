@@ -1,10 +1,12 @@
 //! A run in figures, as `summary.json` and `train --json` give it. It knows their names and nothing of how they are shown.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Recipe;
-use crate::data;
+use crate::data::{self, Dataset};
 use crate::nn::Sequential;
 use crate::train::{History, Monitor, Watch};
 
@@ -52,6 +54,51 @@ pub struct Summary {
     /// Which epoch `best.safetensors` is of; `None` when none ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best_model: Option<BestModel>,
+    /// Of labels and values: what the model of the last epoch makes of the validation samples, values in their own units. A
+    /// figure is `None` where it is not defined.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, Option<f64>>,
+    /// Of labels and values: the training loss of one answer for all, the share of each label or the mean of each value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guessing_loss: Option<f64>,
+}
+
+/// What samples are, in the words of people.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SampleKind {
+    /// Pictures.
+    #[default]
+    Images,
+    /// Rows of a table.
+    Rows,
+}
+
+impl SampleKind {
+    /// Those of a data set.
+    pub fn of(data: &Dataset) -> Self {
+        if data.scale().is_some() { SampleKind::Images } else { SampleKind::Rows }
+    }
+
+    /// One of them,
+    pub fn one(self) -> &'static str {
+        match self {
+            SampleKind::Images => "image",
+            SampleKind::Rows => "row",
+        }
+    }
+
+    /// and several.
+    pub fn several(self) -> &'static str {
+        match self {
+            SampleKind::Images => "images",
+            SampleKind::Rows => "rows",
+        }
+    }
+
+    fn is_images(&self) -> bool {
+        *self == SampleKind::Images
+    }
 }
 
 /// Why training ended.
@@ -90,8 +137,11 @@ pub struct DataSummary {
     pub val_samples: usize,
     /// Features of a sample.
     pub features: usize,
-    /// Number of classes.
+    /// Number of classes; 0 where labels or values are predicted.
     pub classes: usize,
+    /// What samples are.
+    #[serde(default, skip_serializing_if = "SampleKind::is_images")]
+    pub kind: SampleKind,
     /// How many of the samples trained on each class has; `None` in older runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_samples: Option<Vec<usize>>,
@@ -135,11 +185,11 @@ pub struct ModelSummary {
 pub struct Figures {
     /// Mean over the training samples.
     pub train_loss: f64,
-    /// Of the training samples.
+    /// Of the training samples; 0 where values are predicted, of which none is right or wrong.
     pub train_accuracy: f64,
     /// Mean over the validation samples.
     pub val_loss: f64,
-    /// Of the validation samples.
+    /// Of the validation samples, likewise.
     pub val_accuracy: f64,
 }
 
@@ -228,6 +278,8 @@ impl Summary {
             stopped: Some(environment.stopped),
             interrupted: environment.stopped == Ended::Interrupted,
             best_model: environment.best_epoch.map(|epoch| BestModel { epoch, monitor }),
+            metrics: BTreeMap::new(),
+            guessing_loss: None,
         }
     }
 

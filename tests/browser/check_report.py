@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Opens the pages and graphs of runs in a headless Chromium: no fault, no request, six graphs that show the run's own
-figures, values under the pointer and the finger, light and dark, nothing cut off on a phone.
+"""Opens the pages and graphs of runs in a headless Chromium: no fault, no request, six graphs (two where values are
+predicted) that show the run's own figures, values under the pointer and the finger, light and dark, nothing cut off on a
+phone, and no text over another in what is drawn of values.
 
     python3 tests/browser/check_report.py [--comparison PAGE] RUN...
 
@@ -9,6 +10,7 @@ A RUN is a folder with a run's files and its report. Prints what was looked at; 
 
 import argparse
 import csv
+import json
 import math
 import pathlib
 import sys
@@ -16,7 +18,12 @@ import sys
 from chromium import Chromium, find
 
 METRICS = {"loss": (3, lambda x: x), "accuracy": (4, lambda x: 100 * x), "error": (4, lambda x: 100 - 100 * x)}
-SVG_FILES = [f"{metric}-by-{step}.svg" for metric in METRICS for step in ("epoch", "batch")] + ["weights.svg"]
+
+
+def metrics_of(*runs):
+    """What the graphs of these runs show: where values are predicted, there is no accuracy."""
+    tasks = [json.loads((run / "summary.json").read_text())["recipe"].get("task") for run in runs]
+    return {name: metric for name, metric in METRICS.items() if name == "loss" or set(tasks) != {"regress"}}
 
 
 def require(what, holds):
@@ -42,7 +49,21 @@ def require_clean(browser, what):
     equal(f"{what}: requests", browser.requests, [])
 
 
-def check_layout(browser, page):
+# Within each drawing of values: texts that lie on one another, or leave it.
+OVERLAPS = """[...document.querySelectorAll("figure.plot svg")].flatMap((svg) => {
+    const whole = svg.getBoundingClientRect();
+    const texts = [...svg.querySelectorAll("text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
+    return texts.flatMap(([name, box], index) => {
+        if (box.left < whole.left - 0.5 || box.right > whole.right + 0.5) return [[name, "cut off"]];
+        // Boxes are as high as the tallest letter, which few texts have.
+        const over = texts.slice(index + 1).filter(([, other]) => box.left < other.right - 1 && other.left < box.right - 1
+            && box.top < other.bottom - 3 && other.top < box.bottom - 3);
+        return over.map(([other]) => [name, other]);
+    });
+})"""
+
+
+def check_layout(browser, page, graphs):
     """Every part is there in light and dark, and nothing is wider than the screen."""
     grounds = set()
     for dark in (False, True):
@@ -63,9 +84,10 @@ def check_layout(browser, page):
                 return parseFloat(getComputedStyle(text).fontSize) * svg.clientWidth / svg.viewBox.baseVal.width;
             }))""")
             require(f"{what}: text of {small} pixels in a graph", small >= 9)
+            equal(f"{what}: texts over one another or cut off", browser.evaluate(OVERLAPS), [])
     equal(f"{page}: grounds in light and dark", len(grounds), 2)
     equal(f"{page}: text became script", browser.evaluate("typeof hacked"), "undefined")
-    equal(f"{page}: graphs", browser.evaluate("document.querySelectorAll('figure.curve').length"), 6)
+    equal(f"{page}: graphs", browser.evaluate("document.querySelectorAll('figure.curve').length"), graphs)
 
 
 def check_comparison(browser, page, runs):
@@ -117,7 +139,7 @@ def check_points(browser, page, run):
     """The lines have the values of the CSV files: as data, as drawn, and under the pointer."""
     browser.open(page)
     epochs = rows(run / "epochs.csv")
-    for metric, (batch_column, value) in METRICS.items():
+    for metric, (batch_column, value) in metrics_of(run).items():
         for step in ("epoch", "batch"):
             what = f"{page}: {metric} by {step}"
             figure = f"document.querySelector('#{metric}-by-{step}')"
@@ -206,8 +228,29 @@ def check_touch(browser, page):
     require(f"{page}: the tooltip is cut off: {tip[2:]}", tip[2] >= 0 and tip[3] <= 360)
 
 
+def check_values(browser, page, run):
+    """Where values are predicted, each validation row is a dot, up to 2,000 of them, and counted in the histogram."""
+    summary = json.loads((run / "summary.json").read_text())
+    if summary["recipe"].get("task") != "regress":
+        return
+    browser.open(page)
+    dots = browser.evaluate("""[...document.querySelectorAll("figure.plot .dots")].map(
+        (dots) => dots.getAttribute("d").split("h0").length - 1)""")
+    require(f"{page}: drawings of dots", len(dots) >= 2)
+    equal(f"{page}: dots", set(dots), {min(2000, summary["data"]["val_samples"])})
+    sizes = browser.evaluate("""[...document.querySelectorAll("figure.plot .dots, figure.plot .bars")].map((path) => {
+        const box = path.getBBox();
+        return [box.width, box.height];
+    })""")
+    require(f"{page}: drawings that fill their axes: {sizes}", all(width > 100 and height > 50 for width, height in sizes))
+
+
+def svg_files(run):
+    return [f"{metric}-by-{step}.svg" for metric in metrics_of(run) for step in ("epoch", "batch")] + ["weights.svg"]
+
+
 def check_files(browser, run):
-    for name in SVG_FILES:
+    for name in svg_files(run):
         path = run / "graphs" / name
         grounds = set()
         for dark in (False, True):
@@ -232,16 +275,19 @@ def main():
         try:
             for run in arguments.run:
                 page = run / "report.html"
-                check_layout(browser, page)
+                graphs = 2 * len(metrics_of(run))
+                check_layout(browser, page, graphs)
+                check_values(browser, page, run)
                 check_points(browser, page, run)
                 check_touch(browser, page)
                 check_start(browser, page)
                 check_told(browser, page)
                 require_clean(browser, page)
                 check_files(browser, run)
-                print(f"{page}: six graphs, tooltips, light and dark, 360 to 1400 pixels; {len(SVG_FILES)} files alone")
+                files = len(svg_files(run))
+                print(f"{page}: {graphs} graphs, tooltips, light and dark, 360 to 1400 pixels; {files} files alone")
             if arguments.comparison:
-                check_layout(browser, arguments.comparison)
+                check_layout(browser, arguments.comparison, 2 * len(metrics_of(*arguments.run)))
                 check_comparison(browser, arguments.comparison, len(arguments.run))
                 print(f"{arguments.comparison}: {len(arguments.run)} runs, light and dark, 360 to 1400 pixels")
         except AssertionError as fault:

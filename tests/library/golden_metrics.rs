@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use flatnet::metrics::{ClassFigures, Classification, Classified, METRICS, REGRESSION_METRICS, Regression, wilson};
+use flatnet::metrics::{
+    Averages, ClassFigures, Classification, Classified, LabelCounts, METRICS, MULTI_LABEL_METRICS, MultiLabel,
+    REGRESSION_METRICS, Regression, wilson,
+};
 use serde_json::Value;
 
 /// Both sides add up the same numbers in float64, some hundreds of them, in another order.
@@ -139,6 +142,48 @@ fn every_figure_of_values_is_scikit_learns() {
     }
     widths.sort();
     assert_eq!(widths, [1, 3]);
+}
+
+#[test]
+fn every_figure_of_labels_is_scikit_learns() {
+    let golden = golden();
+    let cases = golden["cases"].as_object().unwrap().iter().filter(|(_, case)| case.get("truth").is_some());
+    let (mut seen, mut undefined) = (0, 0);
+    for (name, case) in cases {
+        seen += 1;
+        let width = case["truth"][0].as_array().unwrap().len();
+        let (logits, truth, expected) = (f32s(&case["logits"]), f32s(&case["truth"]), &case["expected"]);
+        for batch in [1, 7, 1000] {
+            let mut found = MultiLabel::new(width).unwrap();
+            for (logits, truth) in logits.chunks(batch * width).zip(truth.chunks(batch * width)) {
+                found.add(logits, truth).unwrap();
+            }
+            for metric in MULTI_LABEL_METRICS {
+                assert_close(&format!("{name}: {}", metric.name), (metric.of)(&found), number(&expected[metric.name]));
+            }
+            let by_label: Vec<ClassFigures> = found.labels().iter().map(LabelCounts::figures).collect();
+            let (micro, plain) = (found.micro_average(), found.macro_average());
+            let of_label = |figure: fn(&ClassFigures) -> Option<f64>| by_label.iter().map(figure).collect::<Vec<_>>();
+            let average = |figure: fn(&Averages) -> Option<f64>| [vec![figure(&micro)], vec![figure(&plain)]];
+            for (figure, each, averages) in [
+                ("precision", of_label(|of| of.precision), average(|of| of.precision)),
+                ("recall", of_label(|of| of.recall), average(|of| of.recall)),
+                ("f1", of_label(|of| of.f1), average(|of| of.f1)),
+            ] {
+                let kinds =
+                    ["per_label", "micro_avg", "macro_avg"].into_iter().zip([vec![each], averages.to_vec()].concat());
+                for (kind, found) in kinds {
+                    let expected = numbers(&expected[format!("{kind}.{figure}")]);
+                    assert_eq!(found.len(), expected.len(), "{name}: {kind} {figure}");
+                    for (label, (found, expected)) in found.iter().zip(expected).enumerate() {
+                        assert_close(&format!("{name}: {kind} {figure} {label}"), *found, expected);
+                        undefined += usize::from(expected.is_none());
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen == 4 && undefined > 0, "{seen} cases, {undefined} figures that are not defined");
 }
 
 /// A comparison that cannot fail would hold anything to anything.

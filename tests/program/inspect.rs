@@ -322,11 +322,11 @@ fn a_table_is_told_column_by_column() {
     assert!(report["suspicious"].to_string().contains("the same in all rows: same"));
 
     // Words where numbers stand, if that is asked for; and the other way round it is an error.
-    let forced = json(&[text(&path), "--text-columns", "x,4", "--header", "yes"]);
+    let forced = json(&[text(&path), "--text-columns", "x,4", "--header", "true"]);
     assert_eq!((&forced["columns"][0]["words"], &forced["columns"][3]["words"]), (&6.into(), &1.into()));
     refused(&[text(&path), "--target", "z"], "--target: z is not valid: expected a column of ");
     refused(
-        &[text(&path), "--header", "no", "--text-columns", "5"],
+        &[text(&path), "--header", "false", "--text-columns", "5"],
         "--text-columns: 5 is not valid: expected columns of ",
     );
     let mixed = write(folder.path(), "mixed.csv", "a,b\n1,2\nx,3\n");

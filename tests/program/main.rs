@@ -16,5 +16,6 @@ mod report;
 mod resume;
 mod runs;
 mod sweep;
+mod tables;
 mod tensorboard;
 mod watching;

@@ -1,8 +1,10 @@
 //! What a sweep came to: mean and spread over the runs of each setting, as a table, as CSV and as JSON. It knows figures, not how
 //! they were made.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use flatnet::report::{csv_cell, significant};
 use flatnet::run::Summary;
 use flatnet::train::shown_loss;
 use serde::Serialize;
@@ -41,6 +43,9 @@ pub struct OfRun {
     pub last: Option<flatnet::run::Figures>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<flatnet::run::BestFigures>,
+    /// Of labels and values.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, Option<f64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,11 +69,15 @@ pub struct OfSetting {
     #[serde(rename = "final")]
     pub last: Pair,
     pub best: Pair,
+    /// Of labels and values: each figure that one of the runs has.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, Spread>,
     pub seconds: Spread,
 }
 
 #[derive(Debug, Serialize)]
 pub struct Pair {
+    /// Of runs that have one: where values are predicted, there is none.
     pub val_accuracy: Spread,
     pub val_loss: Spread,
 }
@@ -82,6 +91,8 @@ pub struct Spread {
 }
 
 impl Spread {
+    const NONE: Spread = Spread { mean: None, std: None };
+
     fn of(values: impl Iterator<Item = f64>) -> Spread {
         let values: Vec<f64> = values.collect();
         let count = values.len() as f64;
@@ -120,13 +131,28 @@ pub fn settings(runs: &[Run], summaries: &[Option<Summary>]) -> Vec<OfSetting> {
         let best = |figure: fn(&flatnet::run::BestFigures) -> f64| {
             Spread::of(done.iter().filter_map(|summary| summary.best.as_ref()).map(figure))
         };
+        let has_accuracy = |summary: &&&Summary| summary.recipe.accuracy_name().is_some();
+        let right = |figure: fn(&Summary) -> Option<f64>| {
+            Spread::of(done.iter().filter(has_accuracy).filter_map(|summary| figure(summary)))
+        };
+        let metrics = done.iter().flat_map(|summary| summary.metrics.keys()).map(|name| {
+            let spread = Spread::of(done.iter().filter_map(|summary| summary.metrics.get(name).copied().flatten()));
+            (name.clone(), spread)
+        });
         let mut settings = own().next().map(|(run, _)| values(run)).unwrap_or_default();
         REPEATED.iter().for_each(|id| drop(settings.remove(*id)));
         OfSetting {
             settings,
             runs: done.len(),
-            last: Pair { val_accuracy: last(|last| last.val_accuracy), val_loss: last(|last| last.val_loss) },
-            best: Pair { val_accuracy: best(|best| best.val_accuracy), val_loss: best(|best| best.val_loss) },
+            last: Pair {
+                val_accuracy: right(|summary| Some(summary.last.as_ref()?.val_accuracy)),
+                val_loss: last(|last| last.val_loss),
+            },
+            best: Pair {
+                val_accuracy: right(|summary| Some(summary.best.as_ref()?.val_accuracy)),
+                val_loss: best(|best| best.val_loss),
+            },
+            metrics: metrics.collect(),
             seconds: Spread::of(done.iter().map(|summary| summary.seconds.total)),
         }
     };
@@ -137,42 +163,48 @@ pub fn values(run: &Run) -> serde_json::Map<String, serde_json::Value> {
     run.planned.values.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect()
 }
 
-/// `sweep.csv`: a row for each setting, accuracies as fractions. Every number reads back as the same value.
+/// `sweep.csv`: a row for each setting, accuracies as fractions; then what labels and values have, if some run has. Every number
+/// reads back as the same value.
 pub fn csv(axes: &[String], settings: &[OfSetting]) -> String {
     let mut text = String::new();
     for name in axes {
-        let _ = write!(text, "{},", quoted(name));
+        let _ = write!(text, "{},", csv_cell(name));
     }
     text.push_str("runs");
     for figure in ["final_val_accuracy", "final_val_loss", "best_val_accuracy", "best_val_loss", "seconds"] {
         // Writing into a String cannot fail.
         let _ = write!(text, ",{figure}_mean,{figure}_std");
     }
+    let metrics = metric_names(settings);
+    for name in &metrics {
+        let _ = write!(text, ",final_{name}_mean,final_{name}_std");
+    }
     text.push('\n');
     for row in settings {
         for name in axes {
             let value = row.settings.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
-            let _ = write!(text, "{},", quoted(value));
+            let _ = write!(text, "{},", csv_cell(value));
         }
         let spreads = [row.last.val_accuracy, row.last.val_loss, row.best.val_accuracy, row.best.val_loss, row.seconds];
-        let columns: Vec<String> = spreads.into_iter().map(Spread::columns).collect();
+        let more = metrics.iter().map(|name| row.metrics.get(*name).copied().unwrap_or(Spread::NONE));
+        let columns: Vec<String> = spreads.into_iter().chain(more).map(Spread::columns).collect();
         let _ = writeln!(text, "{},{}", row.runs, columns.join(","));
     }
     text
 }
 
-/// As RFC 4180 has it.
-fn quoted(text: &str) -> String {
-    let is_plain = !text.contains([',', '"', '\n', '\r']);
-    if is_plain { text.into() } else { format!("\"{}\"", text.replace('"', "\"\"")) }
+/// The figures beside losses and accuracies, by name.
+fn metric_names(settings: &[OfSetting]) -> BTreeSet<&str> {
+    settings.iter().flat_map(|row| row.metrics.keys().map(String::as_str)).collect()
 }
 
-/// A line for each setting, its values in the order of `axes`, and one of its figures.
+/// A line for each setting, its values in the order of `axes`, and one of its figures. Where no run has an accuracy, R2 and the
+/// mean absolute error stand in its place.
 pub fn table(axes: &[String], settings: &[OfSetting]) -> String {
-    let mut text = format!(
-        "\n{:>5}{:>16}{:>18}{:>16}{:>18}{:>7}\n",
-        "runs", "final acc. %", "final loss", "best acc. %", "best loss", "s"
-    );
+    let has_accuracy = settings.iter().any(|row| row.last.val_accuracy.mean.is_some());
+    let of_values = !has_accuracy && settings.iter().any(|row| row.metrics.contains_key("r2"));
+    let [first, second] = if of_values { ["final R2", "final MAE"] } else { ["final acc. %", "best acc. %"] };
+    let mut text = format!("\n{:>5}{first:>16}{:>18}{second:>16}{:>18}{:>7}\n", "runs", "final loss", "best loss", "s");
     for row in settings {
         let value = |name: &String| row.settings.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
         let names: Vec<String> = axes.iter().map(|name| format!("{name}={}", value(name))).collect();
@@ -181,14 +213,22 @@ pub fn table(axes: &[String], settings: &[OfSetting]) -> String {
         }
         let accuracy = |spread: Spread| spread.shown(|share| format!("{:.2}", 100.0 * share));
         let loss = |spread: Spread| spread.shown(shown_loss);
+        let metric = |name: &str| row.metrics.get(name).copied().unwrap_or(Spread::NONE);
+        let (first, second) = match of_values {
+            true => (
+                metric("r2").shown(|figure| format!("{figure:.4}")),
+                metric("mae").shown(|figure| significant(figure, 3)),
+            ),
+            false => (accuracy(row.last.val_accuracy), accuracy(row.best.val_accuracy)),
+        };
         let seconds = row.seconds.mean.map_or("-".into(), |seconds| format!("{seconds:.1}"));
         let _ = writeln!(
             text,
-            "{:>5}{:>16}{:>18}{:>16}{:>18}{:>7}",
+            "{:>5} {:>15} {:>17} {:>15} {:>17} {:>6}",
             row.runs,
-            accuracy(row.last.val_accuracy),
+            first,
             loss(row.last.val_loss),
-            accuracy(row.best.val_accuracy),
+            second,
             loss(row.best.val_loss),
             seconds,
         );
@@ -211,12 +251,5 @@ mod tests {
         assert_eq!(spread(&[0.5]), Spread { mean: Some(0.5), std: None });
         assert_eq!(spread(&[]), Spread { mean: None, std: None });
         assert_eq!(spread(&[]).columns() + "|" + &spread(&[0.5]).columns(), ",|0.5,");
-    }
-
-    #[test]
-    fn values_with_commas_are_quoted() {
-        assert_eq!(quoted("linear:10,relu"), "\"linear:10,relu\"");
-        assert_eq!(quoted("a\"b"), "\"a\"\"b\"");
-        assert_eq!(quoted("0.1"), "0.1");
     }
 }

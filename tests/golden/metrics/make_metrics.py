@@ -45,7 +45,7 @@ def probabilities(random, labels, classes, skill, hidden=()):
 
 
 def inputs():
-    """By case: classes, labels and whole parts, or outputs and targets in float32."""
+    """By case: classes, labels and whole parts; outputs and targets in float32; or logits in quarters and labels of 0 and 1."""
     random = numpy.random.default_rng(12)
     cases = {}
 
@@ -83,6 +83,20 @@ def inputs():
     measured("one_output", targets + 0.3 * random.standard_normal((50, 1)), targets)
     targets = random.standard_normal((40, 3)) * [1, 10, 0.01] + [0, 1000, -5]
     measured("three_outputs", targets + random.standard_normal((40, 3)) * [0.5, 20, 0.001], targets)
+
+    def labelled(name, shares, samples, skill):
+        """Labels that `shares` of the samples have; one in ten or so is told wrongly."""
+        truth = (random.random((samples, len(shares))) < shares).astype(int)
+        logits = numpy.round(4 * (skill * (2 * truth - 1) + random.standard_normal(truth.shape))) / 4
+        cases[name] = {"logits": logits.tolist(), "truth": truth.tolist()}
+
+    labelled("five_labels", [0.5, 0.3, 0.1, 0.7, 0.05], 80, 1.2)
+    labelled("one_label", [0.4], 50, 0.5)
+    # The second label has no sample, and the third is never predicted.
+    labelled("absent_labels", [0.5, 0.0, 0.2], 40, 1.5)
+    for row in cases["absent_labels"]["logits"]:
+        row[2] = -1.0
+    cases["nothing_to_find"] = {"logits": [[-1.0, -0.25]] * 6, "truth": [[0, 0]] * 6}
     return cases
 
 
@@ -152,10 +166,27 @@ def regression(case):
     }
 
 
+def multi_label(case):
+    truth, predicted = numpy.array(case["truth"]), (numpy.array(case["logits"]) > 0).astype(int)
+    found = {"subset_accuracy": metrics.accuracy_score(truth, predicted), "hamming_loss": metrics.hamming_loss(truth, predicted)}
+    # Of one column scikit-learn takes 0 and 1 for two classes, of which the label is the second.
+    labels = [1] if truth.shape[1] == 1 else None
+    for name, average in (("per_label", None), ("micro_avg", "micro"), ("macro_avg", "macro")):
+        figures = metrics.precision_recall_fscore_support(
+            truth, predicted, labels=labels, average=average, zero_division=numpy.nan
+        )
+        for figure, values in zip(("precision", "recall", "f1"), figures):
+            found[f"{name}.{figure}"] = [number(value) for value in numpy.atleast_1d(values)]
+    found["f1_micro"], found["f1_macro"] = found["micro_avg.f1"][0], found["macro_avg.f1"][0]
+    return {name: value if isinstance(value, list) or value is None else number(value) for name, value in found.items()}
+
+
 def results(case):
     with warnings.catch_warnings():
         # Of what is not defined, which some cases are there for.
         warnings.simplefilter("ignore")
+        if "truth" in case:
+            return multi_label(case)
         return classification(case) if "labels" in case else regression(case)
 
 
