@@ -545,7 +545,7 @@ fn auto_or<T: FromStr<Err = Error>>(text: &str) -> Result<AutoOr<T>, String> {
 }
 
 /// What is wrong, without the name of the flag: clap has named it already.
-pub pub fn without_name(error: Error) -> String {
+pub fn without_name(error: Error) -> String {
     match error {
         Error::Setting { found, expected, .. } => format!("{found} is not valid: expected {expected}"),
         other => other.to_string(),

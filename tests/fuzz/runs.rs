@@ -133,8 +133,14 @@ fn run_folders() {
                     check(&summary, &history);
                     let findings = Err("no images".into());
                     let (name, image_size) = ("run", (2, 2));
-                    let run =
-                        report::Run { name, summary: &summary, history: &history, model: &model, image_size, findings };
+                    let run = report::Run {
+                        name,
+                        summary: &summary,
+                        history: &history,
+                        model: &model,
+                        image_size,
+                        findings: &findings,
+                    };
                     report::write(folder.path(), &run).unwrap();
                     let page = fs::read_to_string(folder.path().join("report.html")).unwrap();
                     let figures = page.split("<figure").skip(1).map(|figure| figure.split("</figure>").next().unwrap());
