@@ -227,6 +227,13 @@ impl<'a> CompressedRows<'a> {
         bits & u64::MAX >> (WORD - features.len())
     }
 
+    /// Whether the numbers of some rows that are not zero are at least this share of all.
+    #[inline(always)]
+    pub fn is_at_least(&self, share: f64, rows: Range<usize>) -> bool {
+        let not_zero = self.starts[rows.end] - self.starts[rows.start];
+        not_zero as f64 >= share * (rows.len() * self.width) as f64
+    }
+
     /// How many of the first `features` of row `index` are not zero.
     #[inline(always)]
     pub fn count_before(&self, index: usize, features: usize) -> usize {

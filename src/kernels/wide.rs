@@ -11,6 +11,8 @@
 //! Legend: `m` batch size, `k` in_features, `n` out_features; `x: [m, k]`, compressed; `z`, `dz: [m, n]`, row-major;
 //! `w`, `dw`: `[n / 64, k, 64]`, panels.
 
+mod dense;
+
 use std::ops::Range;
 
 use fearless_simd::{Simd, prelude::*};
@@ -29,6 +31,10 @@ const STRIPE: usize = 2 * PANEL;
 
 /// Samples of a forward pass that meet a tile's weights one after another: their sums take 16 KB, the weights 32 KB.
 const SAMPLES: usize = 32;
+
+/// From this share of numbers that are not zero on, a forward pass leaves nothing out: it needs no look at bits then, and takes
+/// four samples at a time. The sums are the same.
+const DENSE_SHARE: f64 = 0.9;
 
 /// `z = x[:, columns] w[columns, :]`: what some of a layer's features add to its sums.
 ///
@@ -75,53 +81,42 @@ fn add_group<S: Simd>(
     for (offset, next) in next.iter_mut().enumerate().take(sums.len()) {
         *next = x.starts[first + offset] + x.count_before(first + offset, columns.start);
     }
+    let is_dense = x.is_at_least(DENSE_SHARE, first..first + sums.len());
+    let (mut numbers, mut padded) = (CacheLines([[0.0; WORD]; SAMPLES]), CacheLines([[0.0; PANEL]; WORD]));
     for start in columns.clone().step_by(WORD) {
         let features = start..columns.end.min(start + WORD);
-        let whole = |panel| stripe.whole_rows(w, x.width, panel, features.clone());
-        let part = || stripe.rows(w, x.width, features.clone());
         let tile = Tile { x, features: features.clone(), first };
-        match (stripe.panels, stripe.vectors) {
-            (2, _) => tile.add_products::<S, _, 4, 2, 1>(simd, &mut next, [whole(0), whole(1)], sums),
-            (_, 4) if stripe.stride == PANEL => tile.add_products::<S, _, 4, 1, 2>(simd, &mut next, [whole(0)], sums),
-            (_, 8) if stripe.stride == PANEL => tile.add_products::<S, _, 8, 1, 1>(simd, &mut next, [whole(0)], sums),
-            (_, 16) => tile.add_products::<S, _, 16, 1, 1>(simd, &mut next, [whole(0)], sums),
-            (_, 8) => tile.add_products::<S, _, 8, 1, 1>(simd, &mut next, [part()], sums),
-            (_, 4) => tile.add_products::<S, _, 4, 1, 2>(simd, &mut next, [part()], sums),
-            (_, 2) => tile.add_products::<S, _, 2, 1, 2>(simd, &mut next, [part()], sums),
-            (_, 1) => tile.add_products::<S, _, 1, 1, 2>(simd, &mut next, [part()], sums),
-            _ => tile.add_few_products(simd, &mut next, part(), stripe.outputs.len(), sums),
+        if stripe.is_part() {
+            let rows = stripe.padded_rows(w, x.width, features, &mut padded.0);
+            if is_dense {
+                tile.expand(&mut next, &mut numbers.0[..sums.len()]);
+                dense::add_products(simd, &numbers.0, rows, stripe.vectors, 0, sums);
+                continue;
+            }
+            match stripe.vectors {
+                1 => tile.add_products::<S, 1, 1, 2>(simd, &mut next, [rows], sums),
+                2 => tile.add_products::<S, 2, 1, 2>(simd, &mut next, [rows], sums),
+                3 => tile.add_products::<S, 3, 1, 2>(simd, &mut next, [rows], sums),
+                4 => tile.add_products::<S, 4, 1, 2>(simd, &mut next, [rows], sums),
+                ..=8 => tile.add_products::<S, 8, 1, 1>(simd, &mut next, [rows], sums),
+                _ => tile.add_products::<S, 16, 1, 1>(simd, &mut next, [rows], sums),
+            }
+            continue;
         }
-    }
-}
-
-/// The weights of a tile's features in one panel, a row of them each.
-trait TileWeights: Copy {
-    /// At least as many as a stripe has.
-    fn row(&self, feature: usize) -> &[f32];
-}
-
-/// Of a whole panel: rows of a length that is known when compiling.
-#[derive(Clone, Copy)]
-struct WholeRows<'a>(&'a [[f32; PANEL]]);
-
-impl TileWeights for WholeRows<'_> {
-    #[inline(always)]
-    fn row(&self, feature: usize) -> &[f32] {
-        &self.0[feature]
-    }
-}
-
-/// Of a part of the last panel.
-#[derive(Clone, Copy)]
-struct PartRows<'a> {
-    weights: &'a [f32],
-    stride: usize,
-}
-
-impl TileWeights for PartRows<'_> {
-    #[inline(always)]
-    fn row(&self, feature: usize) -> &[f32] {
-        &self.weights[feature * self.stride..]
+        let rows = |panel| stripe.rows(w, x.width, panel, features.clone());
+        if is_dense {
+            tile.expand(&mut next, &mut numbers.0[..sums.len()]);
+            for panel in 0..stripe.panels {
+                dense::add_products(simd, &numbers.0, rows(panel), stripe.vectors, panel * PANEL, sums);
+            }
+            continue;
+        }
+        match (stripe.panels, stripe.vectors) {
+            (2, _) => tile.add_products::<S, 4, 2, 1>(simd, &mut next, [rows(0), rows(1)], sums),
+            (_, 4) => tile.add_products::<S, 4, 1, 2>(simd, &mut next, [rows(0)], sums),
+            (_, 8) => tile.add_products::<S, 8, 1, 1>(simd, &mut next, [rows(0)], sums),
+            _ => tile.add_products::<S, 16, 1, 1>(simd, &mut next, [rows(0)], sums),
+        }
     }
 }
 
@@ -143,14 +138,31 @@ impl<'a> Tile<'a> {
         (bits, numbers)
     }
 
+    /// The numbers of all its features, zeros included, of as many samples as there is room for; `next` as in [`Self::row`].
+    #[inline(always)]
+    fn expand(&self, next: &mut [usize; SAMPLES], into: &mut [[f32; WORD]]) {
+        for (index, into) in into.iter_mut().enumerate() {
+            let (mut bits, numbers) = self.row(index, &mut next[index]);
+            if numbers.len() == self.features.len() {
+                into[..numbers.len()].copy_from_slice(numbers);
+                continue;
+            }
+            into.fill(0.0);
+            for number in numbers {
+                into[bits.trailing_zeros() as usize % WORD] = *number;
+                bits &= bits - 1;
+            }
+        }
+    }
+
     /// `sums += numbers w[features, :]`, of `ROWS` samples at a time: as many sums at once as hide the latency of a
     /// multiply-add. `panels`: the weights of its features.
     #[inline(always)]
-    fn add_products<S: Simd, W: TileWeights, const VECTORS: usize, const PANELS: usize, const ROWS: usize>(
+    fn add_products<S: Simd, const VECTORS: usize, const PANELS: usize, const ROWS: usize>(
         &self,
         simd: S,
         next: &mut [usize; SAMPLES],
-        panels: [W; PANELS],
+        panels: [&[[f32; PANEL]]; PANELS],
         sums: &mut [[f32; STRIPE]],
     ) {
         let (chunks, rest) = sums.as_chunks_mut::<ROWS>();
@@ -163,47 +175,24 @@ impl<'a> Tile<'a> {
             if rows.iter().all(|row| row.0 == 0) {
                 continue;
             }
-            add_rows::<S, W, VECTORS, PANELS, ROWS>(simd, rows, panels, sums);
+            add_rows::<S, VECTORS, PANELS, ROWS>(simd, rows, panels, sums);
         }
         for (offset, sums) in rest.iter_mut().enumerate() {
             let row = self.row(done + offset, &mut next[done + offset]);
             if row.0 == 0 {
                 continue;
             }
-            add_rows::<S, W, VECTORS, PANELS, 1>(simd, [row], panels, std::array::from_mut(sums));
-        }
-    }
-
-    /// The same of `outputs`, fewer than a vector has lanes.
-    #[inline(always)]
-    fn add_few_products<S: Simd>(
-        &self,
-        simd: S,
-        next: &mut [usize; SAMPLES],
-        panel: PartRows<'_>,
-        outputs: usize,
-        sums: &mut [[f32; STRIPE]],
-    ) {
-        for (index, sums) in sums.iter_mut().enumerate() {
-            let (mut bits, numbers) = self.row(index, &mut next[index]);
-            let sums = &mut sums[..outputs];
-            let mut lanes = load(simd, sums);
-            for number in numbers {
-                let row = load(simd, &panel.row(bits.trailing_zeros() as usize)[..outputs]);
-                bits &= bits - 1;
-                lanes = S::f32s::splat(simd, *number).mul_add_precise(row, lanes);
-            }
-            store::<S>(lanes, sums);
+            add_rows::<S, VECTORS, PANELS, 1>(simd, [row], panels, std::array::from_mut(sums));
         }
     }
 }
 
 /// What [`Tile::add_products`] does with a few rows: side by side as long as each has a number left, then one by one.
 #[inline(always)]
-fn add_rows<S: Simd, W: TileWeights, const VECTORS: usize, const PANELS: usize, const ROWS: usize>(
+fn add_rows<S: Simd, const VECTORS: usize, const PANELS: usize, const ROWS: usize>(
     simd: S,
     rows: [(u64, &[f32]); ROWS],
-    panels: [W; PANELS],
+    panels: [&[[f32; PANEL]]; PANELS],
     sums: &mut [[f32; STRIPE]; ROWS],
 ) {
     let width = width::<S>();
@@ -246,18 +235,18 @@ fn add_rows<S: Simd, W: TileWeights, const VECTORS: usize, const PANELS: usize, 
 
 /// `lanes += number w[feature, :]`, where the feature is the first of those that `bits` names; it is taken from them.
 #[inline(always)]
-fn add_product<S: Simd, W: TileWeights, const VECTORS: usize, const PANELS: usize>(
+fn add_product<S: Simd, const VECTORS: usize, const PANELS: usize>(
     simd: S,
     bits: &mut u64,
     number: f32,
-    panels: [W; PANELS],
+    panels: [&[[f32; PANEL]]; PANELS],
     lanes: &mut [[S::f32s; VECTORS]; PANELS],
 ) {
     let feature = bits.trailing_zeros() as usize;
     *bits &= *bits - 1;
     let number = S::f32s::splat(simd, number);
     for (panel, lanes) in panels.iter().zip(lanes) {
-        let row = &panel.row(feature)[..VECTORS * width::<S>()];
+        let row = &panel[feature][..VECTORS * width::<S>()];
         for (vector, lanes) in lanes.iter_mut().enumerate() {
             let row = &row[vector * width::<S>()..][..width::<S>()];
             *lanes = number.mul_add_precise(S::f32s::from_slice(simd, row), *lanes);
@@ -268,62 +257,68 @@ fn add_product<S: Simd, W: TileWeights, const VECTORS: usize, const PANELS: usiz
 /// Outputs that are worked on together.
 struct Stripe {
     outputs: Range<usize>,
-    /// Whole panels, 1 or 2; 1 too for a part of the last one.
+    /// Panels, 1 or 2; 1 too for the last one, which may have fewer outputs.
     panels: usize,
-    /// Vectors of each panel, of the level's own width; 0 where there are fewer outputs than one has lanes.
+    /// Vectors of each panel, of the level's own width; of the last one as many as its outputs need.
     vectors: usize,
-    /// From a feature's weights in a panel to the next feature's.
+    /// Outputs of each panel: from a feature's weights to the next feature's.
     stride: usize,
-    /// The first output, counted from its panel's first.
-    first: usize,
 }
 
 impl Stripe {
+    /// Whether it is a panel of fewer outputs than others.
+    fn is_part(&self) -> bool {
+        self.stride < PANEL
+    }
+
     /// Where the weights of `feature` begin in its first panel.
     #[inline(always)]
     fn start(&self, k: usize, feature: usize) -> usize {
-        (self.outputs.start - self.first) * k + feature * self.stride
+        self.outputs.start * k + feature * self.stride
     }
 
     /// The rows of `features` in its panel number `panel`, which is a whole one.
     #[inline(always)]
-    fn whole_rows<'w>(&self, w: &'w [f32], k: usize, panel: usize, features: Range<usize>) -> WholeRows<'w> {
+    fn rows<'w>(&self, w: &'w [f32], k: usize, panel: usize, features: Range<usize>) -> &'w [[f32; PANEL]] {
         let start = self.start(k, features.start) + panel * PANEL * k;
-        WholeRows(w[start..][..features.len() * PANEL].as_chunks().0)
+        w[start..][..features.len() * PANEL].as_chunks().0
     }
 
-    /// The rows of `features`, as far as they belong to it.
+    /// The same of a part of a panel, copied to where there are as many numbers as vectors have lanes: 16 KB at most, which all of
+    /// the tile's samples then share.
     #[inline(always)]
-    fn rows<'w>(&self, w: &'w [f32], k: usize, features: Range<usize>) -> PartRows<'w> {
-        let weights = &w[self.start(k, features.start)..][..features.len() * self.stride];
-        PartRows { weights: &weights[self.first..], stride: self.stride }
+    fn padded_rows<'p>(
+        &self,
+        w: &[f32],
+        k: usize,
+        features: Range<usize>,
+        padded: &'p mut [[f32; PANEL]; WORD],
+    ) -> &'p [[f32; PANEL]] {
+        let rows = w[self.start(k, features.start)..].chunks_exact(self.stride);
+        for (padded, row) in padded.iter_mut().zip(rows).take(features.len()) {
+            padded[..self.stride].copy_from_slice(row);
+        }
+        &padded[..features.len()]
     }
 }
 
-/// Cuts `n` outputs: whole panels, in pairs where a panel has only four vectors; the last panel, if it has fewer outputs, by
-/// eight, four, two, one vectors, and what is left.
+/// Cuts `n` outputs: whole panels, in pairs where a panel has only four vectors, and the last panel if it has fewer outputs.
 #[inline(always)]
 fn for_each_stripe<S: Simd>(n: usize, mut visit: impl FnMut(Stripe)) {
     let (whole, vectors) = (n / PANEL * PANEL, PANEL / width::<S>());
     let mut start = 0;
     let pairs = if vectors == 4 { whole / STRIPE * STRIPE } else { 0 };
     while start < pairs {
-        visit(Stripe { outputs: start..start + STRIPE, panels: 2, vectors, stride: PANEL, first: 0 });
+        visit(Stripe { outputs: start..start + STRIPE, panels: 2, vectors, stride: PANEL });
         start += STRIPE;
     }
     while start < whole {
-        visit(Stripe { outputs: start..start + PANEL, panels: 1, vectors, stride: PANEL, first: 0 });
+        visit(Stripe { outputs: start..start + PANEL, panels: 1, vectors, stride: PANEL });
         start += PANEL;
     }
-    for vectors in [8, 4, 2, 1] {
-        while n - start >= vectors * width::<S>() {
-            let outputs = start..start + vectors * width::<S>();
-            start = outputs.end;
-            visit(Stripe { first: outputs.start - whole, outputs, panels: 1, vectors, stride: n - whole });
-        }
-    }
     if start < n {
-        visit(Stripe { outputs: start..n, panels: 1, vectors: 0, stride: n - whole, first: start - whole });
+        let vectors = (n - start).div_ceil(width::<S>());
+        visit(Stripe { outputs: start..n, panels: 1, vectors, stride: n - start });
     }
 }
 
@@ -394,6 +389,7 @@ fn put_group<S: Simd>(
                     tile.put_sums::<S, 4, 1>(simd, offset, [first]);
                 }
             }
+            (_, 3) => tile.put_sums::<S, 3, 1>(simd, 0, [first]),
             (_, 2) => tile.put_sums::<S, 2, 1>(simd, 0, [first]),
             _ => tile.put_sums::<S, 1, 1>(simd, 0, [first]),
         }
@@ -426,7 +422,7 @@ impl Columns<'_> {
         mut panels: [&mut [f32]; PANELS],
     ) {
         let (width, stripe, output) = (width::<S>(), self.stripe, self.output);
-        let outputs = stripe.outputs.len().min(VECTORS * width);
+        let outputs = (stripe.stride - offset).min(VECTORS * width);
         let features = panels[0].len() / stripe.stride;
         let (pairs, _) = self.having.as_chunks::<2>();
         for (pair, having) in pairs.iter().enumerate().take(features.div_ceil(2)) {
@@ -458,7 +454,7 @@ impl Columns<'_> {
                     continue;
                 }
                 for (panel, sums) in panels.iter_mut().zip(sums[column]) {
-                    let row = &mut panel[feature * stripe.stride + stripe.first + offset..][..outputs];
+                    let row = &mut panel[feature * stripe.stride + offset..][..outputs];
                     for (sum, row) in sums.into_iter().zip(row.chunks_mut(width)) {
                         put(simd, sum, output, row);
                     }
@@ -489,9 +485,9 @@ mod tests {
     const M: [usize; 6] = [1, 3, 32, 64, 65, 130];
     const K: [usize; 6] = [1, 8, 17, 100, 520, 784];
     /// A part of a panel, one, a pair and more, and every number of vectors at the end.
-    const N: [usize; 7] = [1, 16, 17, 64, 127, 128, 300];
+    const N: [usize; 9] = [1, 16, 17, 36, 64, 100, 127, 128, 300];
 
-    /// A batch of which about four numbers in five are zero.
+    /// A batch of which about four numbers in five are zero, hardly any, or none.
     struct Case {
         m: usize,
         k: usize,
@@ -504,9 +500,9 @@ mod tests {
     }
 
     impl Case {
-        fn new(m: usize, k: usize, n: usize) -> Self {
+        fn new(m: usize, k: usize, n: usize, zeros: f32) -> Self {
             let mut x = random(m * k, 1);
-            x.iter_mut().filter(|x| x.abs() < 0.8).for_each(|x| *x = 0.0);
+            x.iter_mut().filter(|x| x.abs() < zeros).for_each(|x| *x = 0.0);
             // All of a sample, and of a feature; none of others.
             x[..k].iter_mut().enumerate().for_each(|(i, x)| *x = 1.0 + i as f32);
             x.iter_mut().step_by(k).enumerate().for_each(|(i, x)| *x = 2.0 + i as f32);
@@ -516,7 +512,8 @@ mod tests {
         }
 
         fn all() -> impl Iterator<Item = Self> {
-            M.into_iter().flat_map(|m| K.into_iter().flat_map(move |k| N.map(|n| Case::new(m, k, n))))
+            let sizes = M.into_iter().flat_map(|m| K.into_iter().flat_map(move |k| N.map(|n| (m, k, n))));
+            sizes.flat_map(|(m, k, n)| [0.8, 0.05, 0.0].map(|zeros| Case::new(m, k, n, zeros)))
         }
 
         fn compressed(&self, level: SimdLevel) -> Compressed {
@@ -611,7 +608,7 @@ mod tests {
     #[test]
     fn products_are_the_oracles() {
         let wide = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<_>>();
-        let mut case = Case::new(33, 784, 100);
+        let mut case = Case::new(33, 784, 100, 0.8);
         case.x.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0));
         let Case { m, k, n, .. } = case;
         let (mut z, mut dw, mut db) = (vec![0.0; m * n], vec![0.0; n * k], vec![0.0; n]);
