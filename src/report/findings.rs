@@ -145,6 +145,7 @@ mod tests {
     fn identity() -> Sequential {
         let mut model = Sequential::new(2).linear(2).build(0).unwrap();
         model.set_parameter("0.weight", &[1.0, 0.0, 0.0, 1.0]).unwrap();
+        model.set_parameter("0.bias", &[0.0, 0.0]).unwrap();
         model
     }
 
@@ -167,10 +168,9 @@ mod tests {
             assert_eq!((found.columns[0].figures.mae(), found.columns[1].figures.mse()), (Some(1.0), Some(1.0 / 3.0)));
         }
         let plain = Findings::of(&identity(), &set, None, &[], 2).unwrap();
-        assert_eq!(
-            (plain.output_names(), plain.metrics()["mae"]),
-            (vec!["0".into(), "1".into()], Some(2.5 / 6.0 + 0.5 / 6.0))
-        );
+        let mae = plain.metrics()["mae"].unwrap();
+        assert!((mae - 2.5 / 6.0).abs() < 1e-12, "{mae}");
+        assert_eq!(plain.output_names(), ["0", "1"]);
     }
 
     #[test]

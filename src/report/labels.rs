@@ -57,13 +57,14 @@ mod tests {
     #[test]
     fn every_label_has_its_counts_and_a_dash_where_nothing_is_defined() {
         let mut found = MultiLabel::new(2).unwrap();
-        found.add(&[1.0, -1.0, 1.0, -1.0, -1.0, -1.0], &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0]).unwrap();
+        let logits = [1.0, -1.0, 1.0, -1.0, -1.0, -1.0, -1.0, -1.0];
+        found.add(&logits, &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0]).unwrap();
         let names = vec!["<i>wet".into(), "cold".into()];
         let html = section(&LabelReport { source: "t".into(), names, found });
         let row = |name: &str, cells: &str| format!("<tr><th scope=\"row\">{name}</th><td>{cells}</td></tr>");
-        let [wet, cold] = ["2|1|1|1|50.0|50.0|50.0", "0|0|0|0|\u{2013}|\u{2013}|\u{2013}"];
+        let [wet, cold] = ["3|1|2|1|50.0|33.3|40.0", "0|0|0|0|\u{2013}|\u{2013}|\u{2013}"];
         assert!(html.contains(&row("&lt;i&gt;wet", &wet.replace('|', "</td><td>"))), "{html}");
         assert!(html.contains(&row("cold", &cold.replace('|', "</td><td>"))), "{html}");
-        assert!(html.contains("<dt>Subset accuracy</dt><dd>33.33 "), "{html}");
+        assert!(html.contains("<dt>Subset accuracy</dt><dd>25.00 "), "{html}");
     }
 }

@@ -131,16 +131,10 @@ fn run_folders() {
             match run::read(folder.path()) {
                 Ok((summary, history)) => {
                     check(&summary, &history);
-                    let findings = Err("no images".into());
+                    let findings = &Err("no images".into());
                     let (name, image_size) = ("run", (2, 2));
-                    let run = report::Run {
-                        name,
-                        summary: &summary,
-                        history: &history,
-                        model: &model,
-                        image_size,
-                        findings: &findings,
-                    };
+                    let (summary, history, model) = (&summary, &history, &model);
+                    let run = report::Run { name, summary, history, model, image_size, findings };
                     report::write(folder.path(), &run).unwrap();
                     let page = fs::read_to_string(folder.path().join("report.html")).unwrap();
                     let figures = page.split("<figure").skip(1).map(|figure| figure.split("</figure>").next().unwrap());

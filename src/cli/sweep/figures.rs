@@ -177,7 +177,7 @@ pub fn csv(axes: &[String], settings: &[OfSetting]) -> String {
     }
     let metrics = metric_names(settings);
     for name in &metrics {
-        let _ = write!(text, ",final_{name}_mean,final_{name}_std");
+        let _ = write!(text, ",{},{}", csv_cell(&format!("final_{name}_mean")), csv_cell(&format!("final_{name}_std")));
     }
     text.push('\n');
     for row in settings {
