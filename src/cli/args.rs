@@ -51,6 +51,8 @@ Examples:
   flatnet train --layers linear:256,gelu,dropout:0.2,linear:10 --epochs 20 \
                 --optimizer adamw --lr 0.001 --lr-schedule cosine --shuffle epoch
   flatnet train --train-samples all --val-samples all --json > run.json
+  flatnet train --data rows.csv --target price --missing mean --out runs/price
+  flatnet train --data rows.csv --target species --folds 5
   flatnet train --tensorboard logs/first && tensorboard --logdir logs
   flatnet train --log-format jsonl 2> epochs.jsonl
   flatnet train --config runs/1/recipe.toml --out runs/again   the same bits
@@ -224,7 +226,7 @@ pub struct TrainArguments {
     #[arg(long, help_heading = "Table")]
     pub raw_targets: bool,
 
-    #[arg(long, value_name = "SPEC", value_parser = layers, help_heading = "Network", help = help::layers())]
+    #[arg(long, value_name = "LAYER,...", value_parser = layers, help_heading = "Network", help = help::layers())]
     pub layers: Option<LayerSpecs>,
     #[arg(long, default_value = "auto", value_parser = auto_or::<Init>, help_heading = "Network")]
     #[arg(value_name = "INIT", help = help::init())]

@@ -50,6 +50,12 @@ pub fn settle(recipe: &mut Recipe, arguments: &TrainArguments, samples: &RunData
         None => format!("linear:{HIDDEN_UNITS},relu,linear:{}", samples.train.outputs()).parse()?,
     };
     check_outputs(&layers, samples)?;
+    settle_layers(recipe, arguments, &layers);
+    Ok(())
+}
+
+/// The layers, and what `auto` means for them.
+pub fn settle_layers(recipe: &mut Recipe, arguments: &TrainArguments, layers: &LayerSpecs) {
     let (init, relu_grad) = match layers.ends_in_its_only_relu() {
         true => (Init::UnitNorm, ReluGrad::StraightThrough),
         false => (Init::KaimingUniform, ReluGrad::Exact),
@@ -57,7 +63,6 @@ pub fn settle(recipe: &mut Recipe, arguments: &TrainArguments, samples: &RunData
     recipe.layers = layers.to_string();
     recipe.init = arguments.init.0.unwrap_or(init);
     recipe.relu_grad = arguments.relu_grad.0.unwrap_or(relu_grad);
-    Ok(())
 }
 
 /// Flags that say something of data of another kind are slips, and would be passed over in silence.

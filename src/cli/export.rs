@@ -84,7 +84,7 @@ pub fn run(arguments: &ExportArguments) -> Result<()> {
         bytes: about.len(),
         parameters: model.parameter_count(),
         layers: model.specs().to_string(),
-        inputs: meta.scale.to_string(),
+        inputs: if meta.preparation.is_some() { export::about(&meta) } else { meta.scale.to_string() },
         python,
     };
     if arguments.json {

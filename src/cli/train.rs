@@ -33,6 +33,9 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     let resumed = arguments.resume.as_deref().map(Resumed::open).transpose()?;
     let mut recipe = recipe(arguments, &threads);
     if let Some(resumed) = &resumed {
+        // What was typed as auto is what suits the network of the run.
+        let layers = arguments.layers.clone().map_or_else(|| resumed.checkpoint.recipe.layers.parse(), Ok)?;
+        chosen::settle_layers(&mut recipe, arguments, &layers);
         recipe = resumed.recipe(arguments, &recipe)?;
     }
     // What is wrong with a setting is told before the data are read.

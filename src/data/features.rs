@@ -129,8 +129,8 @@ impl Features {
         Self { missing: Missing::Error, columns: places.map(column).collect() }
     }
 
-    /// Whether they are those of [`pixels`](Self::pixels), so that a byte a pixel says it all.
-    pub(super) fn are_pixels(&self) -> bool {
+    /// Whether all are pixels, whole numbers from 0 to 255 that become `x = v / 255`, so that a byte each says it all.
+    pub fn are_pixels(&self) -> bool {
         let pixel = |column: &FeatureColumn| {
             matches!(column.encoding, Encoding::Number { center: 0.0, scale: 255.0, mean: 0.0 })
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use super::input::{InputStage, all_equal};
+use super::stages::{InputStage, OutputStage, all_equal};
 use crate::error::Result;
 use crate::kernels::activations::{self, Formula};
 use crate::model_file::ModelMeta;
@@ -78,7 +78,7 @@ fn write_header(
     steps: &[Step],
     functions: &Functions,
 ) -> std::fmt::Result {
-    let input = InputStage::of(meta);
+    let (input, output) = (InputStage::of(meta), OutputStage::of(meta));
     let (inputs, outputs) = (model.in_features(), model.out_features());
     let last_linear = steps.iter().rposition(|step| matches!(step, Step::Linear { .. })).unwrap_or(0);
     // Two buffers in turn: the first holds the inputs and every second layer after them.
@@ -90,14 +90,23 @@ fn write_header(
     hidden.enumerate().for_each(|(nth, width)| rooms[(nth + 1) % 2] = rooms[(nth + 1) % 2].max(width));
     let widest = rooms.iter().copied().max().unwrap_or(0).max(outputs);
     let int = if widest <= MAX_INT { "int" } else { "long" };
-    let constants = 4 * (model.parameter_count() + vector(&input.center).len() + vector(&input.factor).len());
+    let constants = 4 * (model.parameter_count() + vector(&input.center).len() + vector(&input.scale).len());
     let macros = name.to_ascii_uppercase();
 
     writeln!(out, "/* Written by flatnet {}: {}.", env!("CARGO_PKG_VERSION"), model.specs())?;
     writeln!(out, " *")?;
     writeln!(out, " * x: {}; they are scaled inside.", input.about)?;
-    writeln!(out, " * out: logits of {} classes. The largest is that of the likeliest class; their", meta.classes)?;
-    writeln!(out, " * softmax is the classes' probabilities.")?;
+    match &output {
+        OutputStage::Classes { about } => {
+            writeln!(out, " * out: logits of {about}. The largest is that of the likeliest class; their")?;
+            writeln!(out, " * softmax is the classes' probabilities.")?;
+        }
+        OutputStage::Labels { about } => {
+            writeln!(out, " * out: logits of the labels {about}. A label is there where its logit is above 0;")?;
+            writeln!(out, " * 1 / (1 + exp(-logit)) is its probability.")?;
+        }
+        OutputStage::Values { about, .. } => writeln!(out, " * out: {about}, in their own units.")?,
+    }
     writeln!(out, " *")?;
     writeln!(out, " * {constants} bytes of constants, {} of stack. C99. */", 4 * (rooms[0] + rooms[1]))?;
     writeln!(out, "#ifndef {macros}_H\n#define {macros}_H\n")?;
@@ -105,12 +114,17 @@ fn write_header(
         writeln!(out, "#include <math.h>\n")?;
     }
     writeln!(out, "#define {macros}_INPUTS {inputs}\n#define {macros}_OUTPUTS {outputs}\n")?;
-    writeln!(out, "/* x becomes (x / {} - center) * factor. */", input.unit)?;
-    for (kind, values) in [("center", &input.center), ("factor", &input.factor)] {
+    let by = if input.divides { '/' } else { '*' };
+    writeln!(out, "/* x becomes (x / {} - center) {by} scale. */", input.unit)?;
+    let of_values = match &output {
+        OutputStage::Values { center, scale, .. } => vec![("value_center", center), ("value_scale", scale)],
+        _ => vec![],
+    };
+    for (kind, values) in [("center", &input.center), ("scale", &input.scale)].into_iter().chain(of_values) {
         match all_equal(values) {
             Some(one) => writeln!(out, "static const float {name}_{kind} = {};", number(one))?,
             None => {
-                write!(out, "static const float {name}_{kind}[{inputs}] = ")?;
+                write!(out, "static const float {name}_{kind}[{}] = ", values.len())?;
                 write_numbers(out, values, "    ")?;
                 writeln!(out, ";")?;
             }
@@ -151,8 +165,8 @@ fn write_header(
     };
     writeln!(out, "    for (i = 0; i < {inputs}; i++) {{")?;
     let unit = number(input.unit);
-    let (center, factor) = (at("center", &input.center), at("factor", &input.factor));
-    writeln!(out, "        a[i] = (x[i] / {unit} - {center}) * {factor};")?;
+    let (center, scale) = (at("center", &input.center), at("scale", &input.scale));
+    writeln!(out, "        a[i] = (x[i] / {unit} - {center}) {by} {scale};")?;
     writeln!(out, "    }}")?;
     let (mut now, mut other) = ("a", "b");
     for (place, step) in steps.iter().enumerate() {
@@ -173,7 +187,16 @@ fn write_header(
             }
         }
     }
-    writeln!(out, "}}\n\n/* The likeliest class, counted from 0. */")?;
+    if let OutputStage::Values { center, scale, .. } = &output {
+        let (center, scale) = (at("value_center", center), at("value_scale", scale));
+        writeln!(out, "\n    for (i = 0; i < {outputs}; i++) {{")?;
+        writeln!(out, "        out[i] = out[i] * {scale} + {center};\n    }}")?;
+    }
+    writeln!(out, "}}\n")?;
+    if !matches!(output, OutputStage::Classes { .. }) {
+        return writeln!(out, "#endif");
+    }
+    writeln!(out, "/* The likeliest class, counted from 0. */")?;
     writeln!(
         out,
         "static inline {int} {name}_class(const float *x)\n{{\n    float out[{outputs}];\n    {int} j, best = 0;\n"

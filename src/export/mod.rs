@@ -2,9 +2,9 @@
 //! not know how a network was trained, or flags.
 
 mod c;
-mod input;
 mod onnx;
 mod protobuf;
+mod stages;
 #[cfg(test)]
 mod tests;
 mod torch;
@@ -24,6 +24,11 @@ use crate::whole_file;
 
 pub use torch::sequential as torch_code;
 
+/// What a model takes and gives in the forms of this room, for people.
+pub fn about(meta: &ModelMeta) -> String {
+    stages::InputStage::of(meta).about
+}
+
 /// What a network is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -33,7 +38,7 @@ pub enum Format {
     Safetensors,
     /// A safetensors file with the names of a torch.nn.Sequential
     Torch,
-    /// An ONNX model, scale and softmax inside
+    /// An ONNX model, with all that stands before and behind the network inside
     Onnx,
     /// A C99 header of constants and one function
     C,

@@ -1,8 +1,8 @@
 //! The network as an ONNX model, <https://onnx.ai/onnx/repo-docs/IR.html>: input stage, layers and softmax as one graph of
 //! float32. It knows operators, not how their bytes lie in the file.
 
-use super::input::{InputStage, all_equal};
 use super::protobuf::Message;
+use super::stages::{InputStage, OutputStage, all_equal};
 use crate::error::Result;
 use crate::kernels::activations::{self, Formula};
 use crate::model_file::ModelMeta;
@@ -20,6 +20,7 @@ const MAX_BYTES: usize = i32::MAX as usize;
 const INPUT: &str = "x";
 const LOGITS: &str = "logits";
 const PROBABILITIES: &str = "probabilities";
+const VALUES: &str = "values";
 
 /// The whole file. Its input `x` is `[batch, in_features]`, its outputs `logits` and `probabilities` `[batch, out_features]`.
 pub(super) fn model(model: &Sequential, meta: &ModelMeta, refuse: &Refuse) -> Result<Vec<u8>> {
@@ -33,17 +34,19 @@ pub(super) fn model(model: &Sequential, meta: &ModelMeta, refuse: &Refuse) -> Re
     if bytes > MAX_BYTES {
         return Err(too_large(bytes));
     }
-    let input = InputStage::of(meta);
+    let (input, output) = (InputStage::of(meta), OutputStage::of(meta));
+    let (result, about_result) = match &output {
+        OutputStage::Classes { about } => (PROBABILITIES, format!("softmax of the logits, of {about}")),
+        OutputStage::Labels { about } => (PROBABILITIES, format!("sigmoid of the logits, of the labels {about}")),
+        OutputStage::Values { about, .. } => (VALUES, format!("the logits in the units of {about}")),
+    };
     let about = format!(
-        "Written by flatnet {}: {} on {}. Input {INPUT}: {}; it is scaled inside. Outputs: {LOGITS}, and {PROBABILITIES}, \
-         their softmax, of {} classes.",
+        "Written by flatnet {}: {}. Input {INPUT}: {}; it is scaled inside. Outputs: {LOGITS}, and {result}, {about_result}.",
         env!("CARGO_PKG_VERSION"),
         model.specs(),
-        meta.scale,
         input.about,
-        meta.classes
     );
-    let graph = graph(model, &input)?;
+    let graph = graph(model, &input, &output)?;
     let graph = Message::new()
         .messages(1, &graph.nodes)
         .text(2, "flatnet")
@@ -51,7 +54,7 @@ pub(super) fn model(model: &Sequential, meta: &ModelMeta, refuse: &Refuse) -> Re
         .text(10, &about)
         .message(11, &value_info(INPUT, model.in_features(), &input.about))
         .message(12, &value_info(LOGITS, model.out_features(), "the network's output"))
-        .message(12, &value_info(PROBABILITIES, model.out_features(), "softmax of the logits"));
+        .message(12, &value_info(result, model.out_features(), &about_result));
     let file = Message::new()
         .number(1, IR_VERSION)
         .text(2, "flatnet")
@@ -73,24 +76,14 @@ struct Graph {
     initializers: Vec<Message>,
 }
 
-fn graph(model: &Sequential, input: &InputStage) -> Result<Graph> {
+fn graph(model: &Sequential, input: &InputStage, output: &OutputStage) -> Result<Graph> {
     let mut graph = Graph::default();
     let mut now = INPUT.to_string();
-    let unit = vec![input.unit];
+    let (unit, by) = (vec![input.unit], if input.divides { "Div" } else { "Mul" });
     for (op, name, values, neutral) in
-        [("Div", "unit", &unit, 1.0), ("Sub", "center", &input.center, 0.0), ("Mul", "factor", &input.factor, 1.0)]
+        [("Div", "unit", &unit, 1.0), ("Sub", "center", &input.center, 0.0), (by, "scale", &input.scale, 1.0)]
     {
-        let one = all_equal(values);
-        if one == Some(neutral) {
-            continue;
-        }
-        match one {
-            Some(one) => graph.initializer(name, &[], &[one]),
-            None => graph.initializer(name, &[values.len()], values),
-        }
-        let output = format!("x_{name}");
-        graph.node(op, &[&now, name], &output, &[]);
-        now = output;
+        now = graph.column_by_column(op, now, name, values, neutral, None);
     }
     // A dropout is nothing once a network is trained.
     let layers = model.specs().0.iter().enumerate().filter(|(_, layer)| !matches!(layer, LayerSpec::Dropout { .. }));
@@ -115,7 +108,15 @@ fn graph(model: &Sequential, input: &InputStage) -> Result<Graph> {
         }
         now = output;
     }
-    graph.node("Softmax", &[LOGITS], PROBABILITIES, &[integer("axis", -1)]);
+    match output {
+        OutputStage::Classes { .. } => graph.node("Softmax", &[LOGITS], PROBABILITIES, &[integer("axis", -1)]),
+        OutputStage::Labels { .. } => graph.node("Sigmoid", &[LOGITS], PROBABILITIES, &[]),
+        OutputStage::Values { center, scale, .. } => {
+            // Neither is left out: the output has a name of its own.
+            let scaled = graph.column_by_column("Mul", LOGITS.into(), "value_scale", scale, f32::NAN, None);
+            graph.column_by_column("Add", scaled, "value_center", center, f32::NAN, Some(VALUES));
+        }
+    }
     Ok(graph)
 }
 
@@ -133,6 +134,27 @@ impl Names {
 }
 
 impl Graph {
+    /// `op` with a number for each column, or one for all, which is left out where it is neutral. Returns the name of what comes
+    /// of it, `output` if that is given.
+    fn column_by_column(
+        &mut self,
+        op: &str,
+        now: String,
+        name: &str,
+        values: &[f32],
+        neutral: f32,
+        output: Option<&str>,
+    ) -> String {
+        match all_equal(values) {
+            Some(one) if one == neutral => return now,
+            Some(one) => self.initializer(name, &[], &[one]),
+            None => self.initializer(name, &[values.len()], values),
+        }
+        let output = output.map_or_else(|| format!("x_{name}"), str::to_string);
+        self.node(op, &[&now, name], &output, &[]);
+        output
+    }
+
     fn node(&mut self, op: &str, inputs: &[&str], output: &str, attributes: &[Message]) {
         let node = inputs.iter().fold(Message::new(), |node, input| node.text(1, input));
         self.nodes.push(node.text(2, output).text(3, output).text(4, op).messages(5, attributes));

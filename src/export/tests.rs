@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::*;
-use crate::data::{Scale, Split, load_split};
+use crate::data::{Encoding, Scale, Split, Table, TableColumn, TablePlan, TableSettings, Task, Transform, load_split};
 use crate::kernels::activations::{self, ACTIVATIONS};
 use crate::kernels::erf::erfc;
 use crate::model_file::{Between, Hints, load_with};
@@ -280,9 +280,9 @@ int main(void)
 }
 "#;
 
-/// Compiles the header in `folder` with everything that a compiler warns of as an error; gives the program.
-fn compiled(folder: &Path) -> PathBuf {
-    fs::write(folder.join("main.c"), MAIN).unwrap();
+/// Compiles `main` in the folder of a header with everything that a compiler warns of as an error; gives the program.
+fn compiled(folder: &Path, main: &str) -> PathBuf {
+    fs::write(folder.join("main.c"), main).unwrap();
     let program = folder.join("main");
     let mut compiler = Command::new("cc");
     compiler.args("-std=c99 -Wall -Wextra -Werror -pedantic -O1 main.c -lm -o main".split(' '));
@@ -306,7 +306,7 @@ fn c_computes_what_the_network_does() {
     for (model, meta) in networks(784) {
         let name = model.specs().to_string();
         write(&header, Format::C, &model, &meta).unwrap();
-        let program = compiled(folder.path());
+        let program = compiled(folder.path(), MAIN);
         let input = fs::File::open(folder.path().join("images")).unwrap();
         let output = Command::new(program).stdin(input).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
@@ -365,7 +365,10 @@ fn the_file_for_pytorch_comes_back() {
     assert!(python.contains(network), "{python}");
     assert!(python.contains(r#"it's \"quoted\".safetensors"))"#), "{python}");
     assert!(
-        python.contains("images of 3 x 3, (pixels / 255 - 0.1307) / 0.3081. Outputs: logits of 3 classes"),
+        python.contains(
+            "(x / 255.0 - center) * scale, where x is 9 pixels from 0 to 255, row by row, of an image of 3 x 3"
+        ) && python.contains("# center = 0.1307\n# scale = 3.2456")
+            && python.contains("logits of 3 classes"),
         "{python}"
     );
 }
@@ -394,4 +397,102 @@ fn what_cannot_be_written_is_refused_and_leaves_nothing() {
         assert!(told.contains("tensor 0.bias: value 1 is NaN"), "{told}");
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// A table of a column of numbers and one of words, the network for its targets, and what it makes of each row in f64, in the
+/// units of the targets.
+fn of_a_table(task: Task) -> (Table, Sequential, ModelMeta, Vec<Vec<f64>>) {
+    let word = TableColumn { name: "town */".into(), words: Some(vec!["B".into(), "A".into()]) };
+    let columns = vec![TableColumn::number("size"), word, TableColumn::number("t"), TableColumn::number("u")];
+    let cells = [[20.0, 0.0, 0.0, 1.0], [35.5, 1.0, 1.0, 1.0], [80.25, 1.0, 1.0, 0.0], [41.0, 0.0, 0.0, 0.0]];
+    let table = Table::new(columns, cells.concat(), vec![], "t".into()).unwrap();
+    let targets = if task == Task::Classify { vec!["t".into()] } else { vec!["t".into(), "u".into()] };
+    let settings =
+        TableSettings { targets, task: Some(task), transform: Some(Transform::Robust), ..TableSettings::default() };
+    let plan = TablePlan::new(&table, &settings).unwrap();
+    let preparation = plan.fit(&table, &plan.rows).unwrap();
+    let features = preparation.features.width();
+    let model = Sequential::new(features).linear(5).relu().linear(preparation.outputs.width()).build(3).unwrap();
+    let x = preparation.inputs(&table, &plan.rows).unwrap();
+    let meta = ModelMeta {
+        image_size: (1, features),
+        class_names: if task == Task::Classify { vec!["no".into(), "yes".into()] } else { vec![] },
+        preparation: Some(preparation.clone()),
+        ..ModelMeta::of(&model)
+    };
+    let answers = x.chunks(features).map(|x| {
+        let outputs = model.forward(x, &Context::evaluate(), &mut Workspace::new()).to_vec();
+        let mut restored = outputs.clone();
+        preparation.outputs.restore(&mut restored);
+        let outputs = outputs.into_iter().map(f64::from);
+        match task {
+            Task::Classify => {
+                let powers: Vec<f64> = outputs.map(f64::exp).collect();
+                powers.iter().map(|power| power / powers.iter().sum::<f64>()).collect()
+            }
+            Task::MultiLabel => outputs.map(|z| 1.0 / (1.0 + (-z).exp())).collect(),
+            Task::Regress => restored.into_iter().map(f64::from).collect(),
+        }
+    });
+    let answers = answers.collect();
+    (table, model, meta, answers)
+}
+
+/// The row as who uses an export gives it: numbers as they are, a number for each word.
+fn given(table: &Table, meta: &ModelMeta, row: usize) -> Vec<f64> {
+    let cells = table.row(row);
+    let mut given = Vec::new();
+    for column in &meta.preparation.as_ref().unwrap().features.columns {
+        match &column.encoding {
+            Encoding::Number { .. } => given.push(f64::from(cells[column.place])),
+            Encoding::Words { words } => {
+                let own = table.told(row, column.place);
+                given.extend(words.iter().map(|word| f64::from(u8::from(*word == own))));
+            }
+        }
+    }
+    given
+}
+
+#[test]
+fn what_stands_around_a_network_for_a_table_is_inside() {
+    let folder = tempfile::tempdir().unwrap();
+    for (task, result) in
+        [(Task::Classify, "probabilities"), (Task::MultiLabel, "probabilities"), (Task::Regress, "values")]
+    {
+        let (table, model, meta, answers) = of_a_table(task);
+        let path = folder.path().join("m.onnx");
+        write(&path, Format::Onnx, &model, &meta).unwrap();
+        let file = fs::read(&path).unwrap();
+        let graph = parts(&file, 7)[0];
+        for (row, answer) in answers.iter().enumerate() {
+            let found = &compute(graph, &given(&table, &meta, row))[result];
+            assert_eq!(found.len(), answer.len());
+            for (found, answer) in found.iter().zip(answer) {
+                assert!((found - answer).abs() < 1e-5, "{task}, row {row}: {found}, expected {answer}");
+            }
+        }
+        let python = torch_code(&path, &model, &meta).unwrap();
+        assert!(python.contains("(x / 1.0 - center) / scale") && python.contains("size, town * / (1 for"), "{python}");
+        if Command::new("cc").arg("--version").output().is_err() {
+            eprintln!("SKIPPED: there is no cc, so the C header was not compiled");
+            continue;
+        }
+        let header = folder.path().join("rows.h");
+        write(&header, Format::C, &model, &meta).unwrap();
+        let row: Vec<String> = given(&table, &meta, 1).iter().map(|value| format!("{value:?}f")).collect();
+        let main = format!(
+            "#include <stdio.h>\n#include \"rows.h\"\nint main(void)\n{{\n    float x[ROWS_INPUTS] = {{{}}}, out[ROWS_OUTPUTS];\n    \
+             int i;\n    rows_predict(x, out);\n    for (i = 0; i < ROWS_OUTPUTS; i++) {{\n        printf(\"%.9g \", (double)out[i]);\n    \
+             }}\n    return 0;\n}}\n",
+            row.join(", ")
+        );
+        let output = Command::new(compiled(folder.path(), &main)).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let found: Vec<f64> = text.split_whitespace().map(|number| number.parse().unwrap()).collect();
+        let wanted = if task == Task::Regress { "values" } else { "logits" };
+        let wanted = &compute(graph, &given(&table, &meta, 1))[wanted];
+        assert_eq!(found.len(), wanted.len());
+        assert!(found.iter().zip(wanted).all(|(found, wanted)| (found - wanted).abs() < 1e-5), "{task}: {text}");
+    }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use safetensors::Dtype;
 
+use super::stages::{InputStage, OutputStage, all_equal};
 use crate::error::{Error, Result};
 use crate::kernels::activations;
 use crate::model_file::ModelMeta;
@@ -49,14 +50,30 @@ pub fn sequential(path: &Path, model: &Sequential, meta: &ModelMeta) -> Result<S
         width = layer.out_features(width);
     }
     let file = python_string(&path.display().to_string());
-    let (rows, columns) = meta.image_size;
+    let (input, output) = (InputStage::of(meta), OutputStage::of(meta));
+    let list = |values: &[f32]| match all_equal(values) {
+        Some(one) => format!("{one:?}"),
+        None => format!("{values:?}"),
+    };
+    let by = if input.divides { '/' } else { '*' };
+    let inputs = format!(
+        "# Inputs: (x / {:?} - center) {by} scale, where x is {}.\n# center = {}\n# scale = {}\n",
+        input.unit,
+        input.about,
+        list(&input.center),
+        list(&input.scale)
+    );
+    let outputs = match &output {
+        OutputStage::Classes { about } => format!("# Outputs: logits of {about}.\n"),
+        OutputStage::Labels { about } => format!("# Outputs: logits of the labels {about}.\n"),
+        OutputStage::Values { center, scale, about } => {
+            format!("# Outputs: y, of which y * {} + {} is {about}.\n", list(scale), list(center))
+        }
+    };
     Ok(format!(
         "from safetensors.torch import load_file\nfrom torch import nn\n\nmodel = nn.Sequential({})\n\
-         model.load_state_dict(load_file({file}))\nmodel.eval()\n\
-         # Inputs: images of {rows} x {columns}, {}. Outputs: logits of {} classes.\n",
+         model.load_state_dict(load_file({file}))\nmodel.eval()\n{inputs}{outputs}",
         modules.join(", "),
-        meta.scale,
-        meta.classes
     ))
 }
 

@@ -122,8 +122,9 @@ fn help_names_every_flag_and_fits_80_columns() {
                 "--quiet",
                 "--log-format",
                 "--tensorboard",
-                "[default: 30000]",
-                "[default: linear:10,relu]",
+                "--val-split",
+                "--target",
+                "[default: 30000 of MNIST, all of",
                 "Examples:",
             ],
         ),
@@ -183,6 +184,7 @@ fn a_run_writes_its_files_and_its_summary() {
             "classes",
             "features",
             "folder",
+            "outputs",
             "share_not_zero",
             "source",
             "train_samples",
@@ -627,7 +629,11 @@ fn a_model_must_fit_the_data() {
     refused(evaluate(model, &["--data"]).arg(more_classes.path()), 1, &[model, "3 classes", "found 4"]);
     let fewer_rows = folder();
     write_set(fewer_rows.path(), 10, 2, 3, 3);
-    refused(evaluate(model, &["--sample", "run", "--data"]).arg(fewer_rows.path()), 1, &["--val-samples", "20", "10"]);
+    refused(
+        evaluate(model, &["--sample", "run", "--data"]).arg(fewer_rows.path()),
+        1,
+        &["--train-samples", "50", "10"],
+    );
 
     refused(&mut evaluate("absent", &[]), 1, &["absent: cannot read"]);
     refused(&mut evaluate("runs", &[]), 1, &["runs: ", "not a regular file"]);

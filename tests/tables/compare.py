@@ -9,7 +9,7 @@ mean and deviation of the training rows, and for regressions the target likewise
 biases alone: so does what flatnet is told. What is compared is the mean over the seeds of the held-out rows' accuracy, or R2. --check
 asks that flatnet is not worse by more than one point of accuracy, or by more than 2 % of R2.
 
-Needs scikit-learn (tests/tables/requirements.txt).
+Needs scikit-learn (tests/golden/metrics/requirements.txt).
 """
 
 import argparse

@@ -4,7 +4,7 @@
     python3 tests/tables/make_tables.py            writes them
     python3 tests/tables/make_tables.py --check    compares them with what would be written
 
-Needs scikit-learn (tests/tables/requirements.txt). The data are public: Fisher's iris, Forina's wine, Wolberg's breast cancer and
+Needs scikit-learn (tests/golden/metrics/requirements.txt). The data are public: Fisher's iris, Forina's wine, Wolberg's breast cancer and
 Alpaydin's digits (all UCI, CC BY 4.0), Efron's diabetes; friedman is made by the formula of Friedman (1991) with noise.
 """
 

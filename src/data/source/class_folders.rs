@@ -223,7 +223,7 @@ mod tests {
         refused("1 folders of pictures, expected 2 to 65536");
         picture(&at("dog/1.png"), 8, 8, 1);
         fs::write(at("dog/notes.txt"), "x").unwrap();
-        refused("notes.txt: is neither a PNG nor a JPEG picture");
+        refused("notes.txt: is no picture of a kind that is read");
         fs::remove_file(at("dog/notes.txt")).unwrap();
         fs::create_dir(at("dog/more")).unwrap();
         refused("more: a folder among pictures");

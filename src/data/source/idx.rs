@@ -75,9 +75,9 @@ pub(super) fn begins(start: &[u8]) -> bool {
     matches!(start, [0, 0, element, ..] if self::element(*element).is_some())
 }
 
-/// Whether `start` are the first bytes of an IDX file of images: of bytes in three dimensions.
-pub(super) fn begins_images(start: &[u8]) -> bool {
-    start.starts_with(&[0, 0, UNSIGNED_BYTE, 3])
+/// Whether `start` are the first bytes of an IDX file of numbers that are no bytes.
+pub(super) fn begins_other_numbers(start: &[u8]) -> bool {
+    matches!(start, [0, 0, kind, ..] if *kind != UNSIGNED_BYTE && element(*kind).is_some())
 }
 
 /// Whether `start` are the first bytes of an IDX file that [`Values::open_numbers`] takes.

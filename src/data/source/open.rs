@@ -31,6 +31,7 @@ pub struct SourceOptions {
 // One is made in a program, and what it holds lies on the heap.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it for each run")]
 pub enum Source {
     /// Pictures, a byte a pixel.
     Images {
@@ -144,7 +145,9 @@ fn open_folder(folder: &Path, options: &SourceOptions) -> Result<Source> {
 /// Images of bytes with their labels, or arrays of other types under the same names.
 fn open_idx_folder(folder: &Path, set: &Named, images: &Path) -> Result<Source> {
     let labels = set.find(Split::Train, Kind::Labels)?;
-    if idx::begins_images(Begun::open(images)?.start()) && idx::begins_labels(Begun::open(&labels)?.start()) {
+    let has_bytes = |path: &Path| Ok::<bool, Error>(!idx::begins_other_numbers(Begun::open(path)?.start()));
+    if has_bytes(images)? && (has_bytes(&labels)? || idx::begins_labels(Begun::open(&labels)?.start())) {
+        // What is wrong with such files is told by their names.
         let (train, test) = mnist::load_mnist_folder(folder)?;
         return Ok(Source::Images { train, test: Some(test) });
     }

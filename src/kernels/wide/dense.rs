@@ -70,9 +70,9 @@ fn add_rows<S: Simd, const VECTORS: usize, const ROWS: usize>(
     let width = width::<S>();
     let mut lanes = [[S::f32s::splat(simd, 0.0); VECTORS]; ROWS];
     for row in 0..ROWS {
-        for vector in 0..VECTORS {
+        for (vector, lanes) in lanes[row].iter_mut().enumerate() {
             let place = lane + first + vector * width;
-            lanes[row][vector] = S::f32s::from_slice(simd, &sums[row][place..][..width]);
+            *lanes = S::f32s::from_slice(simd, &sums[row][place..][..width]);
         }
     }
     for (feature, w) in w.iter().enumerate().take(WORD) {
@@ -88,9 +88,9 @@ fn add_rows<S: Simd, const VECTORS: usize, const ROWS: usize>(
         }
     }
     for row in 0..ROWS {
-        for vector in 0..VECTORS {
+        for (vector, lanes) in lanes[row].iter().enumerate() {
             let place = lane + first + vector * width;
-            lanes[row][vector].store_slice(&mut sums[row][place..][..width]);
+            lanes.store_slice(&mut sums[row][place..][..width]);
         }
     }
 }
