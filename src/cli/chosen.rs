@@ -92,9 +92,15 @@ fn check_kind(arguments: &TrainArguments, samples: &RunData) -> Result<()> {
 
 /// What a task does not have, or what nobody could make anything of.
 fn check_task(recipe: &Recipe) -> Result<()> {
-    if recipe.task == Some(Task::MultiLabel) && recipe.loss()?.spec() != "binary-cross-entropy" {
+    // Values may be judged by any loss of values, which sees to that itself.
+    let only = match recipe.task {
+        Some(Task::MultiLabel) => Some(("binary-cross-entropy", "each label is there or not")),
+        None | Some(Task::Classify) => Some(("cross-entropy", "these are classes")),
+        Some(Task::Regress) => None,
+    };
+    if let Some((only, why)) = only.filter(|(only, _)| recipe.loss().is_ok_and(|loss| loss.spec() != *only)) {
         let found = format!("'{}'", recipe.loss.as_deref().unwrap_or_default());
-        let expected = "binary-cross-entropy, as each label is there or not (--task regress takes numbers)".into();
+        let expected = format!("{only}, as {why} (--task regress takes numbers)");
         return Err(Error::Setting { name: "loss", found, expected });
     }
     if recipe.accuracy_name().is_none() && recipe.monitor == Monitor::ValAccuracy {

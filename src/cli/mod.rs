@@ -109,7 +109,7 @@ pub fn told(error: &Error) -> String {
             let found = shortened(found, MAX_VALUE);
             format!("--{}: {found} is not valid: expected {expected}", name.replace('_', "-"))
         }
-        Error::DataFolder { .. } => format!("{error} (--data DIR)"),
+        Error::DataFolder { .. } => format!("{error} (--data PATH)"),
         Error::Shape { place, .. } if place.ends_with(": target") => format!("{error} (--target COLUMN)"),
         Error::Shape { expected, .. } if expected.contains("missing = mean or drop") => {
             format!("{error} (--missing mean, --missing drop)")

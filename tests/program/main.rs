@@ -10,6 +10,7 @@ mod export;
 mod fetch;
 mod inspect;
 mod kinds;
+mod own_data;
 mod predict;
 mod predict_kinds;
 mod report;

@@ -32,7 +32,7 @@ from sklearn.preprocessing import StandardScaler
 
 HERE = Path(__file__).resolve().parent
 HIDDEN, LR, ALPHA, BATCH = 100, 0.001, 0.0001, 32
-EPOCHS = 100
+EPOCHS = 200
 # File, target, and whether it is a regression.
 TABLES = [
     ("iris.csv", "species", False),
