@@ -9,8 +9,8 @@
 //!
 //! What a download of the first three is held to, lengths and SHA-256 of the `.gz` files, comes from the checksum files of TensorFlow Datasets
 //! (`tensorflow_datasets/url_checksums/mnist.txt`, `fashion_mnist.txt`, `kmnist.txt`) and is not checked here; the SHA-256 of
-//! MNIST's unpacked files is: the files of `data/mnist` have them, see `data/README.md`, and a test compares. For the other
-//! two sets no such list was found.
+//! MNIST's unpacked files is: the files of `data/mnist` have them, see `data/README.md`, and a test compares. Files of
+//! EMNIST and QMNIST are held to their MD5 alone, for no such list of them was found; EMNIST's archive as a whole has one.
 //!
 //! Sizes follow from the numbers of images that the sets' authors state.
 

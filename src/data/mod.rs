@@ -1,7 +1,9 @@
 //! Data sets, from bytes in a file to scaled batches. It must not know of networks, threads or flags.
 //!
 //! Data flow one way: [`source`] reads files, a [`Dataset`] holds columns and targets, [`sample`] draws rows, [`Scale`] says
-//! what a pixel is as a number, and a [`Loader`] fills a [`Batch`] with some of its rows as f32.
+//! what a pixel is as a number, and a [`Loader`] fills a [`Batch`] with some of its rows as f32. Images are a data set at once;
+//! a [`Table`] of named columns becomes one by way of a [`Preparation`], which a [`TablePlan`] fits on the training rows of a
+//! [`split`].
 
 mod batch;
 mod columns;

@@ -27,6 +27,32 @@ pub struct TableSettings {
 }
 
 /// What is known of a table before it is split.
+///
+/// ```
+/// use flatnet::data::{Source, SourceOptions, TablePlan, TableSettings, open, split};
+/// use flatnet::model_file::{self, ModelMeta};
+/// use flatnet::optim::Adam;
+/// use flatnet::{Sequential, Trainer};
+/// # let folder = std::env::temp_dir().join(format!("flatnet-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// # let (rows, file) = (folder.join("rows.csv"), folder.join("prices.safetensors"));
+/// # let lines: String = (0..40).map(|i| format!("{i},{},{}\n", ["Ulm", "Bonn"][i % 2], 3.5 * i as f32)).collect();
+/// # std::fs::write(&rows, format!("size,town,price\n{lines}")).unwrap();
+///
+/// let Source::Table { train: table, .. } = open(&rows, &SourceOptions::default())? else { panic!("no table") };
+/// let plan = TablePlan::new(&table, &TableSettings { targets: vec!["price".into()], ..TableSettings::default() })?;
+/// let rows = split::hold_out(&plan.rows, plan.classes(&table).as_deref(), 0.2, 0)?;
+/// let preparation = plan.fit(&table, &rows.train)?;
+/// let (train, val) = (preparation.dataset(&table, &rows.train)?, preparation.dataset(&table, &rows.val)?);
+///
+/// let mut model = Sequential::new(train.features()).linear(16).relu().linear(train.outputs()).build(0)?;
+/// Trainer::new(Adam::new(0.01)).epochs(20).fit(&mut model, &train, &val)?;
+/// // With all that `flatnet predict` needs to know.
+/// let meta = ModelMeta { preparation: Some(preparation), ..ModelMeta::of(&model) };
+/// model_file::save(&file, &model, &meta)?;
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), flatnet::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct TablePlan {
     /// Columns to predict.
