@@ -341,7 +341,7 @@ fn a_table_is_told_column_by_column() {
 fn a_long_table_is_cut_and_fits() {
     let folder = tempfile::tempdir().unwrap();
     let names: Vec<String> = (0..785).map(|pixel| format!("a rather long name of pixel {pixel}")).collect();
-    let rows: String = (0..90)
+    let rows: String = (0..90_u64)
         .map(|row| (0..785).map(|at| (row * at * 1_000_003 % 4096).to_string()).collect::<Vec<_>>().join(",") + "\n")
         .collect();
     let path = write(folder.path(), "wide.csv", format!("{}\n{rows}", names.join(",")));
