@@ -41,7 +41,11 @@ else:
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(x.shape[1], %d), torch.nn.ReLU(), torch.nn.Linear(%d, int(y.max()) + 1))
-    optimizer = torch.optim.Adam(model.parameters(), lr=%g, fused=True)
+    try:
+        optimizer = torch.optim.Adam(model.parameters(), lr=%g, fused=True)
+    except RuntimeError:
+        # Older versions have it for GPUs alone.
+        optimizer = torch.optim.Adam(model.parameters(), lr=%g, foreach=True)
     tx, ty = torch.from_numpy(x), torch.from_numpy(y.astype(np.int64))
     started = time.perf_counter()
     for _ in range(epochs):
@@ -54,7 +58,7 @@ else:
     seconds = time.perf_counter() - started
     accuracy = (model(tx).argmax(1) == ty).double().mean().item()
 print(json.dumps({"seconds": seconds, "accuracy": accuracy}))
-""" % (HIDDEN, BATCH, LR, HIDDEN, HIDDEN, LR, BATCH, BATCH)
+""" % (HIDDEN, BATCH, LR, HIDDEN, HIDDEN, LR, LR, BATCH, BATCH)
 
 
 def make(path, rows, measured, flags, classes):
