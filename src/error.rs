@@ -1,7 +1,7 @@
 //! The one error type of the crate. Each message says what is wrong, where, and what was expected there;
 //! it knows nothing of the rooms that raise it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Everything that can go wrong, in words for the person who can mend it.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +144,14 @@ pub enum Error {
         /// What is wrong, and what to do.
         problem: String,
     },
+}
+
+impl Error {
+    /// There is no room for what the file at `path` holds.
+    pub(crate) fn out_of_memory(path: &Path) -> Error {
+        let source = std::io::ErrorKind::OutOfMemory.into();
+        Error::Io { path: path.to_path_buf(), action: "hold its contents in memory", source }
+    }
 }
 
 /// What files that begin so often are, and what to do: downloads and archives that were given the name of the data.

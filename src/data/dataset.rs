@@ -2,9 +2,10 @@
 //! nor which rows take part in a run.
 
 use super::columns::Columns;
+use super::messages::{refusal, twice};
 use super::rows::Rows;
 use super::{Scale, TargetColumns};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Samples: for each a row of columns, a target and maybe a weight.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,10 +130,8 @@ impl Dataset {
             let expected = format!("{}, one for each class", self.classes());
             return Err(refusal(&self.source, "class names", expected, class_names.len().to_string()));
         }
-        let mut sorted: Vec<&String> = class_names.iter().collect();
-        sorted.sort_unstable();
-        if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            let found = format!("'{}' twice", twice[0]);
+        if let Some(name) = twice(class_names.iter().map(String::as_str)) {
+            let found = format!("'{name}' twice");
             return Err(refusal(&self.source, "class names", "names of their own".into(), found));
         }
         Ok(Self { class_names, ..self })
@@ -276,25 +275,6 @@ impl Dataset {
     }
 }
 
-/// The error that `what` of the set from `source` is not as expected.
-pub(super) fn refusal(source: &str, what: &str, expected: String, found: String) -> Error {
-    Error::Shape { place: printable(&format!("{source}: {what}")), expected, found: printable(&found) }
-}
-
-/// In one line: names and cells of a file may hold line ends, and what moves a cursor.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-/// The beginning of a name or a cell of a file, in one line.
-pub(super) fn shown(text: &str) -> String {
-    const SHOWN: usize = 40;
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}...", printable(&text[..end])),
-        None => printable(text),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,13 +341,6 @@ mod tests {
         assert!(many.clone().with_scale(Scale::Unit).is_ok());
         let error = many.with_scale(Scale::Standard { mean: 0.5, std: 1.0 }).unwrap_err();
         assert_eq!(error.to_string(), "s: columns: expected pixels, for a scale, found numbers");
-    }
-
-    #[test]
-    fn names_of_any_length_are_told_in_one_short_line() {
-        assert_eq!(shown("a\nb"), "a\u{fffd}b");
-        assert_eq!(shown(&"\u{fc}".repeat(40)), "\u{fc}".repeat(40));
-        assert_eq!(shown(&"\u{fc}".repeat(41)), "\u{fc}".repeat(40) + "...");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::refusal;
+use super::messages::refusal;
 use super::{Table, TableColumn};
 use crate::error::{Error, Result};
 use crate::names;

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::digest::hex;
 use super::known::{self, KnownFile};
+use super::messages::listed;
 use super::source::header;
 use super::source::unpack::{Extent, Unpacked};
 use crate::error::{Error, IdxFault, Result};
@@ -395,17 +396,11 @@ fn suspicions(report: &IdxReport, known: Option<&KnownFile>) -> Vec<String> {
             [zero] if zero == "0" => {
                 found.push("no label 0: labels begin at 1, so a network gets one class that never occurs".into());
             }
-            _ => found.push(format!("labels that never occur: {}", shortened(&missing))),
+            _ => found.push(format!("labels that never occur: {}", listed(missing.into_iter(), 10))),
         }
         if labels.histogram.len() == 1 {
             found.push("all labels are 0; a network needs two classes".into());
         }
     }
     found
-}
-
-/// The first ten, and how many more there are.
-fn shortened(items: &[String]) -> String {
-    let shown = items.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
-    if items.len() > 10 { format!("{shown} and {} more", items.len() - 10) } else { shown }
 }

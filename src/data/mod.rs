@@ -14,6 +14,7 @@ mod features;
 pub mod inspect;
 pub mod known;
 mod loader;
+mod messages;
 mod outputs;
 mod preparation;
 mod prepare;

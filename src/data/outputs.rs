@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::refusal;
+use super::messages::{refusal, twice};
 use super::{Table, TargetColumns, Task};
 use crate::error::Result;
 
@@ -185,10 +185,8 @@ impl Outputs {
 
     /// What must hold of outputs from a file.
     pub(super) fn check(&self) -> std::result::Result<(), String> {
-        let mut names = self.names();
-        names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|two| two[0] == two[1]) {
-            return Err(format!("'{}' twice among the outputs", twice[0]));
+        if let Some(name) = twice(self.names().into_iter()) {
+            return Err(format!("'{name}' twice among the outputs"));
         }
         if let Outputs::Regress { columns } = self {
             for column in columns {
@@ -198,7 +196,7 @@ impl Outputs {
                 }
             }
         }
-        if names.is_empty() { Err("no output".into()) } else { Ok(()) }
+        if self.names().is_empty() { Err("no output".into()) } else { Ok(()) }
     }
 }
 

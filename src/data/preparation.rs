@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::refusal;
 use super::features::{Features, Missing, Transform};
+use super::messages::refusal;
 use super::outputs::Outputs;
 use super::rows::Rows;
 use super::task::{self, Task};

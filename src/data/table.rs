@@ -1,7 +1,7 @@
 //! Rows of named columns as a file has them: numbers, or words. What is a target, and how a column becomes inputs of a
 //! network, is not known here.
 
-use super::dataset::{refusal, shown};
+use super::messages::{refusal, shown, twice};
 use crate::error::{Error, Result};
 
 /// A table in memory, four bytes a cell.
@@ -47,15 +47,9 @@ impl Table {
             let expected = format!("whole rows of {width} columns (at least 1)");
             return Err(refusal(&source, "cells", expected, cells.len().to_string()));
         }
-        let mut names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-        names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(refusal(
-                &source,
-                "columns",
-                "names of their own".into(),
-                format!("'{}' twice", shown(twice[0])),
-            ));
+        if let Some(name) = twice(columns.iter().map(|column| column.name.as_str())) {
+            let found = format!("'{}' twice", shown(name));
+            return Err(refusal(&source, "columns", "names of their own".into(), found));
         }
         let table = Self { columns, cells, lines, source };
         if !table.lines.is_empty() && table.lines.len() != table.len() {

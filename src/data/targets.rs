@@ -1,7 +1,7 @@
 //! What samples should give: class numbers or values, of a whole set and of a batch. It knows no columns and no loss.
 
 use super::columns::gather;
-use super::dataset::refusal;
+use super::messages::refusal;
 use crate::error::Result;
 
 /// Class numbers are kept in 16 bits.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Table;
-use super::dataset::refusal;
+use super::messages::{listed, refusal, shown};
 use crate::error::{Error, Result};
 use crate::names;
 
@@ -33,7 +33,7 @@ const USUAL_TARGETS: [&str; 5] = ["target", "label", "class", "y", "labels"];
 /// [`Error::Shape`] where there is no such column, it is named twice, or no column is left to predict from.
 pub(super) fn target_columns(table: &Table, names: &[String]) -> Result<Vec<usize>> {
     let refuse = |expected: String, found: String| Err(refusal(table.source(), "target", expected, found));
-    let listed = || listed(table.columns().iter().map(|column| column.name.as_str()));
+    let listed = || listed(table.columns().iter().map(|column| shown(&column.name)), 12);
     let mut found = Vec::with_capacity(names.len());
     for name in names {
         match table.find(name) {
@@ -55,14 +55,6 @@ pub(super) fn target_columns(table: &Table, names: &[String]) -> Result<Vec<usiz
         return refuse("a column beside it, to predict from".into(), "targets alone".into());
     }
     Ok(found)
-}
-
-/// The first of many names.
-fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 12;
-    let more = names.len().saturating_sub(SHOWN);
-    let shown: Vec<&str> = names.take(SHOWN).collect();
-    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
 }
 
 impl Task {

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::Serialize;
 
-use crate::data::dataset::shown;
+use crate::data::messages::{listed, shown};
 use crate::data::{Table, TableColumn};
 use crate::error::{Error, Result};
 
@@ -159,12 +159,9 @@ fn renumbered(train: &Table, column: usize, test: &Table, other: usize) -> Optio
 }
 
 fn find(table: &Table, name: &str) -> Result<usize> {
-    const SHOWN: usize = 10;
     table.find(name).ok_or_else(|| {
-        let names: Vec<String> = table.columns().iter().take(SHOWN).map(|column| shown(&column.name)).collect();
-        let more = table.columns().len().saturating_sub(SHOWN);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let expected = format!("a column of {}: {}{more}", table.source(), names.join(", "));
+        let names = listed(table.columns().iter().map(|column| shown(&column.name)), 10);
+        let expected = format!("a column of {}: {names}", table.source());
         Error::Setting { name: "target", found: name.to_string(), expected }
     })
 }
@@ -331,7 +328,7 @@ fn suspicions(table: &Table, report: &TableReport, target: Option<usize>) -> Vec
             .map(|(_, column)| column.name.clone())
             .collect();
         if !names.is_empty() {
-            found.push(format!("{what}: {}", super::shortened(&names)));
+            found.push(format!("{what}: {}", listed(names.into_iter(), 10)));
         }
     };
     let rows = table.len() as u64;
@@ -364,7 +361,7 @@ fn suspicions(table: &Table, report: &TableReport, target: Option<usize>) -> Vec
         let rare: Vec<String> =
             (target.classes.iter()).filter(|class| class.rows == 1).map(|class| format!("'{}'", class.class)).collect();
         if !rare.is_empty() && rare.len() < target.classes.len() {
-            found.push(format!("classes with a single row: {}", super::shortened(&rare)));
+            found.push(format!("classes with a single row: {}", listed(rare.iter().cloned(), 10)));
         }
     }
     found

@@ -44,7 +44,7 @@ impl Values {
         order: ByteOrder,
         count: usize,
         mut fill: impl FnMut(&mut [u8]) -> Result<usize>,
-        out_of_memory: impl Fn() -> Error,
+        path: &Path,
     ) -> Result<Option<Values>> {
         let size = element.bytes();
         let (mut bytes, mut numbers, mut taken) = (Vec::new(), Vec::new(), 0);
@@ -60,7 +60,7 @@ impl Values {
                 Element::U8 => bytes.try_reserve(next),
                 _ => numbers.try_reserve(next),
             };
-            room.map_err(|_| out_of_memory())?;
+            room.map_err(|_| Error::out_of_memory(path))?;
             match element {
                 Element::U8 => bytes.extend_from_slice(piece),
                 _ => element.append(order, piece, &mut numbers),
@@ -284,16 +284,11 @@ fn table(x: Array, y: Option<Array>) -> Result<Samples> {
     let names = (1..=features).map(|number| number.to_string()).chain(targets.iter().cloned());
     let columns = names.map(TableColumn::number).collect();
     let source = x.source();
-    let out_of_memory = || Error::Io {
-        path: PathBuf::from(&source),
-        action: "hold its contents in memory",
-        source: std::io::ErrorKind::OutOfMemory.into(),
-    };
     let cells = match y {
         None => x.values.into_numbers(),
         Some(y) => {
             let mut cells = Vec::new();
-            cells.try_reserve_exact(rows * width).map_err(|_| out_of_memory())?;
+            cells.try_reserve_exact(rows * width).map_err(|_| Error::out_of_memory(Path::new(&source)))?;
             for row in 0..rows {
                 cells.extend((row * features..(row + 1) * features).map(|at| x.values.number(at)));
                 cells.extend((row * outputs..(row + 1) * outputs).map(|at| y.values.number(at)));

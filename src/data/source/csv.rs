@@ -15,7 +15,7 @@ use std::path::Path;
 
 use super::number::{self, Cell, Decimal};
 use super::unpack::Begun;
-use crate::data::dataset;
+use crate::data::messages::{self, listed, twice};
 use crate::data::{Table, TableColumn};
 use crate::error::{Error, Result};
 use first_rows::FirstRows;
@@ -97,7 +97,7 @@ pub(super) fn refuse(path: &Path, problem: impl Into<String>) -> Error {
 /// The beginning of a text from a file, in quotes and in one line, for an error.
 pub(super) fn shown(text: &[u8]) -> String {
     // Forty characters and the first byte of another take no more.
-    format!("'{}'", dataset::shown(&String::from_utf8_lossy(&text[..text.len().min(4 * 41)])))
+    format!("'{}'", messages::shown(&String::from_utf8_lossy(&text[..text.len().min(4 * 41)])))
 }
 
 /// Refuses what is no text in UTF-8 or its like by its first bytes.
@@ -142,12 +142,10 @@ struct Layout {
 }
 
 fn check_names(path: &Path, layout: &Layout) -> Result<()> {
-    let mut sorted: Vec<&str> = layout.names.iter().map(String::as_str).collect();
-    sorted.sort_unstable();
-    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+    match twice(layout.names.iter().map(String::as_str)) {
         None => Ok(()),
-        Some(twice) => {
-            let name = shown(twice[0].as_bytes());
+        Some(name) => {
+            let name = shown(name.as_bytes());
             let problem = format!("line {}: two columns are called {name}; give each a name of its own", layout.line);
             Err(refuse(path, problem))
         }
@@ -170,7 +168,11 @@ fn kinds(path: &Path, names: &[String], wanted: Wanted<'_>) -> Result<Vec<Kind>>
         match names.iter().position(|name| name == wanted).or_else(number) {
             Some(column) => kinds[column] = Kind::Words(Words::default()),
             None => {
-                let expected = format!("columns of {}: {}", path.display(), some_of(names));
+                let expected = format!(
+                    "columns of {}: {}",
+                    path.display(),
+                    listed(names.iter().map(|name| messages::shown(name)), 10)
+                );
                 return Err(Error::Setting { name: "text_columns", found: wanted.clone(), expected });
             }
         }
@@ -183,13 +185,6 @@ fn kinds(path: &Path, names: &[String], wanted: Wanted<'_>) -> Result<Vec<Kind>>
         }
     }
     Ok(kinds)
-}
-
-/// The first names, and how many more there are.
-fn some_of(names: &[String]) -> String {
-    const SHOWN: usize = 10;
-    let shown = names.iter().take(SHOWN).map(|name| dataset::shown(name)).collect::<Vec<_>>().join(", ");
-    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
 }
 
 /// The cells of the rows that were read.
@@ -214,11 +209,7 @@ impl Cells<'_> {
             return Err(refuse(self.path, problem));
         }
         let room = self.cells.try_reserve(width).and_then(|()| self.lines.try_reserve(1));
-        room.map_err(|_| Error::Io {
-            path: self.path.to_path_buf(),
-            action: "hold its contents in memory",
-            source: std::io::ErrorKind::OutOfMemory.into(),
-        })?;
+        room.map_err(|_| Error::out_of_memory(self.path))?;
         self.lines.push(line);
         Ok(())
     }

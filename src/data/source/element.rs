@@ -1,5 +1,7 @@
 //! What a value of an array is on the disk, and as f32. It knows no format: IDX and NumPy's files both hold such values.
 
+use half::f16;
+
 /// The type of an array's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Element {
@@ -82,23 +84,11 @@ impl Element {
             Element::I32 => each(bytes, order, |bytes| i32::from_le_bytes(bytes) as f32, values),
             Element::U64 => each(bytes, order, |bytes| u64::from_le_bytes(bytes) as f32, values),
             Element::I64 => each(bytes, order, |bytes| i64::from_le_bytes(bytes) as f32, values),
-            Element::F16 => each(bytes, order, |bytes| half(u16::from_le_bytes(bytes)), values),
+            Element::F16 => each(bytes, order, |bytes| f16::from_le_bytes(bytes).to_f32(), values),
             Element::F32 => each(bytes, order, f32::from_le_bytes, values),
             Element::F64 => each(bytes, order, |bytes| f64::from_le_bytes(bytes) as f32, values),
         }
     }
-}
-
-/// A binary16: a sign, five bits of exponent, ten of fraction. Every one of them is an f32.
-fn half(bits: u16) -> f32 {
-    let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f32::from(bits & 0x3ff));
-    let magnitude = match exponent {
-        0 => fraction * 2.0_f32.powi(-24),
-        0x1f if fraction == 0.0 => f32::INFINITY,
-        0x1f => f32::NAN,
-        _ => (1024.0 + fraction) * 2.0_f32.powi(exponent - 25),
-    };
-    if bits >> 15 == 1 { -magnitude } else { magnitude }
 }
 
 #[cfg(test)]
@@ -138,6 +128,7 @@ mod tests {
     /// IEEE 754's own examples: the least and largest of each kind, and what is no number.
     #[test]
     fn halves_are_those_of_the_standard() {
+        let half = |bits: u16| values(Element::F16, ByteOrder::Little, &bits.to_le_bytes())[0];
         for (bits, expected) in [
             (0x0001, 5.960_464_5e-8),
             (0x03ff, 6.097_555e-5),

@@ -95,12 +95,7 @@ pub(super) fn read_any(mut file: Begun<'_>) -> Result<Array> {
     };
     let header = header::read(path, extent, bytes_of, MAX_DIMENSIONS_OF_ANY, |out| file.fill(out))?;
     let count = (header.value_bytes / header.element_bytes) as usize;
-    let out_of_memory = || Error::Io {
-        path: path.to_path_buf(),
-        action: "hold its contents in memory",
-        source: std::io::ErrorKind::OutOfMemory.into(),
-    };
-    let values = array::Values::take(found, ByteOrder::Big, count, |out| file.fill(out), out_of_memory)?;
+    let values = array::Values::take(found, ByteOrder::Big, count, |out| file.fill(out), path)?;
     let fail = |offset, fault| Err(Error::Idx { path: path.to_path_buf(), offset, fault });
     let expected = header.file_bytes;
     let Some(values) = values else {

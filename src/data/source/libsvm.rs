@@ -185,7 +185,7 @@ impl<'a> Rows<'a> {
     fn room(&mut self, pairs: usize) -> Result<()> {
         let room = self.pairs.try_reserve(pairs).and_then(|()| self.labels.try_reserve(1));
         let room = room.and_then(|()| self.lines.try_reserve(1)).and_then(|()| self.ends.try_reserve(1));
-        room.map_err(|_| out_of_memory(self.path))
+        room.map_err(|_| Error::out_of_memory(self.path))
     }
 
     fn into_table(self, file_bytes: u64) -> Result<Table> {
@@ -210,7 +210,7 @@ impl<'a> Rows<'a> {
             ));
         }
         let mut cells = Vec::new();
-        cells.try_reserve_exact(rows * width).map_err(|_| out_of_memory(self.path))?;
+        cells.try_reserve_exact(rows * width).map_err(|_| Error::out_of_memory(self.path))?;
         let mut start = 0;
         for (label, end) in self.labels.iter().zip(&self.ends) {
             let row = cells.len();
@@ -224,14 +224,6 @@ impl<'a> Rows<'a> {
         let names = (first..=self.largest).map(|index| index.to_string()).chain([TARGET.to_string()]);
         let columns = names.map(TableColumn::number).collect();
         Table::new(columns, cells, self.lines, self.path.display().to_string())
-    }
-}
-
-fn out_of_memory(path: &Path) -> Error {
-    Error::Io {
-        path: path.to_path_buf(),
-        action: "hold its contents in memory",
-        source: std::io::ErrorKind::OutOfMemory.into(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::array::{self, Array, Values, refuse, told};
 use super::element::{ByteOrder, Element};
 use super::unpack::Extent;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 /// NumPy's own limit: more is taken for damage.
@@ -61,13 +61,8 @@ pub(super) fn read(
     if let Some(problem) = problem {
         return Err(refuse(problem));
     }
-    let out_of_memory = || Error::Io {
-        path: path.to_path_buf(),
-        action: "hold its contents in memory",
-        source: std::io::ErrorKind::OutOfMemory.into(),
-    };
     let count = (promised / element.bytes() as u64) as usize;
-    let Some(values) = Values::take(element, order, count, &mut fill, out_of_memory)? else {
+    let Some(values) = Values::take(element, order, count, &mut fill, path)? else {
         return Err(refuse(format!("cut short: it ends before the {expected} bytes of its shape; copy it again")));
     };
     if fill(&mut [0])? > 0 {

@@ -12,6 +12,7 @@ use std::path::Path;
 use super::array::{Array, Samples, samples, told};
 use super::npy;
 use super::zip::{Archive, Entry};
+use crate::data::messages::listed;
 use crate::error::{Error, Result};
 
 const FEATURES: [&str; 6] = ["x", "data", "features", "images", "image", "inputs"];
@@ -140,12 +141,8 @@ impl<'a> Arrays<'a> {
     }
 
     fn none(&self, expected: &str) -> Error {
-        const SHOWN: usize = 8;
-        let names: Vec<String> =
-            self.arrays().take(SHOWN).map(|(name, _)| super::csv::shown(name.as_bytes())).collect();
-        let more = self.arrays().count().saturating_sub(SHOWN);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let problem = format!("its arrays are {}{more}; expected {expected}: save them so", names.join(", "));
+        let names = listed(self.arrays().map(|(name, _)| super::csv::shown(name.as_bytes())), 8);
+        let problem = format!("its arrays are {names}; expected {expected}: save them so");
         Error::DataFile { path: self.path.to_path_buf(), problem }
     }
 }

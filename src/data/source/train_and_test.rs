@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::data::messages::listed;
 use crate::error::{Error, Result};
 
 /// Endings of tables, before `.gz`.
@@ -64,14 +65,14 @@ pub(super) fn find(folder: &Path) -> Result<Option<Tables>> {
         [] => {
             return Err(problem(format!(
                 "holds tables, but no train.csv; name one of its files instead: {}",
-                listed(files.iter().map(|(_, path)| path))
+                some(files.iter().map(|(_, path)| path))
             )));
         }
         [one] => one,
         _ if prefixes.contains(&"") => "",
         _ => {
             let train = files.iter().filter(|(named, _)| named.split == "train").map(|(_, path)| path);
-            return Err(problem(format!("holds several training tables; name one of its files: {}", listed(train))));
+            return Err(problem(format!("holds several training tables; name one of its files: {}", some(train))));
         }
     };
     let find = |split: &str| {
@@ -81,11 +82,8 @@ pub(super) fn find(folder: &Path) -> Result<Option<Tables>> {
     Ok(find("train").map(|train| Tables { train, test: TEST.iter().find_map(|split| find(split)) }))
 }
 
-fn listed<'a>(paths: impl Iterator<Item = &'a PathBuf> + Clone) -> String {
-    const SHOWN: usize = 5;
-    let shown: Vec<String> = paths.clone().take(SHOWN).map(|path| path.display().to_string()).collect();
-    let more = paths.count().saturating_sub(SHOWN);
-    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+fn some<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> String {
+    listed(paths.map(|path| path.display().to_string()), 5)
 }
 
 #[cfg(test)]

@@ -129,11 +129,7 @@ impl<'a, R: BufRead> Unpacked<'a, R> {
     /// The caller has compared `count` with [`extent`](Self::extent).
     pub(in crate::data) fn take(&mut self, bytes: &mut Vec<u8>, count: usize) -> Result<()> {
         bytes.clear();
-        bytes.try_reserve_exact(count).map_err(|_| Error::Io {
-            path: self.path.to_path_buf(),
-            action: "hold its contents in memory",
-            source: io::ErrorKind::OutOfMemory.into(),
-        })?;
+        bytes.try_reserve_exact(count).map_err(|_| Error::out_of_memory(self.path))?;
         while bytes.len() < count {
             let start = bytes.len();
             bytes.resize(count.min(start + CHUNK_BYTES), 0);
