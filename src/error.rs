@@ -136,6 +136,12 @@ pub enum Error {
         /// What is wrong, and what to do.
         problem: String,
     },
+    /// The processes that are to train together cannot, or one of them has failed.
+    #[error("{problem}")]
+    Ranks {
+        /// Which, what is wrong with it, and what to do.
+        problem: String,
+    },
     /// Threads could not be started.
     #[error("cannot start {threads} threads: {problem}")]
     Threads {

@@ -75,6 +75,8 @@ pub struct DrawKey {
     pub epoch: u64,
     /// Counted from 0 in every epoch.
     pub batch: u64,
+    /// The first of the batch's samples that a pass is over: 0 unless the batch is cut.
+    pub first_sample: u32,
 }
 
 impl DrawKey {
@@ -217,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_layers_key_depends_on_every_part_of_its_name() {
-        let key = |seed, epoch, batch, layer| DrawKey { seed, epoch, batch }.layer_key(layer);
+        let key = |seed, epoch, batch, layer| DrawKey { seed, epoch, batch, first_sample: 0 }.layer_key(layer);
         let high = 1 << 32;
         let mut keys = vec![key(0, 0, 0, 0)];
         for other in [1, high] {

@@ -120,14 +120,26 @@ impl<'a> Loader<'a> {
 
     /// The same with some of the features only. `columns` begins at a whole block and lies within `0..features`.
     pub(crate) fn load_columns(&self, batch: usize, columns: Range<usize>, simd: SimdLevel, into: &mut Batch) {
+        self.load_part(batch, 0..self.batch_len(batch), columns, simd, into);
+    }
+
+    /// The same with some of the samples only: `samples` lies within `0..batch_len`.
+    pub(crate) fn load_part(
+        &self,
+        batch: usize,
+        samples: Range<usize>,
+        columns: Range<usize>,
+        simd: SimdLevel,
+        into: &mut Batch,
+    ) {
         debug_assert!(columns.start.is_multiple_of(BLOCK) && columns.end <= self.dataset.features());
         /// How many rows before its turn a row is prefetched. Scaling this many takes longer than memory does to answer.
         const AHEAD: usize = 8;
-        let rows = self.rows(batch);
+        // The last rows prefetch those that follow.
+        let start = batch.saturating_mul(self.batch_size).saturating_add(samples.start);
+        let rows = &self.rows(batch)[samples];
         match self.dataset.columns() {
             Columns::Bytes { rows: images, scale } => {
-                // The last rows prefetch the next batch's first.
-                let start = batch.saturating_mul(self.batch_size);
                 let prefetch = &self.order[self.order.len().min(start.saturating_add(AHEAD))..];
                 let (first_block, width) = (columns.start / BLOCK, columns.len());
                 into.fill_pixels(simd, *scale, images.view(), Selection { rows, prefetch, first_block, width });

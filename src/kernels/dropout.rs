@@ -37,7 +37,8 @@ pub fn forward(
         return;
     }
     debug_assert_eq!(x.len() % width_held, 0);
-    let mask = Mask { key: key.layer_key(layer), threshold: threshold(p), scale: scale(p) };
+    let mask =
+        Mask { key: key.layer_key(layer), first_row: key.first_sample, threshold: threshold(p), scale: scale(p) };
     dispatch!(level, simd => apply(simd, mask, first_unit, width_held, x, y));
 }
 
@@ -59,6 +60,8 @@ pub fn backward(
 #[derive(Clone, Copy)]
 struct Mask {
     key: [u32; 2],
+    /// Of the whole batch.
+    first_row: u32,
     /// Draws from here on are kept.
     threshold: u32,
     /// What is kept is multiplied by this.
@@ -111,7 +114,7 @@ fn factors<S: Simd>(simd: S, mask: Mask, block: usize, row: usize) -> [f32x16<S>
     let counter = u32x16::load_array(simd, NUMBERS) + (block * LANES) as u32;
     let (zero, scale) = (f32x16::splat(simd, 0.0), f32x16::splat(simd, mask.scale));
     let threshold = u32x16::splat(simd, mask.threshold);
-    let [first, second] = threefry(mask.key, [counter, u32x16::splat(simd, row as u32)]);
+    let [first, second] = threefry(mask.key, [counter, u32x16::splat(simd, mask.first_row.wrapping_add(row as u32))]);
     [first.simd_ge(threshold).select(scale, zero), second.simd_ge(threshold).select(scale, zero)]
 }
 
@@ -139,7 +142,7 @@ mod tests {
     use crate::kernels::testing::{levels, random};
     use crate::rng::{chi_square_excess, threefry2x32};
 
-    const KEY: DrawKey = DrawKey { seed: 7, epoch: 3, batch: 11 };
+    const KEY: DrawKey = DrawKey { seed: 7, epoch: 3, batch: 11, first_sample: 0 };
 
     /// One unit at a time.
     fn plain(p: f32, key: DrawKey, layer: u32, first_unit: usize, width: usize, x: &[f32]) -> Vec<f32> {

@@ -26,12 +26,16 @@ pub struct Context {
 impl Context {
     /// For training, on the widest level of this machine, before the first batch; [`Self::at`] says which batch it is.
     pub fn train(seed: u64) -> Self {
-        Context { mode: Mode::Train, draw_key: DrawKey { seed, epoch: 0, batch: 0 }, ..Self::evaluate() }
+        Context {
+            mode: Mode::Train,
+            draw_key: DrawKey { seed, epoch: 0, batch: 0, first_sample: 0 },
+            ..Self::evaluate()
+        }
     }
 
     /// For predictions, on the widest level of this machine.
     pub fn evaluate() -> Self {
-        let draw_key = DrawKey { seed: 0, epoch: 0, batch: 0 };
+        let draw_key = DrawKey { seed: 0, epoch: 0, batch: 0, first_sample: 0 };
         Context { simd: SimdLevel::detect(), mode: Mode::Evaluate, draw_key }
     }
 
@@ -46,5 +50,10 @@ impl Context {
     pub fn at(self, epoch: usize, batch: usize) -> Self {
         let draw_key = DrawKey { epoch: epoch as u64, batch: batch as u64, ..self.draw_key };
         Context { draw_key, ..self }
+    }
+
+    /// The same for the samples of a batch from `first` on, where each draws what it would draw in the whole batch.
+    pub(crate) fn from_sample(self, first: usize) -> Self {
+        Context { draw_key: DrawKey { first_sample: first as u32, ..self.draw_key }, ..self }
     }
 }

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::kernels::compressed::Compressed;
 use crate::kernels::panels::PANEL;
 use crate::kernels::{AlignedVec, KernelChoice, LANES, Output, Rows, activations};
+use crate::parallel::choice::Traffic;
 use crate::parallel::comm::Comm;
 use crate::parallel::shard::{self, Axis, Cut};
 use crate::rng::{self, Stream};
@@ -391,67 +392,44 @@ impl Sequential {
         workspace: &mut Workspace,
         comm: &mut dyn Comm,
     ) {
-        let simd = context.simd;
-        let m = x.samples(self.in_features);
-        // A dense first layer finds the batch where the forward pass wrote it.
-        let taken = self.takes(x);
-        let Workspace { input, outputs, output_grad, input_grad, scratch, .. } = workspace;
-        let Workspace { compressed, compressed_grad, transposed, .. } = workspace;
-        let x = match x {
-            Input::SparseRows(_) if !taken => Rows::Dense(input.values()),
-            x => x.rows(),
-        };
+        let is_taken = self.takes(x);
+        let Sequential { layers, widths, in_features, params, grads, has_grads, .. } = self;
         let gradient = match update {
-            Update::Descend { lr } => Output::Descend { lr },
-            Update::Keep if self.has_grads => Output::Accumulate,
+            Update::Descend { lr } => Gradient::Descend { lr, params: &mut params.values },
             Update::Keep => {
-                self.grads.set_len(self.params.values.len());
-                self.has_grads = true;
-                Output::Overwrite
+                let output = if *has_grads { Output::Accumulate } else { Output::Overwrite };
+                grads.set_len(params.values.len());
+                *has_grads = true;
+                Gradient::Keep { params: &params.values, grads, output }
             }
         };
-        output_grad.set_len(loss_grad.len());
-        output_grad.copy_from_slice(loss_grad);
-        for (index, layer) in self.layers.iter().enumerate().rev() {
-            let (input, width) = match index.checked_sub(1) {
-                Some(before) => (Rows::Dense(&outputs[before]), self.widths[before]),
-                None => (x, self.in_features),
-            };
-            // Nobody asks for the gradient with respect to the data.
-            let dx_wanted = index > 0;
-            if dx_wanted {
-                input_grad.set_len(m * width);
-            }
-            match layer {
-                Layer::Linear { linear, span, cut } => {
-                    // Before the weight may change.
-                    if dx_wanted {
-                        let weight = linear.weight_back(simd, &self.params.values[span.clone()], transposed);
-                        let dz = linear.operand(simd, Rows::Dense(output_grad), linear.out_features(), compressed_grad);
-                        match cut.axis {
-                            Axis::Features => {
-                                linear.multiply_back(simd, weight, dz, 0..linear.out_features(), input_grad);
-                            }
-                            Axis::Units => comm.all_reduce(simd, &cut.parts, input_grad, &mut |part, dx| {
-                                linear.multiply_back(simd, weight, dz, cut.range(part), dx);
-                            }),
-                        }
-                    }
-                    let buffer = match update {
-                        Update::Keep => &mut self.grads[span.clone()],
-                        Update::Descend { .. } => &mut self.params.values[span.clone()],
-                    };
-                    let input = linear.operand_back(simd, input, &mut compressed[index]);
-                    linear.backward_parameters(simd, input, output_grad, gradient, scratch, buffer);
-                }
-                Layer::Elementwise { layer, first_unit } if dx_wanted => {
-                    let place = Place { layer: index, first_unit: *first_unit, units: width };
-                    layer.backward(context, place, input.values(), &outputs[index], output_grad, input_grad);
-                }
-                Layer::Elementwise { .. } => {}
-            }
-            std::mem::swap(output_grad, input_grad);
-        }
+        Backward { layers, widths, in_features: *in_features, is_taken }
+            .run(x, loss_grad, gradient, context, workspace, comm);
+    }
+
+    /// [`Self::backward`] into a buffer of the caller's, overwritten, in place of the network's own gradients: several threads
+    /// have a network in common, and each the gradients of its own samples.
+    pub(crate) fn gradients_into(
+        &self,
+        x: Input<'_>,
+        loss_grad: &[f32],
+        context: &Context,
+        workspace: &mut Workspace,
+        comm: &mut dyn Comm,
+        grads: &mut AlignedVec,
+    ) {
+        grads.set_len(self.params.values.len());
+        let (is_taken, params) = (self.takes(x), &self.params.values);
+        let gradient = Gradient::Keep { params, grads, output: Output::Overwrite };
+        Backward { layers: &self.layers, widths: &self.widths, in_features: self.in_features, is_taken }
+            .run(x, loss_grad, gradient, context, workspace, comm);
+    }
+
+    /// Puts gradients that were added up elsewhere, in the layout of the flat buffer, in place of its own; `grads` gets those.
+    pub(crate) fn swap_gradients(&mut self, grads: &mut AlignedVec) {
+        debug_assert_eq!(grads.len(), self.params.values.len());
+        std::mem::swap(&mut self.grads, grads);
+        self.has_grads = true;
     }
 
     // --- for optimizers ---
@@ -555,6 +533,21 @@ impl Sequential {
         (parts, shared().map(floats).max().unwrap_or(0) * batch_size)
     }
 
+    /// What a step on `batch_size` samples moves, by what it is cut into.
+    pub(crate) fn traffic(&self, batch_size: usize) -> Traffic {
+        let sums = self.cuts().enumerate().filter(|(_, (_, cut))| cut.parts.total > 1).map(|(index, (linear, cut))| {
+            let floats = match cut.axis {
+                Axis::Features => linear.out_features(),
+                // Nobody asks for the gradient with respect to the data.
+                Axis::Units if index == 0 => 0,
+                Axis::Units => linear.in_features(),
+            };
+            floats.saturating_mul(batch_size).saturating_mul(cut.parts.total)
+        });
+        let features = (self.max_world_size() > 1).then(|| sums.fold(0, usize::saturating_add));
+        Traffic { features, parameters: self.parameter_count() }
+    }
+
     /// Which of the data's features rank `rank` of `world_size` reads.
     pub(crate) fn shard_features(&self, rank: usize, world_size: usize) -> Range<usize> {
         match self.cuts().next() {
@@ -621,6 +614,102 @@ impl Sequential {
 
     pub(crate) fn buffer_mut(&mut self) -> &mut [f32] {
         &mut self.params.values
+    }
+}
+
+/// Where a backward pass leaves the gradients with respect to the parameters.
+enum Gradient<'a> {
+    /// Used up at once: `params -= lr grads`.
+    Descend { lr: f32, params: &'a mut [f32] },
+    /// In a buffer of the parameters' layout.
+    Keep { params: &'a [f32], grads: &'a mut [f32], output: Output },
+}
+
+impl Gradient<'_> {
+    fn params(&self) -> &[f32] {
+        match self {
+            Gradient::Descend { params, .. } => params,
+            Gradient::Keep { params, .. } => params,
+        }
+    }
+
+    /// What becomes of a layer's gradient, and the place for it.
+    fn of_layer(&mut self, span: Range<usize>) -> (Output, &mut [f32]) {
+        match self {
+            Gradient::Descend { lr, params } => (Output::Descend { lr: *lr }, &mut params[span]),
+            Gradient::Keep { grads, output, .. } => (*output, &mut grads[span]),
+        }
+    }
+}
+
+/// A backward pass through a network's layers.
+struct Backward<'a> {
+    layers: &'a [Layer],
+    widths: &'a [usize],
+    in_features: usize,
+    /// Whether the first layer takes the batch as it is.
+    is_taken: bool,
+}
+
+impl Backward<'_> {
+    fn run(
+        self,
+        x: Input<'_>,
+        loss_grad: &[f32],
+        mut gradient: Gradient<'_>,
+        context: &Context,
+        workspace: &mut Workspace,
+        comm: &mut dyn Comm,
+    ) {
+        let Backward { layers, widths, in_features, is_taken } = self;
+        let simd = context.simd;
+        let m = x.samples(in_features);
+        let Workspace { input, outputs, output_grad, input_grad, scratch, .. } = workspace;
+        let Workspace { compressed, compressed_grad, transposed, .. } = workspace;
+        // A dense first layer finds the batch where the forward pass wrote it.
+        let x = match x {
+            Input::SparseRows(_) if !is_taken => Rows::Dense(input.values()),
+            x => x.rows(),
+        };
+        output_grad.set_len(loss_grad.len());
+        output_grad.copy_from_slice(loss_grad);
+        for (index, layer) in layers.iter().enumerate().rev() {
+            let (input, width) = match index.checked_sub(1) {
+                Some(before) => (Rows::Dense(&outputs[before]), widths[before]),
+                None => (x, in_features),
+            };
+            // Nobody asks for the gradient with respect to the data.
+            let dx_wanted = index > 0;
+            if dx_wanted {
+                input_grad.set_len(m * width);
+            }
+            match layer {
+                Layer::Linear { linear, span, cut } => {
+                    // Before the weight may change.
+                    if dx_wanted {
+                        let weight = linear.weight_back(simd, &gradient.params()[span.clone()], transposed);
+                        let dz = linear.operand(simd, Rows::Dense(output_grad), linear.out_features(), compressed_grad);
+                        match cut.axis {
+                            Axis::Features => {
+                                linear.multiply_back(simd, weight, dz, 0..linear.out_features(), input_grad);
+                            }
+                            Axis::Units => comm.all_reduce(simd, &cut.parts, input_grad, &mut |part, dx| {
+                                linear.multiply_back(simd, weight, dz, cut.range(part), dx);
+                            }),
+                        }
+                    }
+                    let input = linear.operand_back(simd, input, &mut compressed[index]);
+                    let (output, buffer) = gradient.of_layer(span.clone());
+                    linear.backward_parameters(simd, input, output_grad, output, scratch, buffer);
+                }
+                Layer::Elementwise { layer, first_unit } if dx_wanted => {
+                    let place = Place { layer: index, first_unit: *first_unit, units: width };
+                    layer.backward(context, place, input.values(), &outputs[index], output_grad, input_grad);
+                }
+                Layer::Elementwise { .. } => {}
+            }
+            std::mem::swap(output_grad, input_grad);
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! An epoch of training steps, on one thread or shared among all. It knows batches in order, not validation.
+//! An epoch of training steps, on one thread or shared among all, of one process or of several. It knows batches in order, not
+//! validation.
 
 use std::ops::{ControlFlow, Range};
 use std::time::Instant;
@@ -7,20 +8,24 @@ use crate::data::Loader;
 use crate::error::{Error, Result};
 use crate::nn::Sequential;
 use crate::optim::OptimizerState;
-use crate::parallel::comm::Local;
+use crate::parallel::choice::{Parallel, Reduce};
+use crate::parallel::comm::{Deal, Local};
 use crate::parallel::trial::{Budget, Sharing, Trial};
-use crate::parallel::{Team, available_cores};
+use crate::parallel::{Team, World, available_cores};
 use crate::train::callback::{BatchEnd, Callback};
 use crate::train::history::BatchRecord;
 use crate::train::observer::{Observed, Observer};
+use crate::train::samples::Samples;
 use crate::train::shards::Shards;
 use crate::train::step::{Step, StepPlan};
 use crate::train::watch::Watch;
 
-/// Trains epochs, on one thread or on shards.
+/// Trains epochs, on one thread, on shards of the network or on shards of each batch.
 pub(super) struct EpochRunner {
+    world: World,
     whole: Whole,
     shards: Option<Shards>,
+    samples: Option<Samples>,
     sharing: Sharing,
     trial: Trial,
     /// Batches of the last epoch whose step was shared.
@@ -67,18 +72,39 @@ impl Whole {
     }
 }
 
+/// How the work of a step is cut.
+pub(super) struct Cut {
+    pub world: World,
+    pub parallel: Parallel,
+    pub reduce: Reduce,
+    pub sharing: Sharing,
+}
+
 impl EpochRunner {
     /// For a network with so many optimizer slots, and batches of at most `batch_size`.
-    pub fn new(model: &Sequential, slots: usize, team: &Team, batch_size: usize, sharing: Sharing) -> Self {
-        let cores = match sharing {
+    pub fn new(model: &Sequential, slots: usize, team: &Team, batch_size: usize, cut: &Cut) -> Self {
+        let cores = match cut.sharing {
             Sharing::Measured => available_cores(),
             Sharing::Always => usize::MAX,
         };
-        let world_size = team.threads().min(cores).min(model.max_world_size());
+        // All processes have to know how many threads each has.
+        let threads = 255 - usize::from(cut.world.largest(255 - team.threads().min(cores).min(255) as u8));
+        let (mut shards, mut samples) = (None, None);
+        match cut.parallel.resolve(batch_size, model.traffic(batch_size)) {
+            Parallel::Samples => {
+                samples = Some(Samples::new(cut.world.clone(), cut.reduce, team.threads().min(cores), batch_size));
+            }
+            _ => {
+                let deal = Deal::new(cut.world.size(), threads, model.max_world_size());
+                shards = (deal.shards > 1).then(|| Shards::new(model, slots, cut.world.clone(), deal, batch_size));
+            }
+        }
         EpochRunner {
+            world: cut.world.clone(),
             whole: Whole::default(),
-            shards: (world_size > 1).then(|| Shards::new(model, slots, world_size, batch_size)),
-            sharing,
+            shards,
+            samples,
+            sharing: cut.sharing,
             trial: Trial::new(),
             shared_batches: 0,
         }
@@ -105,6 +131,19 @@ impl EpochRunner {
         if let Some(shards) = &self.shards {
             shards.observers().enumerate().for_each(|(rank, observer)| seen.merge(observer, rank == 0));
         }
+        if let Some(samples) = &self.samples {
+            samples.observers().for_each(|observer| seen.merge(observer, true));
+        }
+        if self.world.is_shared() {
+            let own = serde_json::to_vec(&seen.observed()).unwrap_or_default();
+            for (rank, other) in self.world.all_gather(&own).iter().enumerate() {
+                if let Ok(other) = serde_json::from_slice::<Observed>(other)
+                    && rank != self.world.rank()
+                {
+                    seen.merge_process(&other, self.samples.is_some());
+                }
+            }
+        }
         seen
     }
 
@@ -125,23 +164,42 @@ impl EpochRunner {
         self.shared_batches = 0;
         self.whole.step.observer.start(working.model);
         if let Some(observed) = working.observed {
+            // Of processes that count predictions each for itself, one counts those before.
+            let is_counted = self.samples.is_none() || self.world.rank() == 0;
+            let observed = if is_counted { observed } else { &observed.without_counts() };
             self.whole.step.observer.go_on(observed);
         }
         if let Some(shards) = &mut self.shards {
             shards.start_epoch();
         }
+        if let Some(samples) = &mut self.samples {
+            samples.start_epoch(working.model);
+        }
         loop {
-            let batches = working.records.len() - first..loader.batches();
+            let mut batches = working.records.len() - first..loader.batches();
             if batches.is_empty() {
                 return Ok(false);
+            }
+            if self.world.is_shared() && self.shards.is_none() && self.samples.is_none() {
+                // Nothing is cut, so that each process does all of it; only whether to stop is told, after every batch.
+                batches.end = batches.start + 1;
             }
             let budget = match (&self.shards, self.sharing) {
                 (None, _) => None,
                 (Some(_), Sharing::Always) => Some(Budget::UNLIMITED),
+                // Processes cannot do without each other.
+                (Some(_), Sharing::Measured) if self.world.is_shared() => Some(Budget::UNLIMITED),
                 (Some(_), Sharing::Measured) => self.trial.budget(),
             };
-            let (broken, shared) = match (budget, &mut self.shards) {
-                (Some(budget), Some(shards)) => {
+            let (broken, shared) = match (budget, &mut self.shards, &mut self.samples) {
+                (_, _, Some(samples)) => {
+                    let before = working.records.len();
+                    let seen = &mut self.whole.step.observer;
+                    let broken = samples.run(team, plan, loader, batches, seen, working);
+                    self.shared_batches += working.records.len() - before;
+                    (broken, true)
+                }
+                (Some(budget), Some(shards), None) => {
                     let (started, before) = (Instant::now(), working.records.len());
                     let attempt = shards.run(team, plan, loader, batches, budget, &mut self.whole, working);
                     let done = working.records.len() - before;
@@ -152,17 +210,25 @@ impl EpochRunner {
                 _ => (self.one_thread(plan, loader, batches, working), false),
             };
             if working.records.last().is_some_and(|record| !record.is_finite()) {
-                let layer = match &self.shards {
-                    Some(shards) if shared => shards.first_not_finite(),
+                let layer = match (&self.shards, &self.samples) {
+                    (Some(shards), _) if shared => shards.first_not_finite(),
+                    (_, Some(samples)) => samples.first_not_finite(),
                     _ => self.whole.step.first_not_finite(),
                 };
+                let layer = self.first_of_all(layer);
                 let layer = layer.map_or("the loss".into(), |index| working.model.layer_name(index));
                 return Err(Error::NonFinite { epoch: plan.epoch, batch: working.records.len() - first, layer });
             }
-            if broken {
+            if self.world.largest(u8::from(broken)) > 0 {
                 return Ok(true);
             }
         }
+    }
+
+    /// The first layer that any process names.
+    fn first_of_all(&self, layer: Option<usize>) -> Option<usize> {
+        let named = self.world.all_gather(&layer.map_or(Vec::new(), |layer| layer.to_le_bytes().to_vec()));
+        named.into_iter().filter_map(|bytes| Some(usize::from_le_bytes(bytes.try_into().ok()?))).min()
     }
 
     /// Runs batches on the calling thread: all of them where there are no shards; else until those are due, timing them.

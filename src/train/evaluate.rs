@@ -7,7 +7,8 @@ use crate::kernels::SimdLevel;
 use crate::loss::{self, Loss};
 use crate::nn::{Context, Sequential};
 use crate::parallel::comm::Local;
-use crate::parallel::{Team, available_cores};
+use crate::parallel::world::{even_runs, run_of};
+use crate::parallel::{Team, World, available_cores};
 use crate::train::check_fit;
 use crate::train::history::{BatchRecord, mean_loss_and_accuracy};
 use crate::train::step::Step;
@@ -49,7 +50,7 @@ pub fn evaluate_by(
     let loader = Loader::new(data, batch_size, Shuffle::Never, 0)?;
     let team = Team::new(threads.min(available_cores()))?;
     let mut records = Vec::new();
-    Evaluator::new(&team).run(model, loss, SimdLevel::detect(), &loader, &team, &mut records);
+    Evaluator::new(&team, World::alone()).run(model, loss, SimdLevel::detect(), &loader, &team, &mut records);
     let (loss, accuracy) = mean_loss_and_accuracy(&records);
     let correct = records.iter().map(|record| record.correct as usize).sum();
     Ok(Evaluation { samples: data.len(), correct, accuracy, loss })
@@ -58,11 +59,13 @@ pub fn evaluate_by(
 /// What evaluating needs beside the network, one set per thread, kept from epoch to epoch.
 pub(super) struct Evaluator {
     steps: Vec<(Step, Local)>,
+    world: World,
 }
 
 impl Evaluator {
-    pub fn new(team: &Team) -> Self {
-        Evaluator { steps: (0..team.threads()).map(|_| Default::default()).collect() }
+    /// On the threads of `team`, and those of the other ranks' teams, where there are any.
+    pub fn new(team: &Team, world: World) -> Self {
+        Evaluator { steps: (0..team.threads()).map(|_| Default::default()).collect(), world }
     }
 
     /// Appends one record per batch, in the batches' order.
@@ -81,11 +84,25 @@ impl Evaluator {
         let first_record = records.len();
         records.resize(first_record + loader.batches(), BatchRecord::from_mean(0.0, 0, 0));
         let records = &mut records[first_record..];
-        team.for_each_chunk(&mut self.steps, records, CHUNK, |(step, local), first_batch, records| {
-            for (offset, record) in records.iter_mut().enumerate() {
-                let columns = 0..model.in_features();
-                *record = step.evaluate(model, loss, &context, loader, first_batch + offset, columns, local);
+        let counts = even_runs(records.len(), self.world.size());
+        let own = run_of(&counts, self.world.rank());
+        team.for_each_chunk(
+            &mut self.steps,
+            &mut records[own.clone()],
+            CHUNK,
+            |(step, local), first_batch, records| {
+                for (offset, record) in records.iter_mut().enumerate() {
+                    let (batch, columns) = (own.start + first_batch + offset, 0..model.in_features());
+                    *record = step.evaluate(model, loss, &context, loader, batch, columns, local);
+                }
+            },
+        );
+        if self.world.is_shared() {
+            let told: Vec<u8> = records[own].iter().flat_map(BatchRecord::to_bytes).collect();
+            let all = self.world.all_gather(&told).concat();
+            for (record, bytes) in records.iter_mut().zip(all.as_chunks().0) {
+                *record = BatchRecord::from_bytes(bytes);
             }
-        });
+        }
     }
 }

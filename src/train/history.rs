@@ -55,6 +55,27 @@ impl BatchRecord {
         accuracy(u64::from(self.correct), u64::from(self.samples))
     }
 
+    /// As ranks tell each other.
+    pub(crate) fn to_bytes(&self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&self.loss_sum.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.weight.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.correct.to_le_bytes());
+        bytes[20..].copy_from_slice(&self.samples.to_le_bytes());
+        bytes
+    }
+
+    /// What [`Self::to_bytes`] told.
+    pub(crate) fn from_bytes(bytes: &[u8; 24]) -> Self {
+        let word = |at: usize| [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+        let number = |at: usize| {
+            let (low, high) = (u32::from_le_bytes(word(at)), u32::from_le_bytes(word(at + 4)));
+            f64::from_bits(u64::from(high) << 32 | u64::from(low))
+        };
+        let (correct, samples) = (u32::from_le_bytes(word(16)), u32::from_le_bytes(word(20)));
+        BatchRecord { loss_sum: number(0), weight: number(8), correct, samples }
+    }
+
     /// Whether its loss is a finite number.
     pub(crate) fn is_finite(&self) -> bool {
         self.loss_sum.is_finite()

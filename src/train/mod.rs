@@ -6,6 +6,9 @@ mod epoch;
 mod evaluate;
 mod history;
 mod observer;
+#[cfg(test)]
+mod ranks_tests;
+mod samples;
 mod shards;
 mod state;
 mod step;
@@ -14,7 +17,7 @@ mod thin;
 mod trainer;
 mod watch;
 
-pub use crate::parallel::Sharing;
+pub use crate::parallel::{Parallel, Reduce, Sharing, World};
 pub use callback::{BatchEnd, Callback, EpochEnd};
 pub use evaluate::{Evaluation, evaluate, evaluate_by};
 pub(crate) use history::mean_loss_and_accuracy;

@@ -17,7 +17,7 @@ pub(super) fn measures_gradients(batch: usize, batches: usize) -> bool {
 }
 
 /// What one thread saw of the training steps of an epoch. The buffers grow in the first epoch and stay.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Observer {
     layers: Vec<Silent>,
     /// How often each class was predicted. There are two counts, used in turn, since the same class comes twice in a row
@@ -28,7 +28,7 @@ pub(super) struct Observer {
 }
 
 /// The units of an activation layer that have given nothing but 0 in this epoch.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Silent {
     layer: usize,
     /// Which of the layer's units are held here.
@@ -47,6 +47,13 @@ pub(crate) struct Observed {
     norms: Vec<(usize, f64)>,
 }
 
+impl Observed {
+    /// The same without counts of predictions: of several processes that go on, one counts those before.
+    pub fn without_counts(&self) -> Observed {
+        Observed { predicted: Vec::new(), ..self.clone() }
+    }
+}
+
 impl Observer {
     /// What was seen of the epoch so far.
     pub fn observed(&self) -> Observed {
@@ -61,10 +68,7 @@ impl Observer {
     /// Goes on from what was seen of the same epoch of the same network, after [`Self::start`]. What cannot be of that network is
     /// left out.
     pub fn go_on(&mut self, observed: &Observed) {
-        for (own, silent) in self.layers.iter_mut().zip(&observed.silent) {
-            own.silent.retain(|unit| silent.binary_search(unit).is_ok());
-        }
-        self.predicted[0].iter_mut().zip(&observed.predicted).for_each(|(own, count)| *own = *count);
+        self.merge_process(observed, true);
         self.norms.extend_from_slice(&observed.norms);
     }
 
@@ -131,6 +135,18 @@ impl Observer {
                 own.iter_mut().zip(of_other).for_each(|(own, of_other)| *own = own.saturating_add(*of_other));
             }
             self.norms.extend_from_slice(&other.norms);
+        }
+    }
+
+    /// Adds what another process saw of the same epoch of the whole network. `counts` as for [`Self::merge`]; gradients every
+    /// process saw all of.
+    pub fn merge_process(&mut self, other: &Observed, counts: bool) {
+        for (own, silent) in self.layers.iter_mut().zip(&other.silent) {
+            own.silent.retain(|unit| silent.binary_search(unit).is_ok());
+        }
+        if counts {
+            let predicted = self.predicted[0].iter_mut().zip(&other.predicted);
+            predicted.for_each(|(own, count)| *own = own.saturating_add(*count));
         }
     }
 

@@ -1,18 +1,20 @@
-//! Several threads training one network. Each holds a shard of it in its own cache and takes every step with the others;
-//! what crosses between them are the parts of the sums that no shard has alone. It knows shards and threads, not epochs.
+//! Several threads training one network, of one process or of several. Each holds a shard of it in its own cache and takes
+//! every step with the others; what crosses between them are the parts of the sums that no shard has alone. It knows shards
+//! and threads, not epochs.
 
 use std::ops::{ControlFlow, Range};
 use std::sync::RwLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::data::Loader;
 use crate::nn::Sequential;
 use crate::optim::OptimizerState;
-use crate::parallel::Team;
-use crate::parallel::comm::{Exchange, Threads};
+use crate::parallel::comm::{Across, Deal, Exchange, Threads};
 use crate::parallel::roll_call::{Caller, RollCall};
 use crate::parallel::trial::{Budget, Trial};
+use crate::parallel::world::run_of;
+use crate::parallel::{Team, World};
 use crate::train::callback::{BatchEnd, Callback};
 use crate::train::epoch::{Whole, Working};
 use crate::train::history::BatchRecord;
@@ -21,8 +23,13 @@ use crate::train::step::{Step, StepPlan};
 
 /// The ranks of one network.
 pub(super) struct Shards {
+    /// Those of this process.
     ranks: Vec<Rank>,
     exchange: Exchange,
+    world: World,
+    deal: Deal,
+    /// Of several processes: of each shard, where its numbers stand in the whole network, and in the shard.
+    runs: Vec<Vec<(Range<usize>, Range<usize>)>>,
 }
 
 /// What came of a run on all threads.
@@ -132,29 +139,60 @@ fn copy_back(runs: &[(Range<usize>, Range<usize>)], shard: &[f32], whole: &mut [
 }
 
 impl Shards {
-    /// Cuts `model` for `world_size` threads and batches of at most `batch_size`.
-    pub fn new(model: &Sequential, slots: usize, world_size: usize, batch_size: usize) -> Self {
+    /// Cuts `model` as it is dealt out to the processes of `world`, for batches of at most `batch_size`.
+    pub fn new(model: &Sequential, slots: usize, world: World, deal: Deal, batch_size: usize) -> Self {
         let rank = |rank: usize| {
-            let shard = model.shard(rank, world_size);
+            let shard = model.shard(rank, deal.shards);
             Rank {
                 optimizer: OptimizerState::with_slots(slots, shard.buffer_len()),
-                runs: model.shard_runs(rank, world_size),
-                columns: model.shard_features(rank, world_size),
+                runs: model.shard_runs(rank, deal.shards),
+                columns: model.shard_features(rank, deal.shards),
                 model: shard,
                 step: Step::default(),
                 records: Vec::new(),
             }
         };
         let (parts, floats) = model.largest_sum(batch_size);
-        Shards { ranks: (0..world_size).map(rank).collect(), exchange: Exchange::new(parts, floats) }
+        let ranks = deal.shards_of(world.rank()).map(rank).collect();
+        let shards = if world.is_shared() { 0..deal.shards } else { 0..0 };
+        let runs = shards.map(|shard| model.shard_runs(shard, deal.shards)).collect();
+        Shards { ranks, exchange: Exchange::new(parts, floats), world, deal, runs }
+    }
+
+    /// Puts what the other processes have of the network and of the optimizer's slots into this one's.
+    fn share(&self, model: &mut Sequential, optimizer: &mut OptimizerState) {
+        let len = |shard: &usize| self.runs[*shard].iter().map(|(_, own)| own.len()).sum::<usize>();
+        let told = |process: usize| {
+            let shards = self.deal.shards_of(process);
+            if self.deal.is_heard(process) { shards } else { shards.start..shards.start }
+        };
+        let counts: Vec<usize> =
+            (0..self.world.size()).map(|process| told(process).map(|shard| len(&shard)).sum()).collect();
+        let (mut own, mut all) = (Vec::new(), vec![0.0; counts.iter().sum()]);
+        let slots = optimizer.slots.iter_mut().map(|slot| &mut slot[..]);
+        for whole in [model.buffer_mut()].into_iter().chain(slots) {
+            own.clear();
+            for (run, _) in told(self.world.rank()).flat_map(|shard| &self.runs[shard]) {
+                own.extend_from_slice(&whole[run.clone()]);
+            }
+            self.world.transport().all_gather_floats(&own, &counts, &mut all);
+            for process in 0..self.world.size() {
+                let mut values = &all[run_of(&counts, process)];
+                for (run, _) in told(process).flat_map(|shard| &self.runs[shard]) {
+                    let (of_run, rest) = values.split_at(run.len());
+                    whole[run.clone()].copy_from_slice(of_run);
+                    values = rest;
+                }
+            }
+        }
     }
 
     /// Trains on `batches` in order and leaves parameters and slots in `working`. Appends a record for each batch done.
     ///
     /// Where the budget has a limit, the caller's thread trains `whole` by itself until all others run.
     ///
-    /// Ends early after a batch whose loss is not finite, after one that the callback breaks at, when the batches take more
-    /// than `budget`, and when the others do not come.
+    /// Ends early after a batch whose loss is not finite, after one that the callback breaks at, of this process or of another,
+    /// when the batches take more than `budget`, and when the others do not come.
     #[expect(clippy::too_many_arguments, reason = "what a step works on, each of another owner")]
     pub fn run(
         &mut self,
@@ -168,7 +206,11 @@ impl Shards {
     ) -> Attempt {
         let started = Instant::now();
         let Working { model, optimizer, callback, records, .. } = working;
-        let exchange = &self.exchange;
+        let (exchange, world, deal) = (&self.exchange, &self.world, &self.deal);
+        // Of the processes, whether this one's callback broke, and whether any one's did: all hear of it in the batch that
+        // follows, and give it up.
+        let (asks, is_asked) = (AtomicBool::new(false), AtomicBool::new(false));
+        let across = world.is_shared().then_some(Across { world, deal, asks: &asks, is_asked: &is_asked });
         let roll = RollCall::new(self.ranks.len());
         // The first batch that all share. Set before they start.
         let first_shared = AtomicUsize::new(batches.end);
@@ -220,13 +262,16 @@ impl Shards {
             }
             let first_shared = first_shared.load(Ordering::Relaxed);
             let Rank { model, optimizer, columns, step, records, .. } = &mut **rank;
-            let mut comm = Threads::new(exchange, member);
+            let mut comm = Threads::new(exchange, member, across);
             for batch in first_shared..batches.end {
                 let done = batch - batches.start;
                 if first.is_some() && done.is_multiple_of(checked) && started.elapsed() > budget.after(done) {
                     last.store(batch, Ordering::Relaxed);
                 }
-                let goes_on = || given_up.load(Ordering::Relaxed) != batch;
+                let goes_on = || match across {
+                    None => given_up.load(Ordering::Relaxed) != batch,
+                    Some(across) => !across.is_asked.load(Ordering::Relaxed),
+                };
                 let record = step.train(model, optimizer, plan, loader, batch, columns.clone(), &mut comm, &goes_on);
                 let Some(record) = record else { break };
                 records.push(record);
@@ -234,6 +279,7 @@ impl Shards {
                     let end = BatchEnd { epoch: plan.epoch, batch, lr: plan.lr(batch), record };
                     if first.callback.after_batch(&end).is_break() {
                         first.broken = true;
+                        asks.store(true, Ordering::Relaxed);
                         given_up.store(batch + 1, Ordering::Relaxed);
                     }
                 }
@@ -249,6 +295,9 @@ impl Shards {
         if shared > 0 {
             for rank in &self.ranks {
                 rank.give(model, optimizer);
+            }
+            if self.world.is_shared() {
+                self.share(model, optimizer);
             }
         }
         records.extend_from_slice(&self.ranks[0].records);

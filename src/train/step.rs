@@ -94,6 +94,32 @@ impl Step {
         Some(record)
     }
 
+    /// The gradient of the sum of the losses of some `samples` of `batch`, into `grads`, overwritten, and their record.
+    #[expect(clippy::too_many_arguments, reason = "what a step works on, each of another owner")]
+    pub fn gradients(
+        &mut self,
+        model: &Sequential,
+        plan: &StepPlan<'_>,
+        loader: &Loader<'_>,
+        batch: usize,
+        samples: Range<usize>,
+        comm: &mut dyn Comm,
+        grads: &mut AlignedVec,
+    ) -> BatchRecord {
+        let context = plan.context.at(plan.epoch, batch).from_sample(samples.start);
+        loader.load_part(batch, samples, 0..model.in_features(), context.simd, &mut self.batch);
+        let record = self.forward(model, plan.loss, &context, comm);
+        let Step { batch: x, workspace, loss, output_grad, observer } = self;
+        observer.forward(workspace, &loss.predictions);
+        // The gradient of the mean of a batch that weighs 1 is that of the sum.
+        loss.sums.weight = 1.0;
+        output_grad.set_len(workspace.output().len());
+        let (outputs, output) = (model.out_features(), workspace.output());
+        plan.loss.backward(context.simd, outputs, output, x.targets(), x.weights(), loss, output_grad);
+        model.gradients_into(Input::from(&*x), output_grad, &context, workspace, comm, grads);
+        record
+    }
+
     /// Loss and correct predictions of `batch`.
     #[expect(clippy::too_many_arguments, reason = "what a step works on, each of another owner")]
     pub fn evaluate(
@@ -106,9 +132,14 @@ impl Step {
         columns: Range<usize>,
         comm: &mut dyn Comm,
     ) -> BatchRecord {
-        let x = &mut self.batch;
-        loader.load_columns(batch, columns, context.simd, x);
-        model.forward_with(Input::from(&*x), context, &mut self.workspace, comm);
+        loader.load_columns(batch, columns, context.simd, &mut self.batch);
+        self.forward(model, loss, context, comm)
+    }
+
+    /// The same of what is loaded.
+    fn forward(&mut self, model: &Sequential, loss: &dyn Loss, context: &Context, comm: &mut dyn Comm) -> BatchRecord {
+        let x = &self.batch;
+        model.forward_with(Input::from(x), context, &mut self.workspace, comm);
         let output = self.workspace.output();
         let outputs = model.out_features();
         loss.forward(context.simd, outputs, output, x.targets(), x.weights(), &mut self.loss).into()

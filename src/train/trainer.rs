@@ -11,10 +11,10 @@ use crate::loss::{self, Loss};
 use crate::nn::{Context, DataSpec, Sequential};
 use crate::optim::schedule::{Constant, Position, Schedule};
 use crate::optim::{Clip, Optimizer};
-use crate::parallel::{self, Sharing, Team};
+use crate::parallel::{self, Parallel, Reduce, Sharing, Team, World};
 use crate::train::callback::{Callback, EpochEnd};
 use crate::train::check_fit;
-use crate::train::epoch::{EpochRunner, Working};
+use crate::train::epoch::{Cut, EpochRunner, Working};
 use crate::train::evaluate::Evaluator;
 use crate::train::history::{BatchRecord, EpochRecord, History, mean_loss_and_accuracy};
 use crate::train::state::{BestParameters, TrainState};
@@ -46,6 +46,9 @@ pub struct Trainer {
     threads: usize,
     simd: SimdChoice,
     sharing: Sharing,
+    world: World,
+    parallel: Parallel,
+    reduce: Reduce,
     patience: Option<usize>,
     min_delta: f64,
     monitor: Monitor,
@@ -68,6 +71,9 @@ impl Trainer {
             threads: parallel::default_threads(),
             simd: SimdChoice::Auto,
             sharing: Sharing::Measured,
+            world: World::alone(),
+            parallel: Parallel::default(),
+            reduce: Reduce::default(),
             patience: None,
             min_delta: 0.0,
             monitor: Monitor::ValLoss,
@@ -134,6 +140,27 @@ impl Trainer {
     #[must_use]
     pub fn sharing(self, sharing: Sharing) -> Self {
         Trainer { sharing, ..self }
+    }
+
+    /// Along which axis a step is cut among threads and ranks. The bits of a cut by samples differ from those of a cut by
+    /// features, and either's are the same for any number of threads and ranks.
+    #[must_use]
+    pub fn parallel(self, parallel: Parallel) -> Self {
+        Trainer { parallel, ..self }
+    }
+
+    /// How gradients of a cut by samples are added up over ranks.
+    #[must_use]
+    pub fn reduce(self, reduce: Reduce) -> Self {
+        Trainer { reduce, ..self }
+    }
+
+    /// The processes that train together, each of which calls [`fit`](Self::fit) with the same settings, network and data, and
+    /// ends with the same network. To break in a callback of one of them ends the training of all, after the batch that
+    /// follows at the latest.
+    #[must_use]
+    pub fn world(self, world: World) -> Self {
+        Trainer { world, ..self }
     }
 
     /// Ends the training after so many epochs, at least 1, in a row of which none was better than the best one before. The
@@ -264,8 +291,10 @@ impl Trainer {
         self.check_state(model, state, train_loader.batches())?;
         let team = Team::new(self.threads_used())?;
         let largest_batch = self.batch_size.min(train.len());
-        let mut runner = EpochRunner::new(model, self.optimizer.slots(), &team, largest_batch, self.sharing);
-        let mut evaluator = Evaluator::new(&team);
+        let cut =
+            Cut { world: self.world.clone(), parallel: self.parallel, reduce: self.reduce, sharing: self.sharing };
+        let mut runner = EpochRunner::new(model, self.optimizer.slots(), &team, largest_batch, &cut);
+        let mut evaluator = Evaluator::new(&team, self.world.clone());
         let epochs_left = self.epochs.saturating_sub(state.epoch);
         state.history.reserve(epochs_left, train_loader.batches(), val_loader.batches());
         let (scale, image_size, prepare) = (train.scale(), train.image_size(), Prepare::of(train));
@@ -310,7 +339,8 @@ impl Trainer {
                 state.batch_seconds = train_seconds;
                 state.observed = Some(runner.observed());
                 state.whole.get_or_insert_with(|| good.parameters.as_slice().into());
-                return Ok(if bounded.is_over { Stopped::MaxSeconds } else { Stopped::Callback });
+                let is_over = self.world.largest(u8::from(bounded.is_over)) > 0;
+                return Ok(if is_over { Stopped::MaxSeconds } else { Stopped::Callback });
             }
             evaluator.run(model, &*loss, simd, &val_loader, &team, &mut state.history.val_batches);
             let validated = Instant::now();
@@ -352,11 +382,12 @@ impl Trainer {
             let broken = callback.after_epoch(&mut end).is_break();
             good.update(model, state);
             if state.epoch < self.epochs {
-                if broken {
-                    return Ok(Stopped::Callback);
-                }
-                if deadline.is_some_and(|at| Instant::now() >= at) {
-                    return Ok(Stopped::MaxSeconds);
+                let is_over = deadline.is_some_and(|at| Instant::now() >= at);
+                // Of several ranks each has a clock and a callback of its own.
+                match self.world.largest(if broken { 2 } else { u8::from(is_over) }) {
+                    0 => {}
+                    1 => return Ok(Stopped::MaxSeconds),
+                    _ => return Ok(Stopped::Callback),
                 }
             }
         }

@@ -1,0 +1,196 @@
+//! Training over ranks that are threads of this process: the same bits whatever their number, an end that all agree on.
+//! What MPI carries is tested by `tests/mpi.rs`.
+
+use std::ops::ControlFlow;
+
+use crate::data::{Dataset, TargetColumns};
+use crate::error::Error;
+use crate::kernels::KernelChoice;
+use crate::nn::{Init, Sequential};
+use crate::optim::{AdamW, Clip, Sgd};
+use crate::parallel::world::threads;
+use crate::train::{
+    BatchEnd, BatchRecord, Callback, EpochRecord, Parallel, Reduce, Sharing, Stopped, TrainState, Trainer, World,
+};
+
+/// 1,100 samples, so that batches of 520 leave a short one, with fewer samples than it has shards where those are many.
+fn data(features: usize, weights: bool) -> (Dataset, Dataset) {
+    let rows = 1_100;
+    let label = |row: usize| (row * 7 + row / 13) % 5;
+    let bright = |row: usize, column: usize| if column % 5 == label(row) { 0.5 } else { 0.0 };
+    let noise = |i: usize| (i * 37 % 1013) as f32 / 500.0 - 1.0;
+    let x = (0..rows * features).map(|i| noise(i) + bright(i / features, i % features));
+    let labels = (0..rows).map(|row| label(row) as u16).collect();
+    let targets = TargetColumns::Classes { labels, classes: 5 };
+    let mut set = Dataset::from_values(x.collect(), features, targets, "made up".into()).unwrap();
+    if weights {
+        set = set.with_weights((0..rows).map(|row| (row % 4) as f32 / 2.0).collect()).unwrap();
+    }
+    let val = set.select(&(0..300).collect::<Vec<_>>());
+    (set, val)
+}
+
+fn network(features: usize, hidden: &[usize]) -> Sequential {
+    let mut builder = Sequential::new(features);
+    for units in hidden {
+        builder = builder.linear(*units).relu().dropout(0.2);
+    }
+    builder.linear(5).kernel(KernelChoice::Auto).init(Init::KaimingUniform).build(3).unwrap()
+}
+
+/// Everything of a run that must not depend on ranks and threads.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    stopped: Stopped,
+    parameters: Vec<u32>,
+    slots: Vec<Vec<u32>>,
+    epochs: Vec<EpochRecord>,
+    batches: Vec<BatchRecord>,
+    at: (usize, usize),
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+fn outcome(stopped: Stopped, model: &Sequential, state: &TrainState) -> Outcome {
+    let epochs = state.history.epochs.iter();
+    Outcome {
+        stopped,
+        parameters: model.parameters().flat_map(|parameter| bits(&parameter.values())).collect(),
+        slots: state.optimizer.slots.iter().map(|slot| bits(slot)).collect(),
+        epochs: epochs.map(|epoch| EpochRecord { train_seconds: 0.0, val_seconds: 0.0, ..*epoch }).collect(),
+        batches: state.history.train_batches.iter().chain(&state.history.val_batches).copied().collect(),
+        at: (state.epoch, state.batch),
+    }
+}
+
+fn train(trainer: &Trainer, model: &Sequential, sets: &(Dataset, Dataset), world: World) -> Outcome {
+    let (mut model, mut state) = (model.clone(), TrainState::new(model, trainer.optimizer()));
+    let trainer = trainer.clone().world(world);
+    let stopped = trainer.fit_from(&mut model, &mut state, &sets.0, &sets.1, &mut ()).unwrap();
+    outcome(stopped, &model, &state)
+}
+
+fn trainers(batch_size: usize) -> [Trainer; 2] {
+    let common = |trainer: Trainer| trainer.epochs(2).batch_size(batch_size).seed(5).sharing(Sharing::Always);
+    [common(Trainer::new(Sgd::new(0.05))), common(Trainer::new(AdamW::new(1e-3)).clip(Clip::Norm(0.5)))]
+}
+
+#[test]
+fn the_bits_are_the_same_for_any_number_of_ranks_and_threads() {
+    for (parallel, batch_size) in [(Parallel::Features, 64), (Parallel::Samples, 520), (Parallel::Samples, 1_100)] {
+        for (features, hidden) in [(520, &[][..]), (40, &[128]), (40, &[256, 130])] {
+            let (model, sets) = (network(features, hidden), data(features, hidden.len() == 1));
+            for trainer in trainers(batch_size) {
+                let trainer = trainer.parallel(parallel);
+                let one = train(&trainer.clone().threads(1), &model, &sets, World::alone());
+                assert!(one.epochs[0].train_loss.is_finite() && one.epochs[1].train_loss < one.epochs[0].train_loss);
+                for (ranks, threads_each) in [(1, 2), (1, 3), (2, 1), (2, 2), (3, 1), (4, 2), (8, 1)] {
+                    let trainer = trainer.clone().threads(threads_each);
+                    let outcomes = threads::run(ranks, |world| train(&trainer, &model, &sets, world));
+                    for outcome in outcomes {
+                        assert!(outcome == one, "{parallel}, {features} {hidden:?}, {ranks} ranks x {threads_each}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Shards of a batch draw what the whole batch would, and their losses add up to its loss.
+#[test]
+fn a_batch_that_is_cut_by_samples_learns_what_the_whole_one_does() {
+    let (model, sets) = (network(40, &[130]), data(40, true));
+    for trainer in trainers(1_100) {
+        let [whole, cut] = [Parallel::Features, Parallel::Samples]
+            .map(|parallel| train(&trainer.clone().threads(1).parallel(parallel), &model, &sets, World::alone()));
+        // Sums of 1,100 losses in another order: 1,100 roundings to f32 of a mean that is summed in f64.
+        let first = |outcome: &Outcome| outcome.batches[0];
+        assert_eq!(first(&whole).correct, first(&cut).correct);
+        assert!((first(&whole).loss_sum - first(&cut).loss_sum).abs() <= 1e-9 * first(&whole).loss_sum);
+        let differences = whole.parameters.iter().zip(&cut.parameters);
+        let largest = differences.map(|(a, b)| (f32::from_bits(*a) - f32::from_bits(*b)).abs()).fold(0.0, f32::max);
+        // Two steps. One of AdamW at 1e-3 is at most 1e-3 long, and changes by as much where a gradient near 0 has another
+        // sign; of SGD at 0.05 it changes as the gradient does, by some roundings.
+        let bound = if whole.slots.is_empty() { 1e-6 } else { 2e-3 };
+        assert!(largest > 0.0 && largest < bound, "{largest}");
+    }
+}
+
+#[test]
+fn the_fast_sum_is_near() {
+    let (model, sets) = (network(40, &[130]), data(40, false));
+    let [trainer, _] = trainers(1_100);
+    let trainer = trainer.threads(1).parallel(Parallel::Samples);
+    let one = train(&trainer, &model, &sets, World::alone());
+    for outcome in threads::run(4, |world| train(&trainer.clone().reduce(Reduce::Fast), &model, &sets, world)) {
+        let pairs = one.parameters.iter().zip(&outcome.parameters);
+        let largest = pairs.map(|(a, b)| (f32::from_bits(*a) - f32::from_bits(*b)).abs()).fold(0.0, f32::max);
+        assert!(largest > 0.0 && largest < 1e-6, "{largest}");
+    }
+}
+
+/// Breaks after a batch of the first epoch, on one rank only.
+struct Breaks(Option<usize>);
+
+impl Callback for Breaks {
+    fn after_batch(&mut self, end: &BatchEnd) -> ControlFlow<()> {
+        if Some(end.batch) == self.0 && end.epoch == 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// All ranks end after the same batch, and another number of them goes on from there to the same bits.
+#[test]
+fn one_rank_that_breaks_ends_all_and_others_go_on() {
+    for (parallel, batch_size, hidden) in [
+        (Parallel::Features, 64, &[128][..]),
+        (Parallel::Samples, 520, &[128]),
+        // Of this network nothing can be cut, so every rank does all of it.
+        (Parallel::Features, 64, &[]),
+    ] {
+        let (model, sets) = (network(40, hidden), data(40, false));
+        for trainer in trainers(batch_size) {
+            let trainer = trainer.parallel(parallel).threads(1);
+            let whole = train(&trainer, &model, &sets, World::alone());
+            let last = 1_100_usize.div_ceil(batch_size) - 1;
+            for at in [0, 1, last] {
+                let run = |world: World| {
+                    let (mut model, mut state) = (model.clone(), TrainState::new(&model, trainer.optimizer()));
+                    let mut breaks = Breaks((world.rank() == 1).then_some(at));
+                    let trainer = trainer.clone().world(world);
+                    let stopped = trainer.fit_from(&mut model, &mut state, &sets.0, &sets.1, &mut breaks).unwrap();
+                    (stopped, model, state)
+                };
+                let mut stopped = threads::run(3, run);
+                let ends: Vec<Outcome> =
+                    stopped.iter().map(|(stopped, model, state)| outcome(*stopped, model, state)).collect();
+                assert_eq!((ends[0].stopped, ends[0].at), (Stopped::Callback, (0, at + 1)), "{parallel} {hidden:?}");
+                assert!(ends.iter().all(|end| *end == ends[0]));
+                let (_, model, state) = stopped.swap_remove(2);
+                let ends = threads::run(2, |world| {
+                    let (mut model, mut state) = (model.clone(), state.clone());
+                    let trainer = trainer.clone().world(world);
+                    let stopped = trainer.fit_from(&mut model, &mut state, &sets.0, &sets.1, &mut ()).unwrap();
+                    outcome(stopped, &model, &state)
+                });
+                assert!(ends.iter().all(|end| *end == whole), "{parallel} {hidden:?} from batch {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_value_that_is_no_number_stops_all_ranks_alike() {
+    for (parallel, batch_size) in [(Parallel::Features, 64), (Parallel::Samples, 520)] {
+        let (model, sets) = (network(40, &[128]), data(40, false));
+        let trainer = Trainer::new(Sgd::new(1e30)).batch_size(batch_size).parallel(parallel).threads(1);
+        let told = threads::run(3, |world| {
+            let mut model = model.clone();
+            trainer.clone().world(world).fit(&mut model, &sets.0, &sets.1).unwrap_err().to_string()
+        });
+        let alone = trainer.fit(&mut model.clone(), &sets.0, &sets.1).unwrap_err();
+        assert!(matches!(alone, Error::NonFinite { .. }), "{alone}");
+        assert_eq!(told, vec![alone.to_string(); 3], "{parallel}");
+    }
+}

@@ -1,0 +1,338 @@
+//! Training by samples: each batch is cut into shards, which threads and processes deal out among themselves. Whoever has a
+//! shard computes the gradient of its samples with a network of its own, and the gradients are added up in the order of a
+//! tree over the shards, so that the sum has the same bits whoever computed them. It knows shards of batches, not epochs.
+
+use std::ops::{ControlFlow, Range};
+
+use crate::data::Loader;
+use crate::kernels::{AlignedVec, SimdLevel, pointwise};
+use crate::nn::Sequential;
+use crate::optim::clip;
+use crate::parallel::choice::{Reduce, batch_shards};
+use crate::parallel::comm::Local;
+use crate::parallel::tree::{Node, Stack, nodes};
+use crate::parallel::world::{even_runs, run_of};
+use crate::parallel::{Team, World};
+use crate::train::callback::BatchEnd;
+use crate::train::epoch::Working;
+use crate::train::history::BatchRecord;
+use crate::train::observer::{self, Observer};
+use crate::train::step::{Step, StepPlan};
+
+/// The shards of a batch, and who computes which.
+pub(super) struct Samples {
+    world: World,
+    reduce: Reduce,
+    /// Into how many a batch is cut.
+    shards: usize,
+    /// Those of this process.
+    held: Range<usize>,
+    workers: Vec<Worker>,
+    /// The gradients that this process has added up: of each subtree of its shards.
+    own: Vec<AlignedVec>,
+    /// This rank's run of every rank's.
+    received: AlignedVec,
+    /// The gradient of the whole batch.
+    total: AlignedVec,
+    /// What the ranks tell of a batch beside gradients.
+    told: [Vec<f32>; 2],
+    comm: Local,
+}
+
+/// A thread's shards, in cache lines that hold nothing of another's (hardware fetches them in pairs).
+#[derive(Default)]
+#[repr(align(128))]
+struct Worker {
+    range: Range<usize>,
+    step: Step,
+    comm: Local,
+    stack: Stack,
+    /// The gradients of the subtrees on the stack.
+    slots: Vec<AlignedVec>,
+    records: Vec<BatchRecord>,
+    /// Of several processes: what was seen before the batch at hand, which may be given up.
+    seen_before: Observer,
+}
+
+/// The samples of a batch of `len` that are in a shard.
+fn samples_of(shard: usize, shards: usize, len: usize) -> Range<usize> {
+    len * shard / shards..len * (shard + 1) / shards
+}
+
+impl Worker {
+    /// The gradients of the sum of losses, not of their mean: what to divide by is known when all shards are done.
+    fn work(&mut self, model: &Sequential, plan: &StepPlan<'_>, loader: &Loader<'_>, batch: usize, shards: usize) {
+        let Worker { range, step, comm, stack, slots, records, .. } = self;
+        let len = loader.batch_len(batch);
+        stack.clear();
+        records.clear();
+        for shard in range.clone() {
+            let slot = stack.next_slot();
+            if slots.len() == slot {
+                slots.push(AlignedVec::default());
+            }
+            let samples = samples_of(shard, shards, len);
+            let record = if samples.is_empty() {
+                slots[slot].set_len(model.buffer_len());
+                slots[slot].fill(0.0);
+                BatchRecord::from_mean(0.0, 0, 0)
+            } else {
+                step.gradients(model, plan, loader, batch, samples, comm, &mut slots[slot])
+            };
+            records.push(record);
+            stack.push(Node { start: shard, size: 1 }, |slot| add_next(plan.context.simd, slots, slot));
+        }
+    }
+}
+
+/// Adds the buffer after `slot` to that in it.
+fn add_next(simd: SimdLevel, slots: &mut [AlignedVec], slot: usize) {
+    let [total, next] = &mut slots[slot..slot + 2] else { return };
+    pointwise::add(simd, next, total);
+}
+
+impl Samples {
+    /// For batches of at most `batch_size`, on `threads` threads of each process.
+    pub fn new(world: World, reduce: Reduce, threads: usize, batch_size: usize) -> Self {
+        let shards = batch_shards(batch_size);
+        let cut = |of: Range<usize>, at: usize, all: usize| {
+            of.start + of.len() * at / all..of.start + of.len() * (at + 1) / all
+        };
+        let held = cut(0..shards, world.rank(), world.size());
+        let threads = threads.min(held.len()).max(1);
+        let worker = |thread| Worker { range: cut(held.clone(), thread, threads), ..Worker::default() };
+        let workers = (0..threads).map(worker).collect();
+        Samples {
+            world,
+            reduce,
+            shards,
+            held,
+            workers,
+            own: Vec::new(),
+            received: AlignedVec::default(),
+            total: AlignedVec::default(),
+            told: Default::default(),
+            comm: Local::default(),
+        }
+    }
+
+    /// The shards of a rank.
+    fn held_by(&self, rank: usize) -> Range<usize> {
+        self.shards * rank / self.world.size()..self.shards * (rank + 1) / self.world.size()
+    }
+
+    /// Trains on `batches` in order and appends a record for each that is done. `seen` is shown the gradients. Returns whether
+    /// this process's callback broke; where another's did, the batches end as well.
+    pub fn run(
+        &mut self,
+        team: &Team,
+        plan: &StepPlan<'_>,
+        loader: &Loader<'_>,
+        batches: Range<usize>,
+        seen: &mut Observer,
+        working: &mut Working<'_>,
+    ) -> bool {
+        let mut broken = false;
+        for batch in batches {
+            let Working { model, optimizer, callback, records, .. } = working;
+            if self.world.is_shared() {
+                self.workers.iter_mut().for_each(|worker| worker.seen_before = worker.step.observer.clone());
+            }
+            let whole: &Sequential = model;
+            team.run(&mut self.workers, |_, worker| worker.work(whole, plan, loader, batch, self.shards));
+            let ControlFlow::Continue(record) = self.tell(broken) else {
+                let given_up = self.workers.iter_mut();
+                given_up.for_each(|worker| std::mem::swap(&mut worker.step.observer, &mut worker.seen_before));
+                break;
+            };
+            records.push(record);
+            if !record.is_finite() {
+                break;
+            }
+            let per_weight = if record.weight == 0.0 { 0.0 } else { 1.0 / record.weight };
+            self.add_up(team, plan.context.simd, model.buffer_len(), per_weight as f32);
+            model.swap_gradients(&mut self.total);
+            let context = plan.context.at(plan.epoch, batch);
+            optimizer.step += 1;
+            if observer::measures_gradients(batch, loader.batches()) {
+                seen.gradients(batch, clip::norm(model, &context, &mut self.comm));
+            }
+            if let Some(clip) = plan.clip {
+                clip::apply(clip, model, &context, &mut self.comm);
+            }
+            optimizer.update(plan.optimizer, plan.lr(batch), context.simd, model);
+            model.zero_grad();
+            let end = BatchEnd { epoch: plan.epoch, batch, lr: plan.lr(batch), record };
+            if callback.after_batch(&end).is_break() {
+                broken = true;
+                if !self.world.is_shared() {
+                    break;
+                }
+            }
+        }
+        broken
+    }
+
+    /// The record of a batch whose shards are done, wherever they are, the same on all ranks. Breaks where a rank is `broken`.
+    fn tell(&mut self, broken: bool) -> ControlFlow<(), BatchRecord> {
+        /// Of a record, in numbers of 32 bits.
+        const WORDS: usize = 6;
+        let records = || self.workers.iter().flat_map(|worker| &worker.records);
+        if !self.world.is_shared() {
+            return ControlFlow::Continue(sum_of(records().copied()));
+        }
+        let counts: Vec<usize> = (0..self.world.size()).map(|rank| 1 + WORDS * self.held_by(rank).len()).collect();
+        let [own, all] = &mut self.told;
+        own.clear();
+        own.push(f32::from(u8::from(broken)));
+        for record in records() {
+            own.extend(record.to_bytes().as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)));
+        }
+        all.resize(counts.iter().sum(), 0.0);
+        self.world.transport().all_gather_floats(own, &counts, all);
+        let of_ranks = (0..self.world.size()).filter_map(|rank| all[run_of(&counts, rank)].split_first());
+        if of_ranks.clone().any(|(broken, _)| *broken != 0.0) {
+            return ControlFlow::Break(());
+        }
+        let records = of_ranks.flat_map(|(_, words)| words.as_chunks::<WORDS>().0).map(|words| {
+            let mut bytes = [0; 4 * WORDS];
+            for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+                *bytes = word.to_le_bytes();
+            }
+            BatchRecord::from_bytes(&bytes)
+        });
+        ControlFlow::Continue(sum_of(records))
+    }
+
+    /// `total = per_weight (gradient of shard 0 + gradient of shard 1 + ...)`, as the tree has it.
+    fn add_up(&mut self, team: &Team, simd: SimdLevel, len: usize, per_weight: f32) {
+        self.add_up_here(team, simd, len);
+        if !self.world.is_shared() {
+            std::mem::swap(&mut self.total, &mut self.own[0]);
+            clip::scale(simd, per_weight, &mut self.total);
+            return;
+        }
+        let (rank, size) = (self.world.rank(), self.world.size());
+        if self.reduce == Reduce::Fast {
+            self.total.set_len(len);
+            self.total.fill(0.0);
+            let held = nodes(self.held.clone()).len();
+            self.own[..held].iter().for_each(|own| pointwise::add(simd, own, &mut self.total));
+            self.world.transport().sum_in_any_order(&mut self.total);
+            clip::scale(simd, per_weight, &mut self.total);
+            return;
+        }
+        // Each rank adds up a run of the numbers, and tells the others the sum.
+        let (runs, of_ranks) = (even_runs(len, size), (0..size).map(|rank| nodes(self.held_by(rank))));
+        let of_ranks: Vec<Vec<Node>> = of_ranks.collect();
+        let rounds = of_ranks.iter().map(Vec::len).max().unwrap_or(0);
+        let run = runs[rank];
+        self.received.set_len(rounds * size * run);
+        for (round, received) in self.received.chunks_exact_mut((size * run).max(1)).enumerate() {
+            let sends: Vec<bool> = of_ranks.iter().map(|nodes| nodes.len() > round).collect();
+            // Who has nothing to send has room for what it would be.
+            let own = &self.own[round.min(self.own.len() - 1)];
+            self.world.transport().exchange(own, &runs, &sends, received);
+        }
+        // Where the stack's subtrees lie in what was received.
+        let (mut stack, mut places) = (Stack::default(), Vec::new());
+        for (of, nodes) in of_ranks.iter().enumerate() {
+            for (round, node) in nodes.iter().enumerate() {
+                places.truncate(stack.next_slot());
+                places.push((round * size + of) * run);
+                stack.push(*node, |slot| {
+                    let (left, right) = (places[slot], places[slot + 1]);
+                    let at = left.max(right);
+                    let (before, behind) = self.received.split_at_mut(at);
+                    let (low, high) = (&mut before[left.min(right)..][..run], &mut behind[..run]);
+                    if left < right {
+                        pointwise::add(simd, high, low);
+                    } else {
+                        pointwise::add(simd, low, high);
+                    }
+                });
+            }
+        }
+        let sum = &mut self.received[places[0]..][..run];
+        clip::scale(simd, per_weight, sum);
+        self.total.set_len(len);
+        self.world.transport().all_gather_floats(sum, &runs, &mut self.total);
+    }
+
+    /// Leaves the gradients of this process's subtrees in `own`.
+    fn add_up_here(&mut self, team: &Team, simd: SimdLevel, len: usize) {
+        let held = nodes(self.held.clone());
+        self.own.resize_with(held.len().max(1), AlignedVec::default);
+        self.own.iter_mut().for_each(|own| own.set_len(len));
+        if let [worker] = &mut self.workers[..] {
+            for (own, slot) in self.own.iter_mut().zip(&mut worker.slots).take(held.len()) {
+                std::mem::swap(own, slot);
+            }
+            return;
+        }
+        // Each thread adds up a run of the numbers.
+        let (runs, workers) = (even_runs(len, team.threads()), &self.workers);
+        let mut pieces: Vec<Piece<'_>> = Vec::with_capacity(runs.len());
+        let mut rest: Vec<&mut [f32]> = self.own.iter_mut().map(|own| &mut own[..]).collect();
+        for (thread, run) in runs.iter().enumerate() {
+            let mut own = Vec::with_capacity(rest.len());
+            for rest in &mut rest {
+                let (first, others) = std::mem::take(rest).split_at_mut(*run);
+                own.push(first);
+                *rest = others;
+            }
+            pieces.push(Piece { run: run_of(&runs, thread), own });
+        }
+        team.run(&mut pieces, |_, piece| piece.add_up(simd, workers));
+    }
+
+    /// None has seen anything of the epoch that begins.
+    pub fn start_epoch(&mut self, model: &Sequential) {
+        self.workers.iter_mut().for_each(|worker| worker.step.observer.start(model));
+    }
+
+    /// What each thread saw of the epoch.
+    pub fn observers(&self) -> impl Iterator<Item = &Observer> {
+        self.workers.iter().map(|worker| &worker.step.observer)
+    }
+
+    /// The first layer that gave a value that is not finite in the last step of this process.
+    pub fn first_not_finite(&self) -> Option<usize> {
+        self.workers.iter().filter_map(|worker| worker.step.first_not_finite()).min()
+    }
+}
+
+/// A run of all gradients, and where its sums go.
+struct Piece<'a> {
+    run: Range<usize>,
+    own: Vec<&'a mut [f32]>,
+}
+
+impl Piece<'_> {
+    fn add_up(&mut self, simd: SimdLevel, workers: &[Worker]) {
+        let (mut stack, mut slots) = (Stack::default(), Vec::<AlignedVec>::new());
+        for worker in workers {
+            for (node, gradients) in worker.stack.nodes().iter().zip(&worker.slots) {
+                let slot = stack.next_slot();
+                if slots.len() == slot {
+                    slots.push(AlignedVec::zeros(self.run.len()));
+                }
+                slots[slot].copy_from_slice(&gradients[self.run.clone()]);
+                stack.push(*node, |slot| add_next(simd, &mut slots, slot));
+            }
+        }
+        self.own.iter_mut().zip(&slots).for_each(|(own, slot)| own.copy_from_slice(slot));
+    }
+}
+
+/// The shards' records, in order, as one of the batch.
+fn sum_of(records: impl Iterator<Item = BatchRecord>) -> BatchRecord {
+    let mut sum = BatchRecord { loss_sum: 0.0, weight: 0.0, correct: 0, samples: 0 };
+    for record in records {
+        sum.loss_sum += record.loss_sum;
+        sum.weight += record.weight;
+        sum.correct += record.correct;
+        sum.samples += record.samples;
+    }
+    sum
+}
