@@ -14,7 +14,7 @@ use flatnet::kernels::{KernelChoice, SimdChoice};
 use flatnet::nn::{Init, LayerSpecs, ReluGrad};
 use flatnet::optim::schedule;
 use flatnet::run;
-use flatnet::train::Monitor;
+use flatnet::train::{Monitor, Parallel, Reduce};
 
 use super::completions::{self, CompletionsArguments};
 use super::config::Origins;
@@ -353,6 +353,17 @@ pub struct TrainArguments {
     /// same for any number [default: RAYON_NUM_THREADS, else those cores]
     #[arg(long, value_name = "N", value_parser = threads, help_heading = "Machine", allow_negative_numbers = true)]
     pub threads: Option<usize>,
+    /// What threads and MPI ranks share: features cuts the network, samples cuts
+    /// each batch, from 512 samples on; auto takes what moves less. Either gives
+    /// the same bits for any number of both
+    #[arg(long, value_enum, default_value = "features", help_heading = "Machine", hide_possible_values = true)]
+    #[arg(value_name = "auto|features|samples")]
+    pub parallel: Parallel,
+    /// How ranks add gradients up: fixed gives the same bits for any number of
+    /// them; fast takes MPI's order
+    #[arg(long, value_enum, default_value = "fixed", help_heading = "Machine", hide_possible_values = true)]
+    #[arg(value_name = "fixed|fast")]
+    pub reduce: Reduce,
     /// Vector instructions: auto, avx512, avx2, fallback
     #[arg(long, value_enum, default_value = "auto", help_heading = "Machine", hide_possible_values = true)]
     #[arg(value_name = "LEVEL")]
@@ -629,6 +640,8 @@ mod tests {
         check::<Transform>();
         check::<Missing>();
         check::<Shuffle>();
+        check::<Parallel>();
+        check::<Reduce>();
         check::<Init>();
         check::<ReluGrad>();
         check::<SimdChoice>();

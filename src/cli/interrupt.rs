@@ -27,7 +27,17 @@ pub fn listen() {
 
 /// As if somebody pressed Ctrl-C for the first time.
 pub fn ask() {
-    CAME.get_or_init(Arc::default).store(SIGINT.unsigned_abs() as usize, Ordering::Relaxed);
+    ask_by(SIGINT.unsigned_abs() as u8);
+}
+
+/// As if the signal of this number had come.
+pub fn ask_by(signal: u8) {
+    CAME.get_or_init(Arc::default).store(usize::from(signal), Ordering::Relaxed);
+}
+
+/// The number of the signal that came; 0 where none did.
+pub fn came() -> u8 {
+    u8::try_from(signal()).unwrap_or(0)
 }
 
 /// Whether whoever started this process wants it to outlive its terminal, as `nohup` does.
@@ -47,6 +57,11 @@ pub fn is_asked() -> bool {
 /// The exit code of a run that was interrupted: that of a shell's process which its signal ended.
 pub fn exit_code() -> u8 {
     exit_code_of(i32::try_from(signal()).unwrap_or(SIGINT))
+}
+
+/// The same, or 0 where nobody asked.
+pub fn code_if_asked() -> u8 {
+    if is_asked() { exit_code() } else { 0 }
 }
 
 /// Whether a run ends with it that was interrupted.

@@ -18,6 +18,7 @@ mod new_file;
 mod own_data;
 mod predict;
 mod progress;
+mod ranks;
 mod report;
 mod resume;
 mod settings;

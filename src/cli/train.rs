@@ -1,11 +1,12 @@
-//! `flatnet train`: settings to a trained model and a run's files. It knows the order of the steps, not the steps.
+//! `flatnet train`: settings to a trained model and a run's files, which rank 0 writes where there are several. It knows the
+//! order of the steps, not the steps.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use flatnet::data::{SampleSize, Scale};
+use flatnet::data::{Dataset, Preparation, SampleSize, Scale};
 use flatnet::kernels::SimdLevel;
 use flatnet::nn::{Init, LayerSpecs, ReluGrad, Sequential};
 use flatnet::optim::Settings;
@@ -14,249 +15,351 @@ use flatnet::run::{
     self, Checkpoints, DataSummary, Destination, Ended, Environment, Existing, Moment, Recipe, RunData, SampleKind,
     Saved, Summary, Writer, folder,
 };
-use flatnet::train::{BatchEnd, BatchRecord, Callback, EpochEnd, Stopped, Thinning, TrainState};
-use flatnet::{Error, Result};
+use flatnet::train::{BatchEnd, BatchRecord, Callback, EpochEnd, Stopped, Thinning, TrainState, World};
+use flatnet::{Error, Result, Trainer};
 
 use super::args::TrainArguments;
 use super::progress::Progress;
 use super::resume::Resumed;
 use super::tensorboard::EventFiles;
 use super::threads::{Threads, threads};
-use super::{chosen, complain, interrupt, print, print_json, progress, sweep, table, tell, told};
+use super::{chosen, complain, interrupt, print, print_json, progress, ranks, sweep, table, tell, told};
 
 pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
+    let world = ranks::world()?;
+    let outcome = on_rank(arguments, &world);
+    // What goes wrong on one of several ranks has been told.
+    if world.is_shared() { Ok(outcome.unwrap_or(ExitCode::FAILURE)) } else { outcome }
+}
+
+fn on_rank(arguments: &TrainArguments, world: &World) -> Result<ExitCode> {
     if let Some(folds) = arguments.folds {
+        if world.is_shared() {
+            let problem =
+                "--folds trains one fold after another and shares none; give each rank's --fold I/K a run of its own";
+            return ranks::agree(world, Err(Error::Ranks { problem: problem.into() }));
+        }
         return sweep::cross_validate(arguments, folds);
     }
     let started = Instant::now();
-    let threads = threads(arguments.threads)?;
-    let resumed = arguments.resume.as_deref().map(Resumed::open).transpose()?;
-    let mut recipe = recipe(arguments, &threads);
-    if let Some(resumed) = &resumed {
-        // What was typed as auto is what suits the network of the run.
-        let layers = arguments.layers.clone().map_or_else(|| resumed.checkpoint.recipe.layers.parse(), Ok)?;
-        chosen::settle_layers(&mut recipe, arguments, &layers);
-        recipe = resumed.recipe(arguments, &recipe)?;
+    let prepared = ranks::agree(world, Prepared::new(arguments, world))?;
+    let identity = ranks::agree(world, prepared.identity())?;
+    ranks::agree(world, ranks::alike(world, &identity))?;
+    if world.rank() > 0 {
+        return prepared.follow(world);
     }
-    // What is wrong with a setting is told before the data are read.
-    recipe.trainer()?;
+    prepared.tell_of_ranks(world);
+    ranks::lead(world, |call| prepared.lead(arguments, started, world, call))
+}
 
-    let (samples, place) = match &resumed {
-        Some(resumed) => resumed.load(arguments)?,
-        None => chosen::load(arguments, &recipe)?,
-    };
-    if resumed.is_none() {
-        chosen::settle(&mut recipe, arguments, &samples)?;
-        chosen::tell_of(&recipe, arguments, &samples);
-    }
-    if arguments.data.is_some() {
-        recipe.data = place.display().to_string();
-    }
-    let RunData { train, val, rows, preparation, .. } = samples;
-    if let Some(from) = arguments.class_weights.as_deref() {
-        let weights = Some(chosen::class_weights(from, &train)?);
-        if resumed.is_some() && weights != recipe.class_weights {
-            let (found, expected) = (format!("'{}'", from.display()), "the weights of the run that goes on".into());
-            return Err(Error::Setting { name: "class_weights", found, expected });
-        }
-        recipe.class_weights = weights;
-    }
-    let scale = Scale::fit(recipe.scale, &train);
-    let (train, val) = (train.with_scale(scale)?, val.with_scale(scale)?);
-    let trainer = recipe.trainer()?.threads(threads.used).sharing(threads.sharing);
-    let load_seconds = started.elapsed().as_secs_f64();
-    let batches = [train.len(), val.len()].map(|samples| samples.div_ceil(recipe.batch_size));
+/// All that is known before the first step, and nothing written yet: the same on every rank.
+struct Prepared {
+    recipe: Recipe,
+    resumed: Option<Resumed>,
+    trainer: Trainer,
+    train: Dataset,
+    val: Dataset,
+    rows: run::SampledRows,
+    preparation: Option<Preparation>,
+    /// Where the data lie.
+    place: PathBuf,
+}
 
-    // From here on the folder is this run's alone.
-    let (out, goes_on_there) = match &resumed {
-        Some(resumed) => resumed.destination(arguments)?,
-        None => (destination(arguments), false),
-    };
-    let mut writer = Writer::new(out.claim()?)?;
-    if goes_on_there && resumed.as_ref().is_some_and(Resumed::was_to_replace) {
-        writer.claim().go_on_replacing();
-    }
-    let folder = writer.folder().to_path_buf();
-    recipe.out = folder.display().to_string();
-    let data = DataSummary {
-        source: train.source().to_string(),
-        train_samples: train.len(),
-        val_samples: val.len(),
-        features: train.features(),
-        classes: train.classes(),
-        kind: SampleKind::of(&train),
-        class_samples: (train.classes() > 0).then(|| chosen::class_samples(&train)),
-        folder: run::relative(&folder, &place),
-        val_data: recipe.val_data.as_ref().and_then(|path| run::relative(&folder, Path::new(path))),
-        targets: recipe.targets.as_ref().and_then(|path| run::relative(&folder, Path::new(path))),
-        outputs: Some(train.outputs()),
-        class_names: train.class_names().to_vec(),
-        share_not_zero: Some(train.share_not_zero()),
-        train_sha256: Some(train.sha256()),
-        val_sha256: Some(val.sha256()),
-    };
-    let mut event_files = arguments.tensorboard.as_deref().map(EventFiles::create).transpose()?;
-    let mut progress = Progress::new(recipe.epochs, batches[0], recipe.quiet, arguments.log_format);
-    if recipe.accuracy_name().is_none() {
-        progress = progress.without_accuracy();
-        event_files = event_files.map(EventFiles::without_accuracy);
-    }
-    let keep = recipe.keep_checkpoints.unwrap_or(KEEP_CHECKPOINTS);
-    let (checkpoint_folder, mut thinning) = (writer.claim().checkpoints(), Thinning::default());
-    let mut checkpoints = Checkpoints::new(checkpoint_folder.clone(), keep);
-    let (mut model, mut state);
-    match resumed {
-        None => {
-            model = recipe.network(train.features())?;
-            state = TrainState::new(&model, trainer.optimizer());
+impl Prepared {
+    fn new(arguments: &TrainArguments, world: &World) -> Result<Prepared> {
+        let threads = ranks::threads(world, threads(arguments.threads)?, arguments.threads.is_some());
+        let resumed = arguments.resume.as_deref().map(Resumed::open).transpose()?;
+        let mut recipe = recipe(arguments, &threads);
+        if let Some(resumed) = &resumed {
+            // What was typed as auto is what suits the network of the run.
+            let layers = arguments.layers.clone().map_or_else(|| resumed.checkpoint.recipe.layers.parse(), Ok)?;
+            chosen::settle_layers(&mut recipe, arguments, &layers);
+            recipe = resumed.recipe(arguments, &recipe)?;
         }
-        Some(Resumed { file, checkpoint, .. }) => {
-            (model, state, thinning) = (checkpoint.model, checkpoint.state, checkpoint.thinning);
-            if goes_on_there {
-                checkpoints = Checkpoints::resumed(checkpoint_folder, keep, &state);
-            }
-            writer.resume(&state.history, checkpoint.rows.as_deref(), batches)?;
-            for (epoch, record) in (1..).zip(&state.history.epochs) {
-                event_files.iter_mut().for_each(|files| files.epoch(epoch, record));
-            }
-            progress.goes_on_at(state.epoch + 1, state.batch);
-            if !recipe.quiet {
-                tell("note", &format!("going on from {}: {} epochs are done", file.display(), state.epoch));
+        // What is wrong with a setting is told before the data are read.
+        recipe.trainer()?;
+
+        let (samples, place) = match &resumed {
+            Some(resumed) => resumed.load(arguments)?,
+            None => chosen::load(arguments, &recipe)?,
+        };
+        if resumed.is_none() {
+            chosen::settle(&mut recipe, arguments, &samples)?;
+            if world.rank() == 0 {
+                chosen::tell_of(&recipe, arguments, &samples);
             }
         }
-    }
-    let pace = Pace::of(&recipe);
-    let keeper = Keeper { checkpoints, recipe: &recipe, data: &data, is_told: false };
-    let mut watch = Watch { progress, event_files, writer, thinning, batches, keeper, pace, is_due: false };
-    interrupt::listen();
-    let training = Instant::now();
-    let trained = loop {
-        // Of the time that is allowed, what is left.
-        let left = |seconds: f64| (seconds - training.elapsed().as_secs_f64()).max(f64::MIN_POSITIVE);
-        let trainer = recipe.max_seconds.map_or(trainer.clone(), |seconds| trainer.clone().max_seconds(left(seconds)));
-        watch.is_due = false;
-        let trained = trainer.fit_from(&mut model, &mut state, &train, &val, &mut watch);
-        if !(watch.is_due && matches!(trained, Ok(Stopped::Callback))) {
-            break trained;
+        if arguments.data.is_some() {
+            recipe.data = place.display().to_string();
         }
-        // Broken off for a checkpoint within a long epoch, which goes on.
-        watch.checkpoint(&model, &state);
-    };
-    watch.progress.finish();
-    let (stopped, failure) = match trained {
-        Ok(Stopped::Patience) => (Ended::Patience, None),
-        Ok(Stopped::MaxSeconds) => (Ended::MaxSeconds, None),
-        Ok(Stopped::Callback) => (Ended::Interrupted, None),
-        Ok(_) => (Ended::Epochs, None),
-        Err(error) if state.epoch == 0 => return Err(error),
-        Err(error) => (Ended::NonFinite, Some(error)),
-    };
-    // Training could go on from here, or the run has kept such places before.
-    let goes_on = matches!(stopped, Ended::MaxSeconds | Ended::Interrupted);
-    let checkpoint =
-        if goes_on || failure.is_some() || watch.pace.is_asked() || watch.keeper.checkpoints.newest().is_some() {
-            watch.checkpoint(&model, &state)
+        let RunData { train, val, rows, preparation, .. } = samples;
+        if let Some(from) = arguments.class_weights.as_deref() {
+            let weights = Some(chosen::class_weights(from, &train)?);
+            if resumed.is_some() && weights != recipe.class_weights {
+                let (found, expected) = (format!("'{}'", from.display()), "the weights of the run that goes on".into());
+                return Err(Error::Setting { name: "class_weights", found, expected });
+            }
+            recipe.class_weights = weights;
+        }
+        let scale = Scale::fit(recipe.scale, &train);
+        let (train, val) = (train.with_scale(scale)?, val.with_scale(scale)?);
+        let trainer = recipe.trainer()?.threads(threads.used).sharing(threads.sharing).world(world.clone());
+        Ok(Prepared { recipe, resumed, trainer, train, val, rows, preparation, place })
+    }
+
+    /// What has to be the same on all ranks, by name.
+    fn identity(&self) -> Result<ranks::Identity> {
+        let checkpoint = self.resumed.as_ref().map(|resumed| {
+            let state = &resumed.checkpoint.state;
+            format!("{} at epoch {}, batch {}", resumed.file.display(), state.epoch, state.batch)
+        });
+        let simd = SimdLevel::resolve(self.recipe.simd)?.name();
+        ranks::identity(&self.recipe, [self.train.sha256(), self.val.sha256()], checkpoint, simd)
+    }
+
+    /// The network where training begins, and the state of it.
+    fn begin(&self) -> Result<(Sequential, TrainState)> {
+        match &self.resumed {
+            None => {
+                let model = self.recipe.network(self.train.features())?;
+                let state = TrainState::new(&model, self.trainer.optimizer());
+                Ok((model, state))
+            }
+            Some(Resumed { checkpoint, .. }) => Ok((checkpoint.model.clone(), checkpoint.state.clone())),
+        }
+    }
+
+    /// Trains whenever rank 0 says so, and ends as it does.
+    fn follow(self, world: &World) -> Result<ExitCode> {
+        let (mut model, mut state) = ranks::agree(world, self.begin())?;
+        let thinning = self.resumed.map_or_else(Thinning::default, |resumed| resumed.checkpoint.thinning);
+        let batches = [&self.train, &self.val].map(|set| set.len().div_ceil(self.recipe.batch_size));
+        let mut follower = ranks::Follower { thinning, batches };
+        interrupt::listen();
+        while let Some(seconds) = ranks::called(world) {
+            let trainer = seconds.map_or(self.trainer.clone(), |seconds| self.trainer.clone().max_seconds(seconds));
+            // What goes wrong goes wrong on all ranks, and rank 0 tells of it.
+            let _ = trainer.fit_from(&mut model, &mut state, &self.train, &self.val, &mut follower);
+            ranks::signal(world);
+        }
+        Ok(ranks::end(world))
+    }
+
+    fn tell_of_ranks(&self, world: &World) {
+        if world.is_shared() && !self.recipe.quiet {
+            tell("note", &ranks::told(world, self.trainer.threads_used()));
+        }
+    }
+
+    /// Trains, and writes the run's files. `call` is called before each training, with the seconds that are left of
+    /// `--max-seconds`; the other ranks train then as well.
+    fn lead(
+        self,
+        arguments: &TrainArguments,
+        started: Instant,
+        world: &World,
+        call: &dyn Fn(Option<f64>),
+    ) -> Result<ExitCode> {
+        let begun = ranks::agree(world, self.begin())?;
+        let Prepared { mut recipe, resumed, trainer, train, val, rows, preparation, place } = self;
+        let load_seconds = started.elapsed().as_secs_f64();
+        let batches = [train.len(), val.len()].map(|samples| samples.div_ceil(recipe.batch_size));
+
+        // From here on the folder is this run's alone.
+        let (out, goes_on_there) = match &resumed {
+            Some(resumed) => resumed.destination(arguments)?,
+            None => (destination(arguments), false),
+        };
+        let mut writer = Writer::new(out.claim()?)?;
+        if goes_on_there && resumed.as_ref().is_some_and(Resumed::was_to_replace) {
+            writer.claim().go_on_replacing();
+        }
+        let folder = writer.folder().to_path_buf();
+        recipe.out = folder.display().to_string();
+        let data = DataSummary {
+            source: train.source().to_string(),
+            train_samples: train.len(),
+            val_samples: val.len(),
+            features: train.features(),
+            classes: train.classes(),
+            kind: SampleKind::of(&train),
+            class_samples: (train.classes() > 0).then(|| chosen::class_samples(&train)),
+            folder: run::relative(&folder, &place),
+            val_data: recipe.val_data.as_ref().and_then(|path| run::relative(&folder, Path::new(path))),
+            targets: recipe.targets.as_ref().and_then(|path| run::relative(&folder, Path::new(path))),
+            outputs: Some(train.outputs()),
+            class_names: train.class_names().to_vec(),
+            share_not_zero: Some(train.share_not_zero()),
+            train_sha256: Some(train.sha256()),
+            val_sha256: Some(val.sha256()),
+        };
+        let mut event_files = arguments.tensorboard.as_deref().map(EventFiles::create).transpose()?;
+        let mut progress = Progress::new(recipe.epochs, batches[0], recipe.quiet, arguments.log_format);
+        if recipe.accuracy_name().is_none() {
+            progress = progress.without_accuracy();
+            event_files = event_files.map(EventFiles::without_accuracy);
+        }
+        let keep = recipe.keep_checkpoints.unwrap_or(KEEP_CHECKPOINTS);
+        let (checkpoint_folder, mut thinning) = (writer.claim().checkpoints(), Thinning::default());
+        let mut checkpoints = Checkpoints::new(checkpoint_folder.clone(), keep);
+        let (mut model, mut state) = begun;
+        match resumed {
+            None => {}
+            Some(Resumed { file, checkpoint, .. }) => {
+                thinning = checkpoint.thinning;
+                if goes_on_there {
+                    checkpoints = Checkpoints::resumed(checkpoint_folder, keep, &state);
+                }
+                writer.resume(&state.history, checkpoint.rows.as_deref(), batches)?;
+                for (epoch, record) in (1..).zip(&state.history.epochs) {
+                    event_files.iter_mut().for_each(|files| files.epoch(epoch, record));
+                }
+                progress.goes_on_at(state.epoch + 1, state.batch);
+                if !recipe.quiet {
+                    tell("note", &format!("going on from {}: {} epochs are done", file.display(), state.epoch));
+                }
+            }
+        }
+        let pace = Pace::of(&recipe);
+        let keeper = Keeper { checkpoints, recipe: &recipe, data: &data, is_told: false };
+        let mut watch = Watch { progress, event_files, writer, thinning, batches, keeper, pace, is_due: false };
+        interrupt::listen();
+        let training = Instant::now();
+        let trained = loop {
+            // Of the time that is allowed, what is left.
+            let left = |seconds: f64| (seconds - training.elapsed().as_secs_f64()).max(f64::MIN_POSITIVE);
+            let trainer =
+                recipe.max_seconds.map_or(trainer.clone(), |seconds| trainer.clone().max_seconds(left(seconds)));
+            watch.is_due = false;
+            call(recipe.max_seconds.map(left));
+            let trained = trainer.fit_from(&mut model, &mut state, &train, &val, &mut watch);
+            ranks::signal(world);
+            if !(watch.is_due && matches!(trained, Ok(Stopped::Callback))) {
+                break trained;
+            }
+            // Broken off for a checkpoint within a long epoch, which goes on.
+            watch.checkpoint(&model, &state);
+        };
+        watch.progress.finish();
+        let (stopped, failure) = match trained {
+            Ok(Stopped::Patience) => (Ended::Patience, None),
+            Ok(Stopped::MaxSeconds) => (Ended::MaxSeconds, None),
+            Ok(Stopped::Callback) => (Ended::Interrupted, None),
+            Ok(_) => (Ended::Epochs, None),
+            Err(error) if state.epoch == 0 => return Err(error),
+            Err(error) => (Ended::NonFinite, Some(error)),
+        };
+        // Training could go on from here, or the run has kept such places before.
+        let goes_on = matches!(stopped, Ended::MaxSeconds | Ended::Interrupted);
+        let checkpoint =
+            if goes_on || failure.is_some() || watch.pace.is_asked() || watch.keeper.checkpoints.newest().is_some() {
+                watch.checkpoint(&model, &state)
+            } else {
+                None
+            };
+        let Watch { event_files, mut writer, thinning, keeper, .. } = watch;
+        // Of this moment, or where none could be written, of an earlier one.
+        let checkpoint = checkpoint.or_else(|| keeper.checkpoints.newest().map(Path::to_path_buf));
+        if let Some(error) = &failure
+            && writer.claim().replaces_a_run()
+        {
+            let kept = checkpoint.map_or(String::new(), |path| format!("; its last good epoch is {}", path.display()));
+            complain(&format!("{}; the run in {} stays{kept}", told(error), folder.display()));
+            return Ok(ExitCode::FAILURE);
+        }
+
+        // The figures are those of whole epochs, and so is the model. What an epoch that was broken off did is in the checkpoint.
+        let (best, last) = (state.best_model(&model), state.whole_model(&model));
+        let (model, best_epoch, within) = (last, state.best.as_ref().map(|best| best.epoch), state.batch);
+        let mut history = state.history;
+        history.train_batches.truncate(history.train_batches.len() - within);
+        let environment = Environment {
+            load_seconds,
+            total_seconds: started.elapsed().as_secs_f64(),
+            threads: trainer.threads_used(),
+            simd: SimdLevel::resolve(recipe.simd)?.name(),
+            kernel: model.kernel_name(),
+            stopped,
+            best_epoch,
+        };
+        // Validates once more, for whoever reads of it; the summary itself has figures of labels and values from there.
+        let is_read = !(arguments.json && arguments.no_report) || train.classes() == 0;
+        let outputs = preparation.as_ref().map(|preparation| &preparation.outputs);
+        let found = is_read.then(|| Findings::of(&model, &val, outputs, &rows.val, recipe.batch_size));
+        let summary = Summary {
+            metrics: found.as_ref().and_then(|found| Some(found.as_ref().ok()?.metrics())).unwrap_or_default(),
+            guessing_loss: report::loss_of_one_answer(&*recipe.loss()?, train.targets()),
+            ..Summary::new(data.clone(), recipe.clone(), &model, &history, environment)
+        };
+        // First of all, so that a disk that is full costs no figures; and whoever reads them costs no file.
+        let printed = if arguments.json {
+            print_json(&summary)
         } else {
-            None
+            print(&table::of_run(&summary, &history, found_of(&found)))
         };
-    let Watch { event_files, mut writer, thinning, keeper, .. } = watch;
-    // Of this moment, or where none could be written, of an earlier one.
-    let checkpoint = checkpoint.or_else(|| keeper.checkpoints.newest().map(Path::to_path_buf));
-    if let Some(error) = &failure
-        && writer.claim().replaces_a_run()
-    {
-        let kept = checkpoint.map_or(String::new(), |path| format!("; its last good epoch is {}", path.display()));
-        complain(&format!("{}; the run in {} stays{kept}", told(error), folder.display()));
-        return Ok(ExitCode::FAILURE);
-    }
-
-    // The figures are those of whole epochs, and so is the model. What an epoch that was broken off did is in the checkpoint.
-    let (best, last) = (state.best_model(&model), state.whole_model(&model));
-    let (model, best_epoch, within) = (last, state.best.as_ref().map(|best| best.epoch), state.batch);
-    let mut history = state.history;
-    history.train_batches.truncate(history.train_batches.len() - within);
-    let environment = Environment {
-        load_seconds,
-        total_seconds: started.elapsed().as_secs_f64(),
-        threads: trainer.threads_used(),
-        simd: SimdLevel::resolve(recipe.simd)?.name(),
-        kernel: model.kernel_name(),
-        stopped,
-        best_epoch,
-    };
-    // Validates once more, for whoever reads of it; the summary itself has figures of labels and values from there.
-    let is_read = !(arguments.json && arguments.no_report) || train.classes() == 0;
-    let outputs = preparation.as_ref().map(|preparation| &preparation.outputs);
-    let found = is_read.then(|| Findings::of(&model, &val, outputs, &rows.val, recipe.batch_size));
-    let summary = Summary {
-        metrics: found.as_ref().and_then(|found| Some(found.as_ref().ok()?.metrics())).unwrap_or_default(),
-        guessing_loss: report::loss_of_one_answer(&*recipe.loss()?, train.targets()),
-        ..Summary::new(data.clone(), recipe.clone(), &model, &history, environment)
-    };
-    // First of all, so that a disk that is full costs no figures; and whoever reads them costs no file.
-    let printed =
-        if arguments.json { print_json(&summary) } else { print(&table::of_run(&summary, &history, found_of(&found))) };
-    let (preparation, class_names) = (preparation.as_ref(), train.class_names());
-    let saved = Saved {
-        model: &model,
-        best: &best,
-        history: &history,
-        rows: &rows,
-        summary: &summary,
-        preparation,
-        class_names,
-    };
-    let claim = writer.save(&saved).map_err(|error| match &checkpoint {
-        Some(path) => Error::RunFolder {
-            path: folder.clone(),
-            problem: format!("the run is not written ({error}); it can go on from {}", path.display()),
-        },
-        None => error,
-    })?;
-    let warnings = report::warnings(&summary, &history, found_of(&found));
-    let mut reported = Ok(());
-    if let Some(found) = found {
-        reported = report_on(
-            arguments,
-            &folder,
-            &report::Run {
-                name: &folder.display().to_string(),
-                summary: &summary,
-                history: &history,
-                model: &model,
-                image_size: val.image_size(),
-                findings: &found.map_err(|error| error.to_string()),
+        let (preparation, class_names) = (preparation.as_ref(), train.class_names());
+        let saved = Saved {
+            model: &model,
+            best: &best,
+            history: &history,
+            rows: &rows,
+            summary: &summary,
+            preparation,
+            class_names,
+        };
+        let claim = writer.save(&saved).map_err(|error| match &checkpoint {
+            Some(path) => Error::RunFolder {
+                path: folder.clone(),
+                problem: format!("the run is not written ({error}); it can go on from {}", path.display()),
             },
-        );
-    }
-    drop(claim);
-    let listed = if arguments.json { Ok(()) } else { print(&table::of_files(&summary, &history, &folder)) };
-    progress::warn(&warnings, arguments.log_format);
-    // Last, since a failure here must not cost the run.
-    let told_elsewhere = event_files.map_or(Ok(()), |files| files.finish(&history, &thinning, batches));
-    let outcome = printed.and(listed).and(reported).and(told_elsewhere);
-    let epochs = summary.epochs;
-    if let Some(error) = failure {
-        warn(&outcome);
-        complain(&format!("{}; the {epochs} epochs before it are kept in {}", told(&error), folder.display()));
-        return Ok(ExitCode::FAILURE);
-    }
-    if goes_on {
-        warn(&outcome);
-        let why = if stopped == Ended::Interrupted { "interrupted" } else { "time was over" };
-        let batches = if within == 0 { String::new() } else { format!(" and {within} batches of the next") };
-        let how = match &checkpoint {
-            Some(path) => format!("go on with: flatnet train --resume {}", quoted(resume_by(path, &folder))),
-            None => "there is no checkpoint to go on from".into(),
-        };
-        let line = format!("{why} after epoch {epochs} of {}{batches}, which is kept; {how}", summary.recipe.epochs);
-        if stopped == Ended::Interrupted {
-            complain(&line);
-            return Ok(ExitCode::from(interrupt::exit_code()));
+            None => error,
+        })?;
+        let warnings = report::warnings(&summary, &history, found_of(&found));
+        let mut reported = Ok(());
+        if let Some(found) = found {
+            reported = report_on(
+                arguments,
+                &folder,
+                &report::Run {
+                    name: &folder.display().to_string(),
+                    summary: &summary,
+                    history: &history,
+                    model: &model,
+                    image_size: val.image_size(),
+                    findings: &found.map_err(|error| error.to_string()),
+                },
+            );
         }
-        tell("note", &line);
+        drop(claim);
+        let listed = if arguments.json { Ok(()) } else { print(&table::of_files(&summary, &history, &folder)) };
+        progress::warn(&warnings, arguments.log_format);
+        // Last, since a failure here must not cost the run.
+        let told_elsewhere = event_files.map_or(Ok(()), |files| files.finish(&history, &thinning, batches));
+        let outcome = printed.and(listed).and(reported).and(told_elsewhere);
+        let epochs = summary.epochs;
+        if let Some(error) = failure {
+            warn(&outcome);
+            complain(&format!("{}; the {epochs} epochs before it are kept in {}", told(&error), folder.display()));
+            return Ok(ExitCode::FAILURE);
+        }
+        if goes_on {
+            warn(&outcome);
+            let why = if stopped == Ended::Interrupted { "interrupted" } else { "time was over" };
+            let batches = if within == 0 { String::new() } else { format!(" and {within} batches of the next") };
+            let how = match &checkpoint {
+                Some(path) => format!("go on with: flatnet train --resume {}", quoted(resume_by(path, &folder))),
+                None => "there is no checkpoint to go on from".into(),
+            };
+            let line =
+                format!("{why} after epoch {epochs} of {}{batches}, which is kept; {how}", summary.recipe.epochs);
+            if stopped == Ended::Interrupted {
+                complain(&line);
+                return Ok(ExitCode::from(interrupt::exit_code()));
+            }
+            tell("note", &line);
+        }
+        outcome.map(|()| ExitCode::SUCCESS)
     }
-    outcome.map(|()| ExitCode::SUCCESS)
 }
 
 fn found_of(found: &Option<Result<Findings>>) -> Option<&Findings> {
@@ -475,6 +578,8 @@ pub(super) fn recipe(arguments: &TrainArguments, threads: &Threads) -> Recipe {
         init: arguments.init.0.unwrap_or(Init::UnitNorm),
         relu_grad: arguments.relu_grad.0.unwrap_or(ReluGrad::StraightThrough),
         scale: arguments.scale,
+        parallel: arguments.parallel,
+        reduce: arguments.reduce,
         threads: threads.asked,
         simd: arguments.simd,
         kernel: arguments.kernel,

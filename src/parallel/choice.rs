@@ -73,6 +73,14 @@ impl FromStr for Parallel {
     }
 }
 
+impl FromStr for Reduce {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        names::parse("reduce", text.trim(), "fixed or fast")
+    }
+}
+
 impl fmt::Display for Parallel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.serialize(f)

@@ -29,6 +29,11 @@ pub fn world() -> Result<World> {
     Ok(World::new(Mpi { rank, size, _universe: universe }))
 }
 
+/// Ends all ranks at once, whatever they do; for a process that cannot go on.
+pub fn abort(code: i32) -> ! {
+    world_communicator().abort(code)
+}
+
 /// MPI's world communicator. It is called by the thread that started MPI.
 struct Mpi {
     rank: usize,
@@ -42,6 +47,8 @@ impl fmt::Debug for Mpi {
         write!(f, "MPI's rank {} of {}", self.rank, self.size)
     }
 }
+
+static NOTHING: [u8; 1] = [0];
 
 /// MPI counts in `int`; what is longer goes in pieces.
 const MOST: usize = 1 << 30;
@@ -75,7 +82,9 @@ impl Transport for Mpi {
         let lengths: Vec<usize> = lengths.into_iter().map(|length| length as usize).collect();
         assert!(lengths.iter().sum::<usize>() < MOST, "ranks tell each other less than a gigabyte at a time");
         let (counts, places) = counts_and_places(&lengths);
-        let mut all = vec![0_u8; lengths.iter().sum()];
+        // Never empty: where a vector of no bytes points to is OpenMPI's word for something else (MPI_IN_PLACE).
+        let mut all = vec![0_u8; lengths.iter().sum::<usize>().max(1)];
+        let own = if own.is_empty() { &NOTHING[..0] } else { own };
         communicator.all_gather_varcount_into(own, &mut PartitionMut::new(&mut all[..], counts, places));
         (0..self.size).map(|rank| all[run_of(&lengths, rank)].to_vec()).collect()
     }
@@ -110,6 +119,6 @@ impl Transport for Mpi {
     }
 
     fn abort(&self, code: i32) -> ! {
-        world_communicator().abort(code)
+        abort(code)
     }
 }

@@ -16,7 +16,7 @@ use crate::train::shown_loss;
 
 /// Settings in the order of `train --help`; others follow by name. Where a run was kept and what it printed says nothing
 /// about it.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 17] = [
     "data",
     "train_samples",
     "val_samples",
@@ -29,6 +29,8 @@ const ORDER: [&str; 15] = [
     "lr",
     "seed",
     "shuffle",
+    "parallel",
+    "reduce",
     "threads",
     "simd",
     "kernel",

@@ -14,7 +14,7 @@ use crate::kernels::{KernelChoice, SimdChoice};
 use crate::loss::{self, BinaryCrossEntropy, CrossEntropy, Loss, SquaredError};
 use crate::nn::{Init, ReluGrad, Sequential};
 use crate::optim::{self, Clip, Schedule, Settings, schedule};
-use crate::train::{Monitor, Trainer};
+use crate::train::{Monitor, Parallel, Reduce, Trainer};
 
 /// What `train` was asked to do, defaults included: enough to do it again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,7 +115,13 @@ pub struct Recipe {
     pub relu_grad: ReluGrad,
     /// How pixels become inputs.
     pub scale: ScaleKind,
-    /// Threads asked for.
+    /// What threads and ranks share.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub parallel: Parallel,
+    /// How ranks add gradients up.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub reduce: Reduce,
+    /// Threads asked for, of each rank.
     pub threads: usize,
     /// Vector instructions asked for.
     pub simd: SimdChoice,
@@ -302,6 +308,8 @@ impl Recipe {
             .loss(self.loss()?)
             .shuffle(self.shuffle)
             .seed(self.seed)
+            .parallel(self.parallel)
+            .reduce(self.reduce)
             .threads(self.threads)
             .simd(self.simd)
             .min_delta(self.min_delta)
@@ -413,6 +421,8 @@ mod tests {
             init: Init::Zeros,
             relu_grad: ReluGrad::Exact,
             scale: ScaleKind::Unit,
+            parallel: Parallel::Samples,
+            reduce: Reduce::Fast,
             threads: 7,
             simd: SimdChoice::Auto,
             kernel: KernelChoice::Auto,

@@ -1,0 +1,232 @@
+//! `train` over the ranks of MPI: who the others are, whether all were started alike, who says what, and how all end
+//! together. It knows processes, not networks.
+//!
+//! Rank 0 leads: it alone writes files and to the terminal. The others hold the same data and the same network, and wait for a
+//! call: to train, or to end.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+
+use flatnet::run::Recipe;
+use flatnet::train::{BatchEnd, Callback, EpochEnd, Thinning, World};
+use flatnet::{Error, Result};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::threads::Threads;
+use super::{complain, interrupt, told as told_of};
+
+/// What a launcher tells of how many ranks there are: OpenMPI's, MPICH's and Slurm's PMI, Intel's.
+const SIZES: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS"];
+/// What Slurm's PMIx tells, which names a rank only.
+const RANK: &str = "PMIX_RANK";
+
+/// Where training is to end with this code.
+const END: u8 = 0;
+/// A call to train, without or with a limit of time.
+const TRAIN: u8 = 1;
+const TRAIN_FOR: u8 = 2;
+
+/// The ranks that this process was started with; itself alone where no launcher of MPI started it.
+///
+/// # Errors
+/// Where there are several and this program is built without MPI.
+pub fn world() -> Result<World> {
+    let size = SIZES.iter().find_map(|name| std::env::var(name).ok()?.trim().parse::<usize>().ok());
+    if size.is_none() && std::env::var_os(RANK).is_none() {
+        return Ok(World::alone());
+    }
+    world_of_mpi(size.unwrap_or(1) > 1)
+}
+
+#[cfg(feature = "mpi")]
+fn world_of_mpi(_: bool) -> Result<World> {
+    let world = flatnet::parallel::mpi::world()?;
+    if world.is_shared() {
+        // A rank that panics would leave the others waiting for it.
+        let told = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            told(panic);
+            flatnet::parallel::mpi::abort(1);
+        }));
+    }
+    Ok(world)
+}
+
+#[cfg(not(feature = "mpi"))]
+fn world_of_mpi(is_shared: bool) -> Result<World> {
+    if is_shared {
+        return Err(Error::NotBuiltIn { what: "MPI, whose launcher has started it", feature: "mpi" });
+    }
+    Ok(World::alone())
+}
+
+/// `outcome` where all ranks have one. Where one has failed all fail, and rank 0 tells why.
+pub fn agree<T>(world: &World, outcome: Result<T>) -> Result<T> {
+    if !world.is_shared() {
+        return outcome;
+    }
+    // Rank 0 tells its own failures as it does without others.
+    let told = |error: &Error| match world.rank() {
+        0 => told_of(error),
+        _ => format!("{}: {}", world.name(), told_of(error)),
+    };
+    let own = outcome.as_ref().err().map_or(String::new(), told);
+    let all = world.all_gather(own.as_bytes());
+    let Some(problem) = all.iter().find(|problem| !problem.is_empty()) else { return outcome };
+    let problem = String::from_utf8_lossy(problem).into_owned();
+    if world.rank() == 0 {
+        complain(&problem);
+    }
+    // Where one rank has gone with a failure, its launcher may end the others before they have told.
+    world.of_first(&[]);
+    Err(outcome.err().unwrap_or(Error::Ranks { problem }))
+}
+
+/// What has to be the same on all ranks: names and values.
+pub type Identity = Vec<(String, String)>;
+
+/// Where a run's files go and what it prints may differ, and the others do not ask.
+const MAY_DIFFER: [&str; 6] = ["out", "overwrite", "json", "quiet", "no_report", "threads"];
+
+/// What a rank trains by, to be compared with the others'.
+pub fn identity(recipe: &Recipe, data: [String; 2], checkpoint: Option<String>, simd: &str) -> Result<Identity> {
+    let failed = |source| Error::Io { path: "the program".into(), action: "read", source };
+    let mut identity = vec![("program".to_string(), program().map_err(failed)?)];
+    let settings = serde_json::to_value(recipe).map_err(|error| failed(error.into()))?;
+    let Value::Object(settings) = settings else { return Ok(identity) };
+    let settings = settings.into_iter().filter(|(name, _)| !MAY_DIFFER.contains(&name.as_str()));
+    identity.extend(settings.map(|(name, value)| (format!("--{}", name.replace('_', "-")), value.to_string())));
+    let [train, val] = data;
+    identity.extend([
+        ("training data".into(), train),
+        ("validation data".into(), val),
+        ("checkpoint".into(), checkpoint.unwrap_or_default()),
+        ("vector instructions (--simd)".into(), simd.into()),
+    ]);
+    Ok(identity)
+}
+
+/// Which build this is.
+fn program() -> io::Result<String> {
+    let bytes = Sha256::digest(std::fs::read(std::env::current_exe()?)?);
+    Ok(bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Whether this rank was started as rank 0 was.
+pub fn alike(world: &World, own: &Identity) -> Result<()> {
+    if !world.is_shared() {
+        return Ok(());
+    }
+    let bytes = serde_json::to_vec(own).map_err(|error| Error::Ranks { problem: error.to_string() })?;
+    let first: Identity = serde_json::from_slice(&world.of_first(&bytes)).unwrap_or_default();
+    let value = |identity: &Identity, name: &str| {
+        identity.iter().find(|(of, _)| of == name).map_or("nothing".into(), |(_, value)| value.clone())
+    };
+    let mut names = first.iter().chain(own).map(|(name, _)| name);
+    let Some(name) = names.find(|name| value(own, name) != value(&first, name)) else { return Ok(()) };
+    let problem = match name.as_str() {
+        "program" => "is another build of flatnet than rank 0's; start the same program on all ranks".into(),
+        "training data" | "validation data" => format!("has other {name} than rank 0; give all ranks the same files"),
+        name => format!(
+            "has another {name} than rank 0, {} and not {}; start all ranks with the same settings",
+            super::shortened(&value(own, name), super::MAX_VALUE),
+            super::shortened(&value(&first, name), super::MAX_VALUE)
+        ),
+    };
+    Err(Error::Ranks { problem })
+}
+
+/// Of the cores that ranks have in common, this one's share, unless a number was asked for.
+pub fn threads(world: &World, threads: Threads, is_asked: bool) -> Threads {
+    if !world.is_shared() || is_asked || std::env::var_os("RAYON_NUM_THREADS").is_some() {
+        return threads;
+    }
+    let own = format!("{} {}", host(world), cores());
+    let alike = world.all_gather(own.as_bytes()).iter().filter(|other| **other == own.as_bytes()).count();
+    let used = (threads.used / alike.max(1)).max(1);
+    Threads { asked: used, used, ..threads }
+}
+
+/// Which cores the launcher has bound this process to, as Linux tells.
+fn cores() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap_or_default().trim().to_string()
+}
+
+fn host(world: &World) -> String {
+    world.name().split_once(" on ").map_or(String::new(), |(_, host)| host.into())
+}
+
+/// What is told of the ranks at the beginning.
+pub fn told(world: &World, threads: usize) -> String {
+    let threads = if threads == 1 { "1 thread".into() } else { format!("{threads} threads") };
+    format!("{} ranks, {threads} each; this is {}", world.size(), world.name())
+}
+
+/// Rank 0's part: `work` calls what it is given before each training; whatever comes of it, the others end with it. What goes
+/// wrong has been told.
+pub fn lead(world: &World, work: impl FnOnce(&dyn Fn(Option<f64>)) -> Result<ExitCode>) -> Result<ExitCode> {
+    if !world.is_shared() {
+        return work(&|_| ());
+    }
+    let call = |seconds: Option<f64>| {
+        let mut told = vec![if seconds.is_some() { TRAIN_FOR } else { TRAIN }];
+        told.extend(seconds.unwrap_or(0.0).to_le_bytes());
+        world.of_first(&told);
+    };
+    let outcome = work(&call);
+    if let Err(error) = &outcome {
+        complain(&told_of(error));
+    }
+    world.of_first(&[END]);
+    let code = if outcome.is_ok() { 0 } else { 1 };
+    world.of_first(&[code.max(interrupt::code_if_asked())]);
+    outcome
+}
+
+/// The next call of rank 0's: `None` to end, else the seconds that training may take.
+pub fn called(world: &World) -> Option<Option<f64>> {
+    let told = world.of_first(&[]);
+    let (call, seconds) = told.split_first()?;
+    let seconds = seconds.try_into().map_or(0.0, f64::from_le_bytes);
+    match *call {
+        TRAIN => Some(None),
+        TRAIN_FOR => Some(Some(seconds)),
+        _ => None,
+    }
+}
+
+/// The code that rank 0 ends with.
+pub fn end(world: &World) -> ExitCode {
+    ExitCode::from(world.of_first(&[]).first().copied().unwrap_or(1))
+}
+
+/// Whether a signal came to any rank is known to all.
+pub fn signal(world: &World) {
+    let came = world.largest(interrupt::came());
+    if came > 0 {
+        interrupt::ask_by(came);
+    }
+}
+
+/// What the others do while they train.
+pub struct Follower {
+    /// As rank 0 does it, so that memory does not grow with the run.
+    pub thinning: Thinning,
+    /// Of an epoch: of training, of validation.
+    pub batches: [usize; 2],
+}
+
+impl Callback for Follower {
+    fn after_batch(&mut self, _: &BatchEnd) -> ControlFlow<()> {
+        if interrupt::is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn after_epoch(&mut self, end: &mut EpochEnd<'_>) -> ControlFlow<()> {
+        let [train, val] = self.batches;
+        self.thinning.after_epoch(&mut end.state.history, train, val);
+        if interrupt::is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}

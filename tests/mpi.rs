@@ -1,0 +1,281 @@
+//! Training over the ranks of MPI, by its launcher: the same bits for any number of ranks and threads, and an end in order
+//! whatever happens to one of them. `cargo test --features mpi --test mpi`; it needs `mpirun` of OpenMPI.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+const FLATNET: &str = env!("CARGO_BIN_EXE_flatnet");
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/mnist");
+const SAMPLES: [&str; 4] = ["--train-samples", "2100", "--val-samples", "300"];
+
+/// A command of the launcher's with `ranks` ranks, each with the words that it has; those of rank 0 first.
+fn mpirun(folder: &Path, ranks: &[(usize, Vec<&str>)]) -> Command {
+    let mut command = Command::new("mpirun");
+    command.args(["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]).current_dir(folder);
+    command.env("FLATNET_TEST_THREADS_BEYOND_CORES", "1").env_remove("RAYON_NUM_THREADS");
+    for (index, (count, words)) in ranks.iter().enumerate() {
+        if index > 0 {
+            command.arg(":");
+        }
+        command.args(["-n", &count.to_string(), FLATNET, "train", "--data", DATA]).args(SAMPLES).args(words);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The digest of a run's parameters: of its model file without the header, which tells what was asked for.
+fn digest(model: &Path) -> String {
+    let bytes = fs::read(model).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    Sha256::digest(&bytes[8 + header..]).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a run measured, without its seconds.
+fn figures(run: &Path) -> String {
+    let rows = fs::read_to_string(run.join("epochs.csv")).unwrap();
+    let without_seconds = rows.lines().map(|line| line.split(',').take(5).collect::<Vec<_>>().join(","));
+    without_seconds.collect::<Vec<_>>().join("\n") + &fs::read_to_string(run.join("batches.csv")).unwrap()
+}
+
+#[test]
+fn the_bits_are_the_same_for_any_number_of_ranks_and_threads() {
+    let folder = TempDir::new().unwrap();
+    let networks = [
+        (vec!["--layers", "linear:10,relu", "--batch-size", "32"], "784-10"),
+        (vec!["--layers", "linear:128,relu,dropout:0.2,linear:10", "--batch-size", "32"], "784-128-10"),
+        (
+            vec![
+                "--layers",
+                "linear:512,relu,dropout:0.2,linear:256,relu,linear:10",
+                "--batch-size",
+                "1050",
+                "--parallel",
+                "samples",
+            ],
+            "784-512-256-10",
+        ),
+    ];
+    for (network, name) in networks {
+        for optimizer in [&["--optimizer", "sgd"][..], &["--optimizer", "adamw", "--lr", "0.001"]] {
+            let words = |threads, out| {
+                let mut words = network.clone();
+                words.extend(optimizer);
+                words.extend(["--shuffle", "epoch", "--epochs", "2", "--quiet", "--no-report"]);
+                words.extend(["--threads", threads, "--out", out]);
+                words
+            };
+            let plain = Command::new(FLATNET)
+                .args(["train", "--data", DATA])
+                .args(SAMPLES)
+                .args(words("1", "plain"))
+                .current_dir(folder.path())
+                .output()
+                .unwrap();
+            assert!(plain.status.success(), "{}", told(&plain));
+            let plain = folder.path().join("plain");
+            let expected = (digest(&plain.join("model.safetensors")), figures(&plain));
+            for ranks in [1, 2, 3, 4, 8] {
+                for threads in ["1", "2"] {
+                    let output = mpirun(folder.path(), &[(ranks, words(threads, "ranks"))]).output().unwrap();
+                    assert!(output.status.success(), "{name}, {ranks} x {threads}: {}", told(&output));
+                    let run = folder.path().join("ranks");
+                    let found = (digest(&run.join("model.safetensors")), figures(&run));
+                    assert!(found == expected, "{name} {optimizer:?}: {ranks} ranks x {threads} threads");
+                    fs::remove_dir_all(run).unwrap();
+                }
+            }
+            fs::remove_dir_all(plain).unwrap();
+        }
+    }
+}
+
+/// One that is started otherwise than rank 0 is told of once, by name, and all end before anything is written.
+#[test]
+fn ranks_that_were_started_otherwise_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let common = ["--epochs", "1", "--out", "run"];
+    let with = |words: &[&'static str]| [&common[..], words].concat();
+    let other_data = folder.path().join("other");
+    fs::create_dir(&other_data).unwrap();
+    for entry in fs::read_dir(DATA).unwrap() {
+        let from = entry.unwrap().path();
+        fs::copy(&from, other_data.join(from.file_name().unwrap())).unwrap();
+    }
+    let cases = [
+        (with(&[]), with(&["--batch-size", "64"]), "has another --batch_size than rank 0, 64 and not 32"),
+        (with(&[]), with(&["--simd", "fallback"]), "--simd"),
+        (with(&[]), with(&["--seed", "1"]), "than rank 0"),
+        (with(&[]), with(&["--lr", "-1"]), "--lr: -1 is not valid"),
+        (with(&[]), with(&["--val-data", "nowhere"]), "nowhere"),
+        (with(&["--val-data", "nowhere"]), with(&["--val-data", "nowhere"]), "error: nowhere"),
+    ];
+    for (first, second, wanted) in cases {
+        let begun = Instant::now();
+        let output = mpirun(folder.path(), &[(1, first), (1, second.clone())]).output().unwrap();
+        let told = told(&output).replace("--batch-size", "--batch_size");
+        assert!(!output.status.success() && begun.elapsed() < Duration::from_secs(20), "{second:?}");
+        let lines: Vec<&str> = told.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(lines.len(), 1, "{told}");
+        assert!(lines[0].contains(wanted), "{told}");
+        assert!(!folder.path().join("run").exists(), "{second:?}");
+    }
+}
+
+#[test]
+fn another_build_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let other = folder.path().join("flatnet");
+    let mut bytes = fs::read(FLATNET).unwrap();
+    // Behind the sections of a program nothing is read.
+    bytes.push(0);
+    fs::write(&other, bytes).unwrap();
+    #[cfg(unix)]
+    fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut command = mpirun(folder.path(), &[(1, vec!["--epochs", "1", "--out", "run"])]);
+    command.args([":", "-n", "1"]).arg(&other).args(["train", "--data", DATA]).args(SAMPLES);
+    let output = command.args(["--epochs", "1", "--out", "run"]).output().unwrap();
+    let told = told(&output);
+    assert!(!output.status.success() && told.contains("is another build of flatnet than rank 0's"), "{told}");
+    assert!(told.contains("error: rank 1 on "), "{told}");
+}
+
+/// A disk that takes nothing: rank 0 tells of it, and all end.
+#[test]
+fn a_folder_that_cannot_be_written_ends_all_ranks() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("file"), "no folder").unwrap();
+    let output = mpirun(folder.path(), &[(3, vec!["--epochs", "1", "--out", "file/run"])]).output().unwrap();
+    let told = told(&output);
+    assert!(!output.status.success());
+    assert_eq!(told.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{told}");
+}
+
+struct Launched(Child);
+
+impl Drop for Launched {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The processes that `mpirun` has started.
+fn ranks_of(launcher: u32) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{launcher}/task")).into_iter().flatten().flatten();
+    let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    children.flat_map(|children| children.split_whitespace().map(str::to_string).collect::<Vec<_>>()).collect()
+}
+
+fn wait(child: &mut Child, most: Duration) -> Option<Duration> {
+    let begun = Instant::now();
+    while begun.elapsed() < most {
+        if child.try_wait().unwrap().is_some() {
+            return Some(begun.elapsed());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    None
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn has_checkpoint(run: &Path) -> bool {
+    fs::read_dir(run.join("checkpoints")).is_ok_and(|entries| {
+        entries.flatten().any(|entry| entry.path().extension().is_some_and(|name| name == "safetensors"))
+    })
+}
+
+const LONG: [&str; 10] = [
+    "--layers",
+    "linear:128,relu,dropout:0.2,linear:10",
+    "--optimizer",
+    "adamw",
+    "--shuffle",
+    "epoch",
+    "--quiet",
+    "--no-report",
+    "--threads",
+    "1",
+];
+
+/// A run of so many epochs that nothing disturbs: its digest.
+fn undisturbed(folder: &Path, epochs: &'static str) -> String {
+    let words = [&LONG[..], &["--epochs", epochs, "--out", "undisturbed"]].concat();
+    let output = mpirun(folder, &[(2, words)]).output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    digest(&folder.join("undisturbed/model.safetensors"))
+}
+
+fn resumed(folder: &Path, run: &str, ranks: usize) -> String {
+    let mut command = Command::new("mpirun");
+    command.args(["--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", &ranks.to_string(), FLATNET]);
+    let output =
+        command.args(["train", "--quiet", "--threads", "1", "--resume", run]).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    digest(&folder.join(run).join("model.safetensors"))
+}
+
+/// Twenty times a rank is killed at another moment: all end within ten seconds, and another number of ranks goes on from the
+/// newest checkpoint to the same bits.
+#[test]
+fn a_rank_that_dies_ends_the_others_and_the_run_can_go_on() {
+    let folder = TempDir::new().unwrap();
+    const EPOCHS: &str = "60";
+    let expected = undisturbed(folder.path(), EPOCHS);
+    for attempt in 0..20_u64 {
+        let run: PathBuf = folder.path().join("run");
+        let words = [&LONG[..], &["--epochs", EPOCHS, "--checkpoint-every", "2", "--out", "run"]].concat();
+        let mut command = mpirun(folder.path(), &[(2 + attempt as usize % 2, words)]);
+        let mut launched = Launched(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        until("a checkpoint", || has_checkpoint(&run));
+        // A moment that differs from attempt to attempt, within the epochs that are left.
+        std::thread::sleep(Duration::from_millis(attempt * 37 % 211));
+        let ranks = ranks_of(launched.0.id());
+        let victim = &ranks[attempt as usize % ranks.len()];
+        assert!(Command::new("kill").args(["-9", victim]).status().unwrap().success());
+        let took = wait(&mut launched.0, Duration::from_secs(10));
+        assert!(took.is_some(), "attempt {attempt}: the others still run");
+        assert!(!launched.0.wait().unwrap().success(), "attempt {attempt}");
+        assert_eq!(resumed(folder.path(), "run", 1 + attempt as usize % 3), expected, "attempt {attempt}");
+        fs::remove_dir_all(run).unwrap();
+    }
+}
+
+/// A signal to any rank ends all of them in order, with a checkpoint that they can go on from.
+#[test]
+fn a_signal_to_any_rank_ends_all_in_order() {
+    let folder = TempDir::new().unwrap();
+    const EPOCHS: &str = "200";
+    let expected = undisturbed(folder.path(), EPOCHS);
+    for victim in [0, 1, 2] {
+        let run = folder.path().join("run");
+        let words = [&LONG[..], &["--epochs", EPOCHS, "--checkpoint-every", "2", "--out", "run"]].concat();
+        let mut command = mpirun(folder.path(), &[(3, words)]);
+        let mut launched = Launched(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+        until("a checkpoint", || has_checkpoint(&run));
+        let ranks = ranks_of(launched.0.id());
+        assert!(Command::new("kill").args(["-TERM", &ranks[victim]]).status().unwrap().success());
+        assert!(wait(&mut launched.0, Duration::from_secs(10)).is_some(), "rank {victim}");
+        // Ended in order: the run's files are there.
+        assert!(run.join("summary.json").exists(), "rank {victim}");
+        let summary = fs::read_to_string(run.join("summary.json")).unwrap();
+        assert!(summary.contains("\"interrupted\""), "{summary}");
+        assert_eq!(resumed(folder.path(), "run", 2), expected, "rank {victim}");
+        fs::remove_dir_all(run).unwrap();
+    }
+}
