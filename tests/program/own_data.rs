@@ -136,6 +136,11 @@ fn what_cannot_be_trained_on_is_told_in_one_line_and_leaves_nothing() {
     refused_for("one.csv", &whole.replace("yes", "no"), &["--task", "classify"], &["one.csv", "classes", "found 1"]);
     refused_for("loss.csv", &whole, &["--loss", "huber"], &["huber"]);
     refused_for("scale.csv", &whole, &["--scale", "standard"], &["--scale", "--transform"]);
+    for flag in ["--target", "--transform"] {
+        let mut command = flatnet(cwd.path());
+        command.args(["train", "--data", concat!(env!("CARGO_MANIFEST_DIR"), "/data/mnist"), flag, "robust"]);
+        refused(&mut command, 1, &["robust", &format!("leave {flag} out"), "pictures"]);
+    }
     fs::write(cwd.path().join("later.csv"), "a,b,y\n1,2,maybe\n").unwrap();
     refused_for("new.csv", &whole, &["--val-data", "later.csv"], &["later.csv", "line 2", "'y'", "'maybe'"]);
     // Rows that lack something may be left out.
