@@ -79,13 +79,21 @@ fn check_kind(arguments: &TrainArguments, samples: &RunData) -> Result<()> {
         return Ok(());
     }
     if let Some(transform) = arguments.transform {
-        return refuse("transform", transform.to_string(), "none given, as these are pictures (--scale scales pixels)");
+        return refuse(
+            "transform",
+            transform.to_string(),
+            "nothing here, as these are pictures; leave --transform out (--scale scales pixels)",
+        );
     }
     if let Some(task) = arguments.task.filter(|task| *task != Task::Classify) {
         return refuse("task", task.to_string(), "classify, as these are pictures by class");
     }
     if let Some(target) = arguments.target.first() {
-        return refuse("target", format!("'{target}'"), "none given, as these are pictures by class");
+        return refuse(
+            "target",
+            format!("'{target}'"),
+            "nothing here, as these are pictures, which have their classes with them; leave --target out",
+        );
     }
     Ok(())
 }

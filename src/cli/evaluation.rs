@@ -3,7 +3,6 @@
 
 use std::fmt::Write;
 
-use flatnet::data::ValueColumn;
 use flatnet::metrics::{
     Averages, ClassFigures, Classification, Confusion, MULTI_LABEL_METRICS, MultiLabel, REGRESSION_METRICS, Regression,
     wilson,
@@ -47,8 +46,8 @@ pub fn told(subject: &Subject<'_>, evaluation: &Evaluation, found: &Tally, secon
         Tally::Labels { found, names } => {
             by_label(&mut text, found, names, columns).and_then(|()| of_all_labels(&mut text, found))
         }
-        Tally::Values { found, columns: values, .. } => {
-            of_all_values(&mut text, found).and_then(|()| by_value(&mut text, found, values, columns))
+        Tally::Values { found, outputs, .. } => {
+            of_all_values(&mut text, found).and_then(|()| by_value(&mut text, found, &outputs.names(), columns))
         }
     };
     text
@@ -177,7 +176,7 @@ fn of_all_values(text: &mut String, found: &Regression) -> std::fmt::Result {
 }
 
 /// The same of each value, where there are several: as a table, or where that is too wide as a list.
-fn by_value(text: &mut String, found: &Regression, values: &[ValueColumn], columns: usize) -> std::fmt::Result {
+fn by_value(text: &mut String, found: &Regression, values: &[&str], columns: usize) -> std::fmt::Result {
     /// Of a figure, with the blank before it: six digits, a point, a sign and an exponent.
     const FIGURE: usize = 13;
     if values.len() < 2 {
@@ -186,7 +185,7 @@ fn by_value(text: &mut String, found: &Regression, values: &[ValueColumn], colum
     text.push('\n');
     let others = REGRESSION_METRICS.len() * FIGURE;
     let room = columns.saturating_sub(others).clamp(6, MAX_NAME_COLUMNS);
-    let shown: Vec<String> = values.iter().map(|value| shown_name(&value.name, room)).collect();
+    let shown: Vec<String> = values.iter().map(|value| shown_name(value, room)).collect();
     let names = shown.iter().map(|name| name_columns(name)).max().unwrap_or(0);
     let is_wide = names + others <= columns;
     if is_wide {
@@ -236,6 +235,7 @@ fn shown_value(figure: Option<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use flatnet::data::{Outputs, ValueColumn};
     use flatnet::metrics::Classified;
 
     use super::*;
@@ -355,8 +355,12 @@ weighted avg    0.7500    0.6667    0.5556   3,000
     fn values_are_told_together_and_each() {
         let mut found = Regression::new(2).unwrap();
         found.add(&[2.0, 50.0, 2.0, 60.0], &[1.0, 50.0, 3.0, 50.0]).unwrap();
-        let columns = ["price", "area \u{732b}"].map(|name| ValueColumn { name: name.into(), center: 0.0, scale: 1.0 });
-        let tally = |found| Tally::Values { found, columns: columns.to_vec(), scratch: Default::default() };
+        let column = |name: &&str| ValueColumn { name: name.to_string(), center: 0.0, scale: 1.0 };
+        let tally = |found, names: &[&str]| {
+            let outputs = Outputs::Regress { columns: names.iter().map(column).collect() };
+            Tally::Values { found, outputs, scratch: Default::default() }
+        };
+        let names = ["price", "area \u{732b}"];
         let evaluation = Evaluation { samples: 2, correct: 0, accuracy: 0.0, loss: 0.25 };
         let expected = "\
 run/model.safetensors on rows.csv, rows
@@ -372,13 +376,12 @@ run/model.safetensors on rows.csv, rows
   price            1            1            0
 area \u{732b}           50            5            -
 ";
-        assert_eq!(told(&subject(), &evaluation, &tally(found.clone()), 1.5, 80), expected);
-        let narrow = told(&subject(), &evaluation, &tally(found), 1.5, 38);
+        assert_eq!(told(&subject(), &evaluation, &tally(found.clone(), &names), 1.5, 80), expected);
+        let narrow = told(&subject(), &evaluation, &tally(found, &names), 1.5, 38);
         assert!(narrow.contains("price\n  mse  1\n  mae  1\n  r2   0\n"), "{narrow}");
         let mut one = Regression::new(1).unwrap();
         one.add(&[2.0], &[1.0]).unwrap();
-        let tally = Tally::Values { found: one, columns: columns[..1].to_vec(), scratch: Default::default() };
-        assert!(told(&subject(), &evaluation, &tally, 1.5, 80).ends_with("R2                  -\n"));
+        assert!(told(&subject(), &evaluation, &tally(one, &names[..1]), 1.5, 80).ends_with("R2                  -\n"));
     }
 
     #[test]

@@ -140,8 +140,7 @@ pub fn complain(message: &str) {
 }
 
 fn tell(kind: &str, message: &str) {
-    let message = shortened(message, MAX_MESSAGE);
-    let line: String = message.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let line = printable(&shortened(message, MAX_MESSAGE));
     // Nobody is left to tell when stderr is closed.
     let _ = writeln!(io::stderr(), "{kind}: {line}");
 }
@@ -163,6 +162,11 @@ fn print_json(value: &impl serde::Serialize) -> Result<()> {
         source: error.into(),
     })?;
     print(&(text + "\n"))
+}
+
+/// In one line: what comes from outside may hold line ends, and what moves a cursor.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// The beginning of a text that has more than `most` characters.

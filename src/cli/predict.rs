@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::hints::HintArguments;
 use super::tiles::{self, Style};
-use super::{Parameters, complain, model_path, print, print_json, tell};
+use super::{Parameters, complain, model_path, print, print_json, printable, tell};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -207,30 +207,36 @@ impl Network<'_> {
         // The label only decides a loss that nobody asks for.
         softmax.forward(context.simd, logits, Targets::Classes(&[0]), None);
         if softmax.probabilities().iter().any(|p| !p.is_finite()) {
-            return Err(Error::Model {
-                path: self.path.to_path_buf(),
-                place: format!("its output for {}", name.display()),
-                problem: "is not finite; its weights are too large to be of use".into(),
-            });
+            return Err(not_finite(self.path, &name.display().to_string()));
         }
-        let mut candidates: Vec<Candidate> = (softmax.probabilities().iter().enumerate())
-            .map(|(class, &probability)| {
-                let name = self.meta.class_names.get(class).cloned();
-                Candidate { class, name, probability }
-            })
-            .collect();
-        // A stable sort: the first of equals stays first.
-        candidates.sort_by(|a, b| b.probability.total_cmp(&a.probability));
-        candidates.truncate(TOP);
-        Ok((Gray::new(columns, rows, image)?, candidates))
+        let top = candidates(softmax.probabilities(), softmax.predictions()[0] as usize, &self.meta.class_names);
+        Ok((Gray::new(columns, rows, image)?, top))
+    }
+}
+
+/// The likeliest classes, of which the network predicts `prediction`. `names` are theirs, or empty.
+fn candidates(probabilities: &[f32], prediction: usize, names: &[String]) -> Vec<Candidate> {
+    let candidate = |(class, &probability)| Candidate { class, name: names.get(class).cloned(), probability };
+    let mut candidates: Vec<Candidate> = probabilities.iter().enumerate().map(candidate).collect();
+    // A stable sort: of equals the prediction stays first, then the first of them.
+    candidates[..=prediction].rotate_right(1);
+    candidates.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+    candidates.truncate(TOP);
+    candidates
+}
+
+fn not_finite(model: &Path, file: &str) -> Error {
+    Error::Model {
+        path: model.to_path_buf(),
+        place: format!("its output for {file}"),
+        problem: "is not finite; its weights are too large to be of use".into(),
     }
 }
 
 fn told(file: &str, top: &[Candidate], image: &Gray, style: Style, columns: usize) -> Result<String> {
     let told: Vec<String> =
         (top.iter()).map(|candidate| format!("{candidate} ({:.1} %)", 100.0 * candidate.probability)).collect();
-    let name = without_controls(file);
-    let mut text = format!("{name}: {}\n", told.join(", "));
+    let mut text = format!("{}: {}\n", printable(file), told.join(", "));
     for line in tiles::lines(image, style, columns)? {
         text.push_str(line.trim_end());
         text.push('\n');
@@ -241,13 +247,21 @@ fn told(file: &str, top: &[Candidate], image: &Gray, style: Style, columns: usiz
 impl std::fmt::Display for Candidate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.name {
-            Some(name) => f.write_str(&without_controls(name)),
+            Some(name) => f.write_str(&printable(name)),
             None => self.class.fmt(f),
         }
     }
 }
 
-/// A name from outside, which may hold anything.
-fn without_controls(name: &str) -> String {
-    name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prediction_stands_before_classes_that_are_as_likely() {
+        let classes = |prediction| -> Vec<usize> {
+            candidates(&[0.125, 0.25, 0.25, 0.25, 0.125], prediction, &[]).iter().map(|one| one.class).collect()
+        };
+        assert_eq!((classes(1), classes(3)), (vec![1, 2, 3], vec![3, 1, 2]));
+    }
 }

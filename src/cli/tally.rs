@@ -23,7 +23,7 @@ pub enum Tally {
     },
     Values {
         found: Regression,
-        columns: Vec<ValueColumn>,
+        outputs: Outputs,
         scratch: Restored,
     },
 }
@@ -46,14 +46,13 @@ impl Tally {
             Some(Outputs::MultiLabel { columns }) => {
                 Tally::Labels { found: MultiLabel::new(width)?, names: columns.clone() }
             }
-            Some(Outputs::Regress { columns }) => {
-                Tally::Values { found: Regression::new(width)?, columns: columns.clone(), scratch: Restored::default() }
-            }
-            // Values of no known column are as they are.
-            Some(Outputs::Classify { .. }) | None => {
+            _ => {
+                let known = outputs.filter(|outputs| outputs.task() == Task::Regress);
+                // Values of no known column are as they are.
                 let column = |output: usize| ValueColumn { name: output.to_string(), center: 0.0, scale: 1.0 };
-                let columns = (0..width).map(column).collect();
-                Tally::Values { found: Regression::new(width)?, columns, scratch: Restored::default() }
+                let plain = || Outputs::Regress { columns: (0..width).map(column).collect() };
+                let outputs = known.cloned().unwrap_or_else(plain);
+                Tally::Values { found: Regression::new(width)?, outputs, scratch: Restored::default() }
             }
         })
     }
@@ -75,13 +74,9 @@ impl Tally {
                 csv.map_or(Ok(()), |csv| csv.add_pairs(rows, batch.values(), batch.probabilities))?;
                 found.add(batch.outputs, batch.values())
             }
-            Tally::Values { found, columns, scratch: Restored { wanted, predicted } } => {
-                let outputs = Outputs::Regress { columns: std::mem::take(columns) };
-                restore(Some(&outputs), batch.values(), wanted);
-                restore(Some(&outputs), batch.outputs, predicted);
-                if let Outputs::Regress { columns: back } = outputs {
-                    *columns = back;
-                }
+            Tally::Values { found, outputs, scratch: Restored { wanted, predicted } } => {
+                restore(Some(outputs), batch.values(), wanted);
+                restore(Some(outputs), batch.outputs, predicted);
                 csv.map_or(Ok(()), |csv| csv.add_pairs(rows, wanted, predicted))?;
                 found.add(predicted, wanted)
             }
@@ -133,13 +128,13 @@ impl Tally {
                 };
                 Some(names.iter().zip(found.labels()).map(of_label).collect())
             }
-            Tally::Values { found, columns, .. } => {
-                let of_value = |(column, found): (&ValueColumn, Regression)| {
+            Tally::Values { found, outputs, .. } => {
+                let of_value = |(name, found): (&str, Regression)| {
                     let mut figures = of_values(&found);
-                    figures.insert("name".into(), column.name.as_str().into());
+                    figures.insert("name".into(), name.into());
                     Value::Object(figures)
                 };
-                Some(columns.iter().zip(found.by_output()).map(of_value).collect())
+                Some(outputs.names().into_iter().zip(found.by_output()).map(of_value).collect())
             }
         }
     }

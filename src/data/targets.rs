@@ -5,7 +5,7 @@ use super::messages::refusal;
 use crate::error::Result;
 
 /// Class numbers are kept in 16 bits.
-const MAX_CLASSES: usize = 1 << 16;
+pub(super) const MAX_CLASSES: usize = 1 << 16;
 
 /// The targets of `m` samples, as a loss takes them.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -23,8 +23,14 @@ pub enum Task {
     Regress,
 }
 
-/// Names that a column has where it is the target, in tables that do not say so.
-const USUAL_TARGETS: [&str; 5] = ["target", "label", "class", "y", "labels"];
+impl Table {
+    /// The number of the column whose name is a usual one for a target.
+    pub fn usual_target(&self) -> Option<usize> {
+        const USUAL: [&str; 5] = ["target", "label", "class", "y", "labels"];
+        let named = |usual: &&str| self.columns().iter().position(|column| column.name.eq_ignore_ascii_case(usual));
+        USUAL.iter().find_map(named)
+    }
+}
 
 /// The numbers of the columns that `names` name, by name or by number; without names, of the one column whose name is a
 /// usual one for a target.
@@ -45,8 +51,7 @@ pub(super) fn target_columns(table: &Table, names: &[String]) -> Result<Vec<usiz
         }
     }
     if names.is_empty() {
-        let usual = |usual: &&str| table.columns().iter().position(|column| column.name.eq_ignore_ascii_case(usual));
-        match USUAL_TARGETS.iter().find_map(usual) {
+        match table.usual_target() {
             Some(column) => found.push(column),
             None => return refuse(format!("the name of one of the columns {}", listed()), "none".into()),
         }
@@ -66,7 +71,7 @@ impl Task {
     pub(super) fn of(table: &Table, targets: &[usize], rows: &[u32]) -> Result<Task> {
         let of_words = |column: &&usize| table.columns()[**column].words.is_some();
         if let [target] = targets {
-            let is_class = of_words(&target) || holds_classes(table, *target, rows);
+            let is_class = of_words(&target) || number_classes(table, *target, rows).is_some();
             return Ok(if is_class { Task::Classify } else { Task::Regress });
         }
         if let Some(column) = targets.iter().find(of_words) {
@@ -79,24 +84,25 @@ impl Task {
     }
 }
 
-/// Whether numbers name classes: all are whole, at most so many different ones, and each stands for several rows on average.
-fn holds_classes(table: &Table, column: usize, rows: &[u32]) -> bool {
+/// The different numbers that `rows` have in a column of numbers, in order, if they name classes: all are whole, at most so
+/// many different ones, and each stands for several rows on average.
+pub(super) fn number_classes(table: &Table, column: usize, rows: &[u32]) -> Option<Vec<f32>> {
     const MOST: usize = 100;
     const ROWS_EACH: usize = 5;
     let mut seen: Vec<f32> = Vec::new();
     for row in rows {
         let value = table.row(*row as usize)[column];
         if value.fract() != 0.0 {
-            return false;
+            return None;
         }
         if let Err(place) = seen.binary_search_by(|seen| seen.total_cmp(&value)) {
             if seen.len() == MOST {
-                return false;
+                return None;
             }
             seen.insert(place, value);
         }
     }
-    seen.len() == 2 || seen.len() * ROWS_EACH <= rows.len()
+    (seen.len() == 2 || seen.len() * ROWS_EACH <= rows.len()).then_some(seen)
 }
 
 impl FromStr for Task {

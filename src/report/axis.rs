@@ -1,5 +1,7 @@
-//! The scale of one axis: which values it spans, where its ticks stand, and what they say. It knows numbers and pixels,
-//! not what is measured.
+//! The scale of one axis: which values it spans, where its ticks stand, and what they say; and two of them drawn. It knows
+//! numbers and pixels, not what is measured.
+
+use std::fmt::Write;
 
 use super::words::{grouped, significant};
 
@@ -18,6 +20,15 @@ pub(super) struct Axis {
 pub(super) struct Tick {
     pub value: f64,
     pub text: String,
+}
+
+/// An axis with all that stands beside it.
+#[derive(Debug)]
+pub(super) struct Labelled<'a> {
+    pub axis: &'a Axis,
+    pub ticks: Vec<Tick>,
+    /// As it may stand in SVG.
+    pub title: &'a str,
 }
 
 /// Where the largest value is more than so many times the least, equal ratios get equal lengths.
@@ -106,6 +117,42 @@ impl Axis {
         let values = candidates.iter().find(|values| values.len() <= wanted + 2).unwrap_or(&candidates[2]);
         values.iter().map(|&value| Tick { value, text: significant(value, 2) }).collect()
     }
+}
+
+/// Draws the grid, the frame and the texts of two axes that end at the edges of `plot`: left, right, top and bottom.
+pub(super) fn draw(svg: &mut String, plot: [f64; 4], x: &Labelled<'_>, y: &Labelled<'_>) {
+    let [left, right, top, bottom] = plot;
+    svg.push_str("<path class=\"grid\" d=\"");
+    // Writing into a String cannot fail.
+    for tick in &x.ticks {
+        let _ = write!(svg, "M{} {top}V{bottom}", pixel(x.axis.pixel(tick.value)));
+    }
+    for tick in &y.ticks {
+        let _ = write!(svg, "M{left} {}H{right}", pixel(y.axis.pixel(tick.value)));
+    }
+    let _ = write!(svg, "\"/><path class=\"frame\" d=\"M{left} {top}V{bottom}H{right}\"/>");
+    for tick in &x.ticks {
+        let (at, below) = (pixel(x.axis.pixel(tick.value)), bottom + 17.0);
+        let _ = write!(svg, "<text class=\"middle\" x=\"{at}\" y=\"{below}\">{}</text>", tick.text);
+    }
+    for tick in &y.ticks {
+        let (beside, at) = (left - 6.0, pixel(y.axis.pixel(tick.value) + 4.0));
+        let _ = write!(svg, "<text class=\"end\" x=\"{beside}\" y=\"{at}\">{}</text>", tick.text);
+    }
+    let _ = write!(
+        svg,
+        "<text class=\"middle\" x=\"{}\" y=\"{}\">{}</text><text x=\"10\" y=\"{}\">{}</text>",
+        (left + right) / 2.0,
+        bottom + 37.0,
+        x.title,
+        top - 16.0,
+        y.title,
+    );
+}
+
+/// A tenth of a pixel is finer than any screen shows.
+pub(super) fn pixel(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::axis::{Axis, Tick};
+use super::axis::{self, Axis, Labelled, pixel};
 use super::markup::escape;
 use super::series::{self, Column, Smoothing};
 use super::words::{grouped, significant};
@@ -198,7 +198,10 @@ impl Drawing<'_> {
              <rect class=\"ground\" width=\"{WIDTH}\" height=\"{HEIGHT}\"/>\
              <text class=\"title\" x=\"10\" y=\"22\">{title}</text>"
         );
-        self.write_axes(&mut svg);
+        let y_title = graph.y_title(self.y.log) + if self.is_clipped { " (cut)" } else { "" };
+        let x = Labelled { axis: &self.x, ticks: self.x.ticks(5, true), title: graph.x_title() };
+        let y = Labelled { axis: &self.y, ticks: self.y.ticks(5, false), title: &y_title };
+        axis::draw(&mut svg, PLOT, &x, &y);
         // All that is faint lies behind all lines.
         for (line, columns) in graph.lines.iter().zip(&self.columns).filter(|(line, _)| line.raw) {
             self.write_raw(&mut svg, line, columns);
@@ -214,36 +217,6 @@ impl Drawing<'_> {
         }
         svg.push_str("</svg>\n");
         svg
-    }
-
-    fn write_axes(&self, svg: &mut String) {
-        let [left, right, top, bottom] = PLOT;
-        let (x_ticks, y_ticks) = (self.x.ticks(5, true), self.y.ticks(5, false));
-        let at = |axis: &Axis, tick: &Tick| pixel(axis.pixel(tick.value));
-        svg.push_str("<path class=\"grid\" d=\"");
-        for tick in &x_ticks {
-            let _ = write!(svg, "M{} {top}V{bottom}", at(&self.x, tick));
-        }
-        for tick in &y_ticks {
-            let _ = write!(svg, "M{left} {}H{right}", at(&self.y, tick));
-        }
-        let _ = write!(svg, "\"/><path class=\"frame\" d=\"M{left} {top}V{bottom}H{right}\"/>");
-        for tick in &x_ticks {
-            let (x, y) = (at(&self.x, tick), bottom + 17.0);
-            let _ = write!(svg, "<text class=\"middle\" x=\"{x}\" y=\"{y}\">{}</text>", tick.text);
-        }
-        for tick in &y_ticks {
-            let (x, y) = (left - 6.0, pixel(self.y.pixel(tick.value) + 4.0));
-            let _ = write!(svg, "<text class=\"end\" x=\"{x}\" y=\"{y}\">{}</text>", tick.text);
-        }
-        let _ = write!(
-            svg,
-            "<text class=\"middle\" x=\"{}\" y=\"{}\">{}</text><text x=\"10\" y=\"44\">{}</text>",
-            (left + right) / 2.0,
-            HEIGHT - 9.0,
-            self.graph.x_title(),
-            self.graph.y_title(self.y.log) + if self.is_clipped { " (cut)" } else { "" },
-        );
     }
 
     /// Entry, least, largest and exit of every column: as many points as a line through all values would show. Where
@@ -362,11 +335,6 @@ impl Drawing<'_> {
             _ => format!("{faint}Lines: training over a fiftieth of a run, validation over each epoch."),
         }
     }
-}
-
-/// A tenth of a pixel is finer than any screen shows.
-fn pixel(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
 }
 
 #[cfg(test)]

@@ -4,27 +4,22 @@
 use std::fmt::Write;
 
 use super::findings::LabelReport;
-use super::markup::escape;
+use super::markup::{self, escape};
 use super::names::{MAX_NAME_COLUMNS, shown_name};
-use super::tables::shown;
+use super::tables::{shown, shown_share};
 use super::words::grouped;
 
 /// Cards and the table.
 pub(super) fn section(report: &LabelReport) -> String {
     let LabelReport { names, found, .. } = report;
-    let percent = |share: Option<f64>| shown(share.map(|share| 100.0 * share), 2) + " <span class=\"unit\">%</span>";
-    let mut html = String::from("<dl class=\"cards\">");
-    for (name, figure, note) in [
-        ("Micro F1", found.micro_average().f1, "of the counts of all labels added up"),
-        ("Macro F1", found.macro_average().f1, "mean F1 of the labels"),
-        ("Subset accuracy", found.subset_accuracy(), "rows of which every label is right"),
-        ("Hamming loss", found.hamming_loss(), "labels that are told wrongly"),
-    ] {
-        let figure = percent(figure);
-        let _ = write!(html, "<div class=\"card\"><dt>{name}</dt><dd>{figure}<small>{note}</small></dd></div>");
-    }
+    let mut html = markup::cards([
+        ("Micro F1", shown_share(found.micro_average().f1), "of the counts of all labels added up"),
+        ("Macro F1", shown_share(found.macro_average().f1), "mean F1 of the labels"),
+        ("Subset accuracy", shown_share(found.subset_accuracy()), "rows of which every label is right"),
+        ("Hamming loss", shown_share(found.hamming_loss()), "labels that are told wrongly"),
+    ]);
     html.push_str(
-        "</dl><div class=\"panel\"><table class=\"names\"><caption>By label, in %. Precision: of the rows that are said to have \
+        "<div class=\"panel\"><table class=\"names\"><caption>By label, in %. Precision: of the rows that are said to have \
          it, those that do. Recall: of the rows that have it, those that are found. F1: the harmonic mean of both.</caption>\
          <thead><tr><th scope=\"col\">label</th><th scope=\"col\">rows with it</th><th scope=\"col\">found</th>\
          <th scope=\"col\">missed</th><th scope=\"col\">wrongly found</th><th scope=\"col\">precision</th>\

@@ -1,6 +1,7 @@
 //! Text as part of HTML and SVG. Whatever comes from files passes through here; it knows no page.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 /// `text` so that it is only text, between tags and within quoted attributes. Control characters, which neither HTML nor
 /// XML may hold, become the replacement character.
@@ -22,6 +23,14 @@ pub(super) fn escape(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(escaped)
+}
+
+/// Figures side by side, each under its name and above a note, all three of them HTML.
+pub(super) fn cards<N: Display, T: Display>(cards: impl IntoIterator<Item = (N, String, T)>) -> String {
+    let card = |(name, figure, note)| {
+        format!("<div class=\"card\"><dt>{name}</dt><dd>{figure}<small>{note}</small></dd></div>")
+    };
+    format!("<dl class=\"cards\">{}</dl>", cards.into_iter().map(card).collect::<String>())
 }
 
 /// A JSON text that may stand inside a `script` element: no tag begins within it.

@@ -37,7 +37,7 @@ pub use findings::{Findings, LabelReport, ValueFinding, ValueReport, restore};
 pub use guessing::loss_of_one_answer;
 pub use names::{MAX_NAME_COLUMNS, csv_cell, name_columns, padded_name, shown_name};
 pub use predictions::{PredictedBatch, Predictions};
-pub use predictions_csv::{PredictedColumns, PredictionsCsv};
+pub use predictions_csv::{CsvNumber, PredictedColumns, PredictionsCsv};
 pub use warnings::warnings;
 pub use words::{grouped, significant, verdict};
 

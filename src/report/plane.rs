@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::axis::{Axis, Tick};
+use super::axis::{self, Axis, Labelled, Tick, pixel};
 use super::markup::escape;
 use super::words::{grouped, significant};
 
@@ -120,7 +120,6 @@ fn axis((least, most): (f64, f64), pixels: (f64, f64)) -> Axis {
 }
 
 fn open(titles: Titles<'_>, words: &str, x: &Axis, y: &Axis) -> String {
-    let [left, right, top, bottom] = PLOT;
     let Titles { title, x: x_title, y: y_title } = titles;
     let (title, x_title, y_title) = (escape(title), escape(x_title), escape(y_title));
     let mut svg = String::with_capacity(1 << 15);
@@ -129,30 +128,11 @@ fn open(titles: Titles<'_>, words: &str, x: &Axis, y: &Axis) -> String {
         svg,
         "<svg class=\"graph\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}. {y_title} over {x_title}: \
          {words}\"><title>{title}</title><rect class=\"ground\" width=\"{WIDTH}\" height=\"{HEIGHT}\"/>\
-         <text class=\"title\" x=\"10\" y=\"22\">{title}</text><path class=\"grid\" d=\""
+         <text class=\"title\" x=\"10\" y=\"22\">{title}</text>"
     );
-    let (x_ticks, y_ticks) = (ticks(x, 4), ticks(y, 5));
-    for tick in &x_ticks {
-        let _ = write!(svg, "M{} {top}V{bottom}", pixel(x.pixel(tick.value)));
-    }
-    for tick in &y_ticks {
-        let _ = write!(svg, "M{left} {}H{right}", pixel(y.pixel(tick.value)));
-    }
-    let _ = write!(svg, "\"/><path class=\"frame\" d=\"M{left} {top}V{bottom}H{right}\"/>");
-    for tick in &x_ticks {
-        let (at, below) = (pixel(x.pixel(tick.value)), bottom + 17.0);
-        let _ = write!(svg, "<text class=\"middle\" x=\"{at}\" y=\"{below}\">{}</text>", tick.text);
-    }
-    for tick in &y_ticks {
-        let (at, beside) = (pixel(y.pixel(tick.value) + 4.0), left - 6.0);
-        let _ = write!(svg, "<text class=\"end\" x=\"{beside}\" y=\"{at}\">{}</text>", tick.text);
-    }
-    let _ = write!(
-        svg,
-        "<text class=\"middle\" x=\"{}\" y=\"{}\">{x_title}</text><text x=\"10\" y=\"44\">{y_title}</text>",
-        (left + right) / 2.0,
-        HEIGHT - 9.0,
-    );
+    let x = Labelled { axis: x, ticks: ticks(x, 4), title: &x_title };
+    let y = Labelled { axis: y, ticks: ticks(y, 5), title: &y_title };
+    axis::draw(&mut svg, PLOT, &x, &y);
     svg
 }
 
@@ -186,11 +166,6 @@ fn ticks(axis: &Axis, wanted: usize) -> Vec<Tick> {
         text.replace('-', "\u{2212}")
     };
     ticks.iter().map(|tick| Tick { value: tick.value, text: text(tick.value) }).collect()
-}
-
-/// A tenth of a pixel is finer than any screen shows.
-fn pixel(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Predictions as CSV, a row per sample, in a file that appears whole or not at all. It knows the columns, not what predicts.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::path::Path;
 
 use super::names::csv_cell;
@@ -25,6 +25,18 @@ pub enum PredictedColumns<'a> {
     /// `x,predicted_x,...`: of each value the true one and the predicted one, in its own units. What was learned in units of a
     /// standard deviation has seven digits, as rounding took the last bits.
     Values(&'a [ValueColumn]),
+}
+
+/// A number as a cell of CSV: text that reads back as the same f32.
+#[derive(Debug, Clone, Copy)]
+pub struct CsvNumber(pub f32);
+
+impl fmt::Display for CsvNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without an exponent, a small number is some forty zeros, and a large one as many digits that say nothing.
+        let is_plain = self.0 == 0.0 || (1e-4..1e15).contains(&self.0.abs());
+        if is_plain { write!(f, "{}", self.0) } else { write!(f, "{:e}", self.0) }
+    }
 }
 
 /// The rows of [`PredictedColumns`]. Every number is the shortest text that reads back as the same f32.
@@ -74,11 +86,11 @@ impl<'a> PredictionsCsv<'a> {
     /// [`Error::Io`](crate::Error::Io) where the file cannot be written.
     pub fn add(&mut self, rows: impl IntoIterator<Item = usize>, samples: &Classified<'_>) -> Result<()> {
         for (row, sample) in rows.into_iter().zip(samples.samples()) {
+            // Writing into a String cannot fail.
             let _ = write!(self.text, "{row},{},{}", sample.label, sample.prediction);
             let its = &sample.probabilities[sample.prediction as usize];
             for p in std::iter::once(its).chain(sample.probabilities) {
-                self.text.push(',');
-                self.number(*p);
+                let _ = write!(self.text, ",{}", CsvNumber(*p));
             }
             if let PredictedColumns::Classes { names, .. } = self.columns {
                 for name in [sample.label, sample.prediction].iter().filter_map(|class| names.get(*class as usize)) {
@@ -114,21 +126,13 @@ impl<'a> PredictionsCsv<'a> {
                 let is_rounded =
                     matches!(self.columns, PredictedColumns::Values(values) if values[column].scale != 1.0);
                 for value in [*wanted, *predicted] {
-                    self.text.push(',');
                     let seven_digits = || format!("{value:.6e}").parse().unwrap_or(value);
-                    self.number(if is_rounded { seven_digits() } else { value });
+                    let _ = write!(self.text, ",{}", CsvNumber(if is_rounded { seven_digits() } else { value }));
                 }
             }
             self.text.push('\n');
         }
         self.hand_on()
-    }
-
-    fn number(&mut self, value: f32) {
-        // Without an exponent, a small number is some forty zeros, and a large one as many digits that say nothing.
-        let is_plain = value == 0.0 || (1e-4..1e15).contains(&value.abs());
-        // Writing into a String cannot fail.
-        let _ = if is_plain { write!(self.text, "{value}") } else { write!(self.text, "{value:e}") };
     }
 
     /// Puts the file in its place; one that stood there before is replaced.

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::classification::ClassificationReport;
-use super::markup::escape;
+use super::markup::{self, escape};
 use super::names::shown_name;
 use super::pictures;
 use super::words::{grouped, percent};
@@ -20,12 +20,10 @@ const MAX_EPOCH_ROWS: usize = 250;
 
 /// The figures that one looks for first.
 pub(super) fn cards(summary: &Summary) -> String {
-    let mut html = String::from("<dl class=\"cards\">");
+    let mut cards = Vec::new();
     let mut card = |name: &str, figure: &str, unit: &str, note: &str| {
-        let _ = write!(
-            html,
-            "<div class=\"card\"><dt>{name}</dt><dd>{figure} <span class=\"unit\">{unit}</span><small>{note}</small></dd></div>"
-        );
+        let figure = format!("{figure} <span class=\"unit\">{unit}</span>");
+        cards.push((name.to_string(), figure, note.to_string()));
     };
     if let (Some(last), Some(best)) = (&summary.last, &summary.best) {
         let (accuracy, unit) = (summary.recipe.accuracy_name(), summary.recipe.loss_unit().unwrap_or(""));
@@ -60,7 +58,7 @@ pub(super) fn cards(summary: &Summary) -> String {
         escape(&summary.kernel),
     );
     card("Total time", &format!("{:.2}", seconds.total), "s", &note);
-    html + "</dl>"
+    markup::cards(cards)
 }
 
 /// A table of every epoch, or of as many as fit, first and last among them.
@@ -105,19 +103,19 @@ pub(super) fn epochs(summary: &Summary, history: &History) -> String {
 
 /// The figures of all classes together that say most beside the accuracy.
 pub(super) fn figures(classification: &ClassificationReport) -> String {
-    let percent = |share: Option<f64>| shown(share.map(|share| 100.0 * share), 2) + " <span class=\"unit\">%</span>";
     let of = |name: &str| classification.figure(name);
     let macro_f1 = classification.confusion.macro_average().f1;
-    let mut html = String::from("<dl class=\"cards\">");
-    for (name, figure, note) in [
-        ("Macro F1", percent(macro_f1), "mean F1 of the classes"),
-        ("Balanced accuracy", percent(of("balanced_accuracy")), "mean recall of the classes"),
+    markup::cards([
+        ("Macro F1", shown_share(macro_f1), "mean F1 of the classes"),
+        ("Balanced accuracy", shown_share(of("balanced_accuracy")), "mean recall of the classes"),
         ("Cohen\u{2019}s kappa", shown(of("kappa"), 4), "0: as by chance, 1: all right"),
-        ("Calibration error", percent(of("calibration_error")), "confidence against accuracy, 15 bins"),
-    ] {
-        let _ = write!(html, "<div class=\"card\"><dt>{name}</dt><dd>{figure}<small>{note}</small></dd></div>");
-    }
-    html + "</dl>"
+        ("Calibration error", shown_share(of("calibration_error")), "confidence against accuracy, 15 bins"),
+    ])
+}
+
+/// A share, 0 to 1, in percent with its unit, or a dash where it is not defined.
+pub(super) fn shown_share(share: Option<f64>) -> String {
+    shown(share.map(|share| 100.0 * share), 2) + " <span class=\"unit\">%</span>"
 }
 
 /// A figure with so many decimals, or a dash where it is not defined.

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::findings::{ValueFinding, ValueReport};
-use super::markup::escape;
+use super::markup::{self, escape};
 use super::names::{MAX_NAME_COLUMNS, shown_name};
 use super::plane::{self, MAX_DOTS, Mark, Titles};
 use super::words::{grouped, significant};
@@ -33,16 +33,12 @@ pub(super) fn section(found: &ValueReport) -> String {
 fn cards(value: &ValueFinding) -> String {
     let name = escape(&shown_name(&value.name, MAX_NAME_COLUMNS)).into_owned();
     let rmse = value.figures.mse().map(f64::sqrt);
-    let mut html = String::from("<dl class=\"cards\">");
-    for (title, figure, note) in [
+    markup::cards([
         ("R2", fixed(value.figures.r2()), "0: as good as the mean, 1: all right".to_string()),
         ("Mean absolute error", four(value.figures.mae()), format!("in units of {name}")),
         ("Root mean squared error", four(rmse), format!("in units of {name}")),
         ("Mean squared error", four(value.figures.mse()), "in their square".to_string()),
-    ] {
-        let _ = write!(html, "<div class=\"card\"><dt>{title}</dt><dd>{figure}<small>{note}</small></dd></div>");
-    }
-    html + "</dl>"
+    ])
 }
 
 fn table(values: &[ValueFinding]) -> String {

@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::printable;
+
 /// Fits 80 columns with the longest file name.
 const BAR: &str = "{msg} {bar:16} {bytes}/{total_bytes} {bytes_per_sec}";
 
@@ -51,7 +53,7 @@ impl Progress {
     /// Tells of something that went wrong and is being mended.
     pub fn note(&self, text: &str) {
         // What a server sends may hold control characters.
-        let line: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        let line = printable(text);
         match self {
             Progress::Silent => {}
             Progress::Bar(bar) => bar.println(line),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use flatnet::data::{self, Dataset};
+use flatnet::data::{self, Dataset, Source, SourceOptions};
 use flatnet::{Error, Result};
 use serde::Serialize;
 
@@ -62,16 +62,22 @@ pub fn run(arguments: &FetchArguments) -> Result<()> {
     // All that is in the way is found before the first byte is asked for.
     let there = set.files().iter().map(|file| find(&folder, file, arguments.overwrite)).collect::<Result<Vec<_>>>()?;
     let files = fetch_missing(set, &folder, there, arguments, &patience)?;
-    let found = load(set, &folder)?;
+    // What was fetched, read as it will be.
+    let path = path(set, &folder);
+    let found = data::open(&path, &SourceOptions::default())?;
 
+    let (train_samples, test_samples, rows) = match &found {
+        Source::Images { train, test } => (Some(train.len()), test.as_ref().map(Dataset::len), None),
+        Source::Table { train, .. } => (None, None, Some(train.len())),
+    };
     let report = Report {
         set: name,
-        folder: found.path.display().to_string(),
+        folder: path.display().to_string(),
         licence: set.licence,
         files,
-        train_samples: found.images.as_ref().map(|(train, _)| train.len()),
-        test_samples: found.images.as_ref().map(|(_, test)| test.len()),
-        rows: found.rows,
+        train_samples,
+        test_samples,
+        rows,
         seconds: started.elapsed().as_secs_f64(),
     };
     if arguments.json { print_json(&report) } else { print(&to_text(set, &report, &found)) }
@@ -83,29 +89,13 @@ fn folder(arguments: &FetchArguments, set: &KnownSet, name: &str) -> PathBuf {
     arguments.to.clone().unwrap_or_else(|| Path::new("data").join(name))
 }
 
-/// What was fetched, read as it will be.
-struct Found {
-    /// What `--data` takes, or the table itself.
-    path: PathBuf,
-    images: Option<(Dataset, Dataset)>,
-    rows: Option<usize>,
-}
-
-fn load(set: &KnownSet, folder: &Path) -> Result<Found> {
-    let path = match set.form {
+/// What `--data` takes.
+fn path(set: &KnownSet, folder: &Path) -> PathBuf {
+    match set.form {
         Form::Images => folder.to_path_buf(),
         Form::Archived { prefix } => folder.join(prefix),
-        Form::Table { name, columns, .. } => {
-            let path = folder.join(name);
-            let text =
-                fs::read_to_string(&path).map_err(|source| Error::Io { path: path.clone(), action: "read", source })?;
-            let lines = text.lines().filter(|line| !line.trim().is_empty()).count();
-            let header = usize::from(columns.starts_with("a header"));
-            return Ok(Found { path, images: None, rows: Some(lines.saturating_sub(header)) });
-        }
-    };
-    let images = Some(data::load_mnist_folder(&path)?);
-    Ok(Found { path, images, rows: None })
+        Form::Table { name, .. } => folder.join(name),
+    }
 }
 
 /// The right file that is there already, or `None` where one must be fetched. An error where a file is in the way.
@@ -217,7 +207,7 @@ fn make_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(missing)
 }
 
-fn to_text(set: &KnownSet, report: &Report, found: &Found) -> String {
+fn to_text(set: &KnownSet, report: &Report, found: &Source) -> String {
     let mut text = format!("{} ({})\n", set.title, set.licence);
     for file in &report.files {
         text += &format!("  {:<27}{:>12} bytes  {}\n", file.file, grouped(file.bytes as usize), file.status);
@@ -226,7 +216,7 @@ fn to_text(set: &KnownSet, report: &Report, found: &Found) -> String {
         let rows = grouped(report.rows.unwrap_or(0));
         return text + &format!("Its digest is right: {rows} rows.\nColumns: {columns}.\n");
     }
-    if let Some((train, test)) = &found.images {
+    if let Source::Images { train, test: Some(test) } = found {
         let (rows, columns) = train.image_size();
         text += &format!(
             "Every digest is right: {} training and {} test images of {rows} x {columns},\n{} classes.\n",

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::InspectArguments;
 use super::sheet::Sheet;
 use crate::cli::table::grouped;
-use crate::cli::{print, print_json};
+use crate::cli::{print, print_json, printable};
 
 /// What `--json` prints for a file.
 #[derive(Serialize)]
@@ -246,10 +246,6 @@ fn told_suspicions(all: &[String]) -> String {
     }
     let lines = all.iter().map(|fault| format!("  {}\n", printable(fault)));
     format!("Suspicious:\n{}", lines.collect::<String>())
-}
-
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn grouped_u64(number: u64) -> String {

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::InspectArguments;
 use super::sheet::Sheet;
 use crate::cli::table::grouped;
-use crate::cli::{print, print_json};
+use crate::cli::{print, print_json, printable};
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -290,7 +290,7 @@ fn describe(text: &mut String, report: &Report) -> std::fmt::Result {
     if let Some(tensors) = &report.tensors {
         writeln!(text, "\n  tensor of the file           type  shape           taken as")?;
         for tensor in tensors {
-            let name: String = tensor.name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+            let name = printable(&tensor.name);
             let shape = format!("{:?}", tensor.shape);
             let turned = if tensor.transposed { ", transposed" } else { "" };
             writeln!(text, "  {name:<28} {:<5} {shape:<15} {}{turned}", tensor.dtype, tensor.parameter)?;
@@ -307,8 +307,7 @@ fn describe(text: &mut String, report: &Report) -> std::fmt::Result {
             writeln!(text, "\n  recipe")?;
             recipe.iter().try_for_each(|(name, value)| {
                 let value = value.as_str().map_or_else(|| value.to_string(), str::to_string);
-                let shown: String =
-                    value.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(60).collect();
+                let shown: String = printable(&value).chars().take(60).collect();
                 writeln!(text, "    {name:<14} {shown}")
             })
         }

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use flatnet::data::inspect::table::{self, ColumnReport, TableReport, TargetReport};
 use flatnet::data::{self, Dataset, Source};
+use flatnet::report::{name_columns, shown_name};
 use flatnet::{Error, Result};
 use serde::Serialize;
 
 use super::InspectArguments;
 use crate::cli::table::grouped;
-use crate::cli::{print, print_json, shortened};
+use crate::cli::{chosen, print, print_json, printable};
 
 /// Columns of a table, and classes, that the text shows; `--json` has them all.
 const SHOWN_COLUMNS: usize = 40;
@@ -36,10 +37,9 @@ struct Array {
     shape: Vec<usize>,
 }
 
-// One is made in a program.
-#[allow(clippy::large_enum_variant)]
 #[derive(Serialize)]
 #[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it in a program")]
 enum Contents {
     /// Arrays of which none is known to be features.
     Arrays {
@@ -131,10 +131,9 @@ fn contents(source: Source, arguments: &InspectArguments, path: &Path) -> Result
 }
 
 fn images(set: &Dataset) -> Images {
-    let mut counts = vec![0; set.classes()];
-    set.labels().iter().for_each(|label| counts[usize::from(*label)] += 1);
     let name = |class: usize| set.class_names().get(class).cloned().unwrap_or_else(|| class.to_string());
-    let classes = counts.into_iter().enumerate().map(|(class, images)| Class { class: name(class), images }).collect();
+    let counts = chosen::class_samples(set).into_iter().enumerate();
+    let classes = counts.map(|(class, images)| Class { class: name(class), images: images as u64 }).collect();
     let (rows, columns) = set.image_size();
     Images { count: set.len(), rows, columns, classes }
 }
@@ -239,7 +238,7 @@ fn told_column(column: &ColumnReport) -> String {
             let most = column
                 .most_frequent
                 .as_deref()
-                .map_or(String::new(), |word| format!(", mostly {}", printable(&shortened(word, 8))));
+                .map_or(String::new(), |word| format!(", mostly {}", shown_name(word, 8)));
             format!("{} words{most}", grouped(words))
         }
         (None, Some(least), Some(mean), Some(largest)) => {
@@ -265,7 +264,7 @@ fn number(value: f64) -> String {
 }
 
 fn balance_of(text: &mut String, target: &TargetReport) -> std::fmt::Result {
-    let name = printable(&shortened(&target.column, NAME));
+    let name = shown_name(&target.column, NAME);
     if target.kind == "numbers" {
         return writeln!(text, "  target    {name}, numbers");
     }
@@ -292,17 +291,15 @@ fn balance(text: &mut String, classes: &[(&str, u64)]) -> std::fmt::Result {
 
 /// A name in a column of its own.
 fn padded(name: &str) -> String {
-    format!("{:<NAME$}", printable(&shortened(name, NAME)))
+    let shown = shown_name(name, NAME);
+    let blanks = " ".repeat(NAME - name_columns(&shown));
+    shown + &blanks
 }
 
 /// A sentence, indented.
 fn wrapped(fault: &str) -> String {
     let lines = crate::cli::table::wrapped(&printable(fault), 78);
     lines.trim_end().lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
-}
-
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -9,11 +9,12 @@ use flatnet::data::{Outputs, Table, Targets};
 use flatnet::loss::{BinaryCrossEntropy, Criterion, CrossEntropy};
 use flatnet::model_file::ModelMeta;
 use flatnet::nn::{Context, Sequential, Workspace};
+use flatnet::report::{CsvNumber, csv_cell};
 use flatnet::run::Recipe;
 use flatnet::{Error, Result};
 use serde_json::{Map, Value, json};
 
-use super::{Candidate, PredictArguments, Report, TOP};
+use super::{PredictArguments, Report, candidates, not_finite};
 use crate::cli::{Parameters, print, print_json};
 
 /// Names of files that hold rows, whatever the model was trained on.
@@ -47,11 +48,11 @@ pub fn run(arguments: &PredictArguments, path: &Path, model: &Sequential, meta: 
         /// Rows at a time, few enough for caches.
         const ROWS: usize = 64;
         for x in x.chunks(ROWS * model.in_features()) {
-            let (outputs, probabilities) = network.answer(x, name)?;
+            let found = network.answer(x, name)?;
             if arguments.json {
-                predictions.extend(answers.objects(name, first, &outputs, &probabilities));
+                predictions.extend(answers.objects(name, first, &found));
             } else {
-                print(&answers.lines(several.then_some(name), first, &outputs, &probabilities))?;
+                print(&answers.lines(several.then_some(name), first, &found))?;
             }
             first += x.len() / model.in_features();
         }
@@ -86,9 +87,9 @@ fn inputs(file: &Path, model: &Sequential, meta: &ModelMeta) -> Result<Vec<f32>>
             preparation.inputs(&table, &rows)
         }
         (Source::Table { train: table, targets, .. }, None) => {
-            let is_target = |name: &str| targets.iter().any(|target| target == name) || name == "label";
-            let columns: Vec<usize> =
-                (0..table.columns().len()).filter(|column| !is_target(&table.columns()[*column].name)).collect();
+            let usual = table.usual_target();
+            let is_target = |column: &usize| usual == Some(*column) || targets.contains(&table.columns()[*column].name);
+            let columns: Vec<usize> = (0..table.columns().len()).filter(|column| !is_target(column)).collect();
             fits(columns.len())?;
             pixels(&table, &columns, meta)
         }
@@ -124,37 +125,41 @@ struct Network<'a> {
     answers: &'a Answers<'a>,
 }
 
+/// What the network makes of some rows.
+struct Found {
+    /// `[rows, outputs]`, in the units of the targets.
+    outputs: Vec<f32>,
+    /// `[rows, outputs]`, where outputs are logits; else empty.
+    probabilities: Vec<f32>,
+    /// `[rows]`, where outputs are those of classes.
+    classes: Vec<u32>,
+}
+
 impl Network<'_> {
-    /// Outputs in the units of the targets, and probabilities where outputs are logits: `[rows, outputs]` each.
-    fn answer(&mut self, x: &[f32], name: &str) -> Result<(Vec<f32>, Vec<f32>)> {
+    fn answer(&mut self, x: &[f32], name: &str) -> Result<Found> {
         let context = Context::evaluate();
         let width = self.model.out_features();
         let mut outputs = self.model.forward(x, &context, &mut self.workspace).to_vec();
-        let probabilities = match self.answers {
-            Answers::Values { outputs: columns } => {
-                columns.restore(&mut outputs);
-                Vec::new()
-            }
+        let (mut probabilities, mut classes) = (Vec::new(), Vec::new());
+        match self.answers {
+            Answers::Values { outputs: columns } => columns.restore(&mut outputs),
             // Targets only decide a loss that nobody asks for.
             Answers::Labels { .. } => {
                 let mut sigmoid = Criterion::new(BinaryCrossEntropy, width);
                 sigmoid.forward(context.simd, &outputs, Targets::Values(&vec![0.0; outputs.len()]), None);
-                sigmoid.probabilities().to_vec()
+                probabilities.extend_from_slice(sigmoid.probabilities());
             }
             Answers::Classes { .. } => {
                 let mut softmax = Criterion::new(CrossEntropy::new(), width);
                 softmax.forward(context.simd, &outputs, Targets::Classes(&vec![0; outputs.len() / width]), None);
-                softmax.probabilities().to_vec()
+                probabilities.extend_from_slice(softmax.probabilities());
+                classes.extend_from_slice(softmax.predictions());
             }
-        };
-        if outputs.iter().chain(&probabilities).any(|value| !value.is_finite()) {
-            return Err(Error::Model {
-                path: self.path.to_path_buf(),
-                place: format!("its output for {name}"),
-                problem: "is not finite; its weights are too large to be of use".into(),
-            });
         }
-        Ok((outputs, probabilities))
+        if outputs.iter().chain(&probabilities).any(|value| !value.is_finite()) {
+            return Err(not_finite(self.path, name));
+        }
+        Ok(Found { outputs, probabilities, classes })
     }
 }
 
@@ -190,26 +195,26 @@ impl<'a> Answers<'a> {
             }
             Answers::Values { outputs } => columns.extend(outputs.names().iter().map(ToString::to_string)),
         }
-        let columns: Vec<String> = columns.iter().map(|column| field(column)).collect();
+        let columns: Vec<_> = columns.iter().map(|column| csv_cell(column)).collect();
         columns.join(",") + "\n"
     }
 
     /// A line for each row, of which the first is number `first`, from 0.
-    fn lines(&self, file: Option<&String>, first: usize, outputs: &[f32], probabilities: &[f32]) -> String {
+    fn lines(&self, file: Option<&String>, first: usize, found: &Found) -> String {
         let mut text = String::new();
-        let width = self.width(outputs);
-        for (row, outputs) in outputs.chunks_exact(width).enumerate() {
-            let probabilities = probabilities.get(row * width..(row + 1) * width).unwrap_or_default();
+        let width = self.width(&found.outputs);
+        for (row, outputs) in found.outputs.chunks_exact(width).enumerate() {
+            let probabilities = found.probabilities.get(row * width..(row + 1) * width).unwrap_or_default();
             if let Some(file) = file {
-                text.push_str(&field(file));
+                text.push_str(&csv_cell(file));
                 text.push(',');
             }
             // Writing into a String cannot fail.
             let _ = write!(text, "{}", first + row);
             match self {
                 Answers::Classes { names } => {
-                    let best = largest(probabilities);
-                    let _ = write!(text, ",{},{}", field(&names[best]), Number(probabilities[best]));
+                    let class = found.classes[row] as usize;
+                    let _ = write!(text, ",{},{}", csv_cell(&names[class]), CsvNumber(probabilities[class]));
                 }
                 Answers::Labels { .. } => probabilities.iter().for_each(|p| {
                     let _ = write!(text, ",{}", u8::from(*p > 0.5));
@@ -219,7 +224,7 @@ impl<'a> Answers<'a> {
                 }),
             }
             probabilities.iter().for_each(|p| {
-                let _ = write!(text, ",{}", Number(*p));
+                let _ = write!(text, ",{}", CsvNumber(*p));
             });
             text.push('\n');
         }
@@ -227,7 +232,8 @@ impl<'a> Answers<'a> {
     }
 
     /// The same as JSON.
-    fn objects(&self, file: &str, first: usize, outputs: &[f32], probabilities: &[f32]) -> Vec<Value> {
+    fn objects(&self, file: &str, first: usize, found: &Found) -> Vec<Value> {
+        let Found { outputs, probabilities, classes } = found;
         let width = self.width(outputs);
         let number = |value: f32| json!(value.to_string().parse::<f64>().unwrap_or_default());
         let named = |names: &[&str], values: &[f32]| -> Map<String, Value> {
@@ -238,15 +244,10 @@ impl<'a> Answers<'a> {
             let mut object = json!({ "file": file, "row": first + row });
             match self {
                 Answers::Classes { names } => {
-                    let mut candidates: Vec<Candidate> = (probabilities[own].iter().enumerate())
-                        .map(|(class, &probability)| Candidate { class, name: Some(names[class].clone()), probability })
-                        .collect();
-                    // A stable sort: the first of equals stays first.
-                    candidates.sort_by(|a, b| b.probability.total_cmp(&a.probability));
-                    candidates.truncate(TOP);
-                    object["class"] = json!(candidates[0].class);
-                    object["name"] = json!(candidates[0].name);
-                    object["top"] = json!(candidates);
+                    let class = classes[row] as usize;
+                    object["class"] = json!(class);
+                    object["name"] = json!(names[class]);
+                    object["top"] = json!(candidates(&probabilities[own], class, names));
                 }
                 Answers::Labels { names } => {
                     let probabilities = &probabilities[own];
@@ -275,30 +276,4 @@ impl<'a> Answers<'a> {
         debug_assert!(outputs.len().is_multiple_of(width));
         width
     }
-}
-
-/// The first of the largest.
-fn largest(values: &[f32]) -> usize {
-    let mut best = 0;
-    for (at, value) in values.iter().enumerate() {
-        if *value > values[best] {
-            best = at;
-        }
-    }
-    best
-}
-
-/// A probability as text that reads back as the same f32.
-struct Number(f32);
-
-impl std::fmt::Display for Number {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Without an exponent, a small number is some forty zeros.
-        if self.0 == 0.0 || self.0 >= 1e-4 { write!(f, "{}", self.0) } else { write!(f, "{:e}", self.0) }
-    }
-}
-
-/// A field of CSV, in quotes where it needs them (RFC 4180).
-fn field(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
 }

@@ -7,11 +7,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::Serialize;
 
 use crate::data::messages::{listed, shown};
+use crate::data::task::number_classes;
 use crate::data::{Table, TableColumn};
 use crate::error::{Error, Result};
 
-/// A target of whole numbers has classes if they are no more than this.
-const MAX_NUMBER_CLASSES: usize = 20;
 /// Means by class are kept for so many pairs of a column and a class.
 const MAX_GROUPS: usize = 1 << 21;
 /// From here on a column says all of the target.
@@ -69,7 +68,7 @@ pub struct ColumnReport {
 pub struct TargetReport {
     /// Its column.
     pub column: String,
-    /// `classes` (of words, or of at most 20 whole numbers) or `numbers`.
+    /// `classes` or `numbers`: what training takes it for where no task is named.
     pub kind: &'static str,
     /// The classes, the most frequent one first; none of numbers.
     pub classes: Vec<ClassCount>,
@@ -197,31 +196,16 @@ struct Groups {
 
 fn classes(table: &Table, target: usize) -> Option<Groups> {
     let cells = || table.rows().map(|row| row[target]);
-    let mut values: Vec<f32> = Vec::new();
-    if table.columns()[target].words.is_none() {
-        for cell in cells().filter(|cell| !cell.is_nan()) {
-            if cell.fract() != 0.0 {
-                return None;
-            }
-            if !values.contains(&cell) {
-                values.push(cell);
-                if values.len() > MAX_NUMBER_CLASSES {
-                    return None;
-                }
-            }
+    let (names, of_row): (Vec<String>, Vec<Option<u32>>) = match &table.columns()[target].words {
+        Some(words) => (words.clone(), cells().map(|cell| (!cell.is_nan()).then_some(cell as u32)).collect()),
+        None => {
+            let given: Vec<u32> = (0..).zip(cells()).filter(|(_, cell)| !cell.is_nan()).map(|(row, _)| row).collect();
+            let values = number_classes(table, target, &given)?;
+            let class_of = |cell: f32| values.binary_search_by(|value| value.total_cmp(&cell)).ok();
+            let of_row = cells().map(|cell| class_of(cell).map(|class| class as u32)).collect();
+            (values.iter().map(f32::to_string).collect(), of_row)
         }
-        values.sort_by(f32::total_cmp);
-    }
-    let class_of = |cell: f32| match table.columns()[target].words {
-        _ if cell.is_nan() => None,
-        Some(_) => Some(cell as u32),
-        None => values.iter().position(|value| *value == cell).map(|at| at as u32),
     };
-    let names: Vec<String> = match &table.columns()[target].words {
-        Some(words) => words.clone(),
-        None => values.iter().map(f32::to_string).collect(),
-    };
-    let of_row: Vec<Option<u32>> = cells().map(class_of).collect();
     let mut counts: Vec<ClassCount> = names.into_iter().map(|class| ClassCount { class, rows: 0 }).collect();
     of_row.iter().flatten().for_each(|class| counts[*class as usize].rows += 1);
     Some(Groups { of_row, counts })
@@ -436,6 +420,13 @@ mod tests {
         // x by kind: 1, 2 and 3, 3; means 1.5, 3 and 2.25; 2.25 of 2.25 + 0.5 lie between.
         assert!((report.columns[0].correlation.unwrap() - (2.25_f64 / 2.75).sqrt()).abs() < 1e-12);
         assert!(report.suspicious.contains(&"1 rows have no target".to_string()));
+        // Whole numbers are what training takes them for: classes where each has several rows, and else numbers.
+        for (rows, kind, classes) in [(25_u8, "classes", 5), (24, "numbers", 0)] {
+            let table =
+                Table::new(vec![numbers("y")], (0..rows).map(|row| f32::from(row % 5)).collect(), vec![], "t".into());
+            let target = inspect(&table.unwrap(), Some("y")).unwrap().target.unwrap();
+            assert_eq!((target.kind, target.classes.len()), (kind, classes));
+        }
         let error = inspect(&small(), Some("z")).unwrap_err().to_string();
         assert_eq!(error, "target: z is not valid: expected a column of t: x, kind, y, same");
     }

@@ -4,17 +4,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::{TEST, TRAIN};
 use crate::data::rows::Rows;
+use crate::data::targets::MAX_CLASSES;
 use crate::data::{Dataset, TargetColumns};
 use crate::error::{Error, Result};
 
 /// What MNIST's images have.
 const IMAGE_SIZE: (usize, usize) = (28, 28);
-const TRAIN: [&str; 2] = ["train", "training"];
-/// In the order in which they are looked for.
-const TEST: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
-/// Class numbers are kept in 16 bits.
-const MAX_CLASSES: usize = 1 << 16;
 /// What systems leave behind in folders, beside hidden files.
 const LITTER: [&str; 2] = ["thumbs.db", "desktop.ini"];
 

@@ -18,6 +18,11 @@ mod train_and_test;
 pub(super) mod unpack;
 mod zip;
 
+/// What files, folders and arrays of a training set are called.
+const TRAIN: [&str; 2] = ["train", "training"];
+/// What those of a test set are called, in the order in which they are looked for.
+const TEST: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
+
 pub use npz::ArrayInfo;
 pub use open::{Source, SourceOptions, arrays, open};
 #[doc(hidden)]

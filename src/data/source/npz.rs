@@ -10,16 +10,13 @@
 use std::path::Path;
 
 use super::array::{Array, Samples, samples, told};
-use super::npy;
 use super::zip::{Archive, Entry};
+use super::{TEST, TRAIN, npy};
 use crate::data::messages::listed;
 use crate::error::{Error, Result};
 
 const FEATURES: [&str; 6] = ["x", "data", "features", "images", "image", "inputs"];
 const TARGETS: [&str; 5] = ["y", "target", "targets", "label", "labels"];
-const TRAIN: [&str; 2] = ["train", "training"];
-/// In the order in which they are asked for.
-const TEST: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
 
 /// An archive of arrays.
 pub(super) struct Arrays<'a> {
@@ -339,6 +336,8 @@ mod tests {
         test[1].1 = npy("|u1", "1,", &[3]);
         size[0].1 = npy("|u1", "1, 2, 1", &[5, 6]);
         let twice = vec![mnist()[0].clone(), mnist()[0].clone()];
+        let long: Vec<String> = (0..20).map(|at| at.to_string() + &"x".repeat(60_000)).collect();
+        let long: Vec<(&str, Vec<u8>)> = long.iter().map(|name| (name.as_str(), vec![])).collect();
         let both = vec![("x.npy", npy("|u1", "1, 1", &[1])), ("data.npy", npy("|u1", "1, 1", &[1]))];
         for (bytes, problem) in [
             (whole[..whole.len() - 1].to_vec(), "the archive's directory is damaged or cut off"),
@@ -354,6 +353,7 @@ mod tests {
             (archive(&none[2..3], false, false), "a zip archive of other files (such as 'readme.txt'); unpack it"),
             (archive(&[], false, false), "it is an empty archive"),
             (archive(&twice, false, false), "two entries are called 'x_test.npy'"),
+            (archive(&long, false, false), "the names of its entries have more than 1048576 bytes; shorten them"),
             (archive(&both, false, false), "arrays 'x' and 'data' could both be meant"),
             (
                 archive(&test, false, false),

@@ -28,8 +28,6 @@ pub struct SourceOptions {
 }
 
 /// What a path holds.
-// One is made in a program, and what it holds lies on the heap.
-#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "there is one of it for each run")]
 pub enum Source {

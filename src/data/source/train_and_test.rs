@@ -3,13 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::{TEST, TRAIN};
 use crate::data::messages::listed;
 use crate::error::{Error, Result};
 
 /// Endings of tables, before `.gz`.
 const ENDINGS: [&str; 2] = [".csv", ".tsv"];
-/// In the order in which they are looked for.
-const TEST: [&str; 4] = ["test", "val", "valid", "validation"];
 
 /// The tables of a folder.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,7 +54,8 @@ pub(super) fn find(folder: &Path) -> Result<Option<Tables>> {
     files.sort_by(|one, other| (one.0.packed, &one.1).cmp(&(other.0.packed, &other.1)));
     let problem = |problem: String| Error::DataFolder { path: folder.to_path_buf(), problem };
     let mut prefixes: Vec<&str> = Vec::new();
-    for (named, _) in files.iter().filter(|(named, _)| named.split == "train") {
+    let of_training = || files.iter().filter(|(named, _)| TRAIN.contains(&named.split.as_str()));
+    for (named, _) in of_training() {
         if !prefixes.contains(&named.prefix.as_str()) {
             prefixes.push(&named.prefix);
         }
@@ -71,15 +71,15 @@ pub(super) fn find(folder: &Path) -> Result<Option<Tables>> {
         [one] => one,
         _ if prefixes.contains(&"") => "",
         _ => {
-            let train = files.iter().filter(|(named, _)| named.split == "train").map(|(_, path)| path);
-            return Err(problem(format!("holds several training tables; name one of its files: {}", some(train))));
+            let train = some(of_training().map(|(_, path)| path));
+            return Err(problem(format!("holds several training tables; name one of its files: {train}")));
         }
     };
-    let find = |split: &str| {
-        let mut found = files.iter().filter(|(named, _)| named.prefix == prefix && named.split == split);
-        found.next().map(|(_, path)| path.clone())
+    let find = |splits: &[&str]| {
+        let found = |split: &&str| files.iter().find(|(named, _)| named.prefix == prefix && named.split == **split);
+        splits.iter().find_map(found).map(|(_, path)| path.clone())
     };
-    Ok(find("train").map(|train| Tables { train, test: TEST.iter().find_map(|split| find(split)) }))
+    Ok(find(&TRAIN).map(|train| Tables { train, test: find(&TEST) }))
 }
 
 fn some<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> String {
@@ -104,6 +104,8 @@ mod tests {
             (&["Train.TSV.gz", ".train.csv", "readme.txt"], "Train.TSV.gz", None),
             (&["train.csv", "train.csv.gz", "val.csv.gz"], "train.csv", Some("val.csv.gz")),
             (&["mnist_train.csv", "mnist_test.csv"], "mnist_train.csv", Some("mnist_test.csv")),
+            (&["digits-training.csv", "digits-testing.csv"], "digits-training.csv", Some("digits-testing.csv")),
+            (&["training.csv", "train.csv"], "train.csv", None),
             (&["a-train.csv", "train.csv", "a-test.csv"], "train.csv", None),
         ] {
             assert_eq!(found(names).unwrap(), Some((train.into(), test.map(String::from))), "{names:?}");

@@ -1,7 +1,7 @@
 //! The zip archives that NumPy writes (`.npz`): entries that are stored or deflated. It must not know what entries hold.
 //!
-//! The crate `rawzip` finds them; here is what a set may ask of an archive from outside: few entries, no name twice, nothing
-//! that reaches beyond the file, and right checksums.
+//! The crate `rawzip` finds them; here is what a set may ask of an archive from outside: few entries, short names, none of them
+//! twice, nothing that reaches beyond the file, and right checksums.
 
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -23,6 +23,8 @@ pub(super) const EMPTY_MAGIC: &[u8] = b"PK\x05\x06";
 /// The end of a directory and the longest comment, which lie at the end of a file.
 const MAX_END_BYTES: u64 = 22 + u16::MAX as u64;
 const MAX_ENTRIES: usize = 4096;
+/// Of the names of all entries; one may have 64 KiB.
+const MAX_NAME_BYTES: usize = 1 << 20;
 
 /// The entries of an archive.
 pub(super) struct Archive {
@@ -58,13 +60,19 @@ impl Archive {
         if zip.end_offset() != file_bytes {
             return Err(damaged());
         }
-        let (count, mut entries) = (zip.entries_hint(), Vec::new());
+        let (count, mut entries, mut name_bytes) = (zip.entries_hint(), Vec::new(), 0);
         if count > MAX_ENTRIES as u64 {
             return Err(refuse(path, &format!("{count} entries, expected at most {MAX_ENTRIES}, of an array each")));
         }
         let mut records = zip.entries(&mut buffer);
         while let Some(record) = records.next_entry().map_err(fault)? {
-            entries.push(entry(path, &record)?);
+            let entry = entry(path, &record)?;
+            name_bytes += entry.name.len();
+            if name_bytes > MAX_NAME_BYTES {
+                let problem = format!("the names of its entries have more than {MAX_NAME_BYTES} bytes; shorten them");
+                return Err(refuse(path, &problem));
+            }
+            entries.push(entry);
             if entries.len() > MAX_ENTRIES {
                 return Err(damaged());
             }
