@@ -114,7 +114,7 @@ fn ranks_that_were_started_otherwise_are_refused() {
         (with(&[]), with(&["--batch-size", "64"]), "has another --batch_size than rank 0, 64 and not 32"),
         (with(&[]), with(&["--simd", "fallback"]), "--simd"),
         (with(&[]), with(&["--seed", "1"]), "than rank 0"),
-        (with(&[]), with(&["--lr", "-1"]), "--lr: -1 is not valid"),
+        (with(&[]), with(&["--lr", "-1"]), "invalid value '-1' for '--lr <X>'"),
         (with(&[]), with(&["--val-data", "nowhere"]), "nowhere"),
         (with(&["--val-data", "nowhere"]), with(&["--val-data", "nowhere"]), "error: nowhere"),
     ];

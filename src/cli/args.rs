@@ -356,7 +356,7 @@ pub struct TrainArguments {
     /// What threads and MPI ranks share: features cuts the network, samples cuts
     /// each batch, from 512 samples on; auto takes what moves less. Either gives
     /// the same bits for any number of both
-    #[arg(long, value_enum, default_value = "features", help_heading = "Machine", hide_possible_values = true)]
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Machine", hide_possible_values = true)]
     #[arg(value_name = "auto|features|samples")]
     pub parallel: Parallel,
     /// How ranks add gradients up: fixed gives the same bits for any number of

@@ -53,7 +53,7 @@ impl Context {
     }
 
     /// The same for the samples of a batch from `first` on, where each draws what it would draw in the whole batch.
-    pub(crate) fn from_sample(self, first: usize) -> Self {
+    pub(crate) fn starting_at_sample(self, first: usize) -> Self {
         Context { draw_key: DrawKey { first_sample: first as u32, ..self.draw_key }, ..self }
     }
 }

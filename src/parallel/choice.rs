@@ -15,9 +15,9 @@ use crate::names;
 #[serde(rename_all = "kebab-case")]
 pub enum Parallel {
     /// By samples where that moves fewer numbers, by features else: a matter of the network and the batch size
+    #[default]
     Auto,
     /// The network is cut; sums over features and units cross between threads and ranks
-    #[default]
     Features,
     /// Each batch is cut; gradients cross. For large batches
     Samples,

@@ -115,8 +115,8 @@ pub struct Recipe {
     pub relu_grad: ReluGrad,
     /// How pixels become inputs.
     pub scale: ScaleKind,
-    /// What threads and ranks share.
-    #[serde(default, skip_serializing_if = "is_default")]
+    /// What threads and ranks share; `features` in runs older than the others.
+    #[serde(default = "features")]
     pub parallel: Parallel,
     /// How ranks add gradients up.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -147,6 +147,10 @@ pub struct Recipe {
     /// Checkpoints that are kept, where it was said how many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_checkpoints: Option<usize>,
+}
+
+fn features() -> Parallel {
+    Parallel::Features
 }
 
 fn sgd() -> String {

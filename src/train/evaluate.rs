@@ -98,7 +98,7 @@ impl Evaluator {
             },
         );
         if self.world.is_shared() {
-            let told: Vec<u8> = records[own].iter().flat_map(BatchRecord::to_bytes).collect();
+            let told: Vec<u8> = records[own].iter().flat_map(|record| record.to_bytes()).collect();
             let all = self.world.all_gather(&told).concat();
             for (record, bytes) in records.iter_mut().zip(all.as_chunks().0) {
                 *record = BatchRecord::from_bytes(bytes);

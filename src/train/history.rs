@@ -56,7 +56,7 @@ impl BatchRecord {
     }
 
     /// As ranks tell each other.
-    pub(crate) fn to_bytes(&self) -> [u8; 24] {
+    pub(crate) fn to_bytes(self) -> [u8; 24] {
         let mut bytes = [0; 24];
         bytes[..8].copy_from_slice(&self.loss_sum.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.weight.to_le_bytes());

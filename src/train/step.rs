@@ -106,7 +106,7 @@ impl Step {
         comm: &mut dyn Comm,
         grads: &mut AlignedVec,
     ) -> BatchRecord {
-        let context = plan.context.at(plan.epoch, batch).from_sample(samples.start);
+        let context = plan.context.at(plan.epoch, batch).starting_at_sample(samples.start);
         loader.load_part(batch, samples, 0..model.in_features(), context.simd, &mut self.batch);
         let record = self.forward(model, plan.loss, &context, comm);
         let Step { batch: x, workspace, loss, output_grad, observer } = self;

@@ -209,6 +209,7 @@ fn a_run_writes_its_files_and_its_summary() {
             "optimizer",
             "out",
             "overwrite",
+            "parallel",
             "quiet",
             "relu_grad",
             "scale",
