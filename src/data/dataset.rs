@@ -4,7 +4,7 @@
 use super::columns::Columns;
 use super::messages::{refusal, twice};
 use super::rows::Rows;
-use super::{Scale, TargetColumns};
+use super::{CompressedRows, Scale, SharedValues, TargetColumns};
 use crate::error::Result;
 
 /// Samples: for each a row of columns, a target and maybe a weight.
@@ -90,6 +90,19 @@ impl Dataset {
     /// # Ok::<(), flatnet::Error>(())
     /// ```
     pub fn from_values(x: Vec<f32>, features: usize, targets: TargetColumns, source: String) -> Result<Self> {
+        Self::from_shared_values(x.into(), features, targets, source)
+    }
+
+    /// The same of numbers that may belong to somebody else; they are not copied.
+    ///
+    /// # Errors
+    /// As [`from_values`](Self::from_values).
+    pub fn from_shared_values(
+        x: SharedValues,
+        features: usize,
+        targets: TargetColumns,
+        source: String,
+    ) -> Result<Self> {
         targets.check(&source)?;
         if features == 0 || targets.len().checked_mul(features) != Some(x.len()) {
             let expected = format!("{} rows of {features} (at least 1), as many as targets", targets.len());
@@ -101,6 +114,22 @@ impl Dataset {
         }
         let columns = Columns::Values { values: x, width: features };
         Ok(Self { columns, targets, weights: None, image_size: (1, features), class_names: Vec::new(), source })
+    }
+
+    /// A set of numbers of which few are not zero: `rows`, as many as `targets`. They stay compressed; of a batch, blocks of
+    /// zeros are left out.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are more or fewer rows than targets, or the targets are not valid.
+    pub fn from_compressed_rows(rows: CompressedRows, targets: TargetColumns, source: String) -> Result<Self> {
+        targets.check(&source)?;
+        if rows.len() != targets.len() {
+            let expected = format!("{}, as many as targets", targets.len());
+            return Err(refusal(&source, "rows", expected, rows.len().to_string()));
+        }
+        let image_size = (1, rows.width());
+        let columns = Columns::Compressed(rows);
+        Ok(Self { columns, targets, weights: None, image_size, class_names: Vec::new(), source })
     }
 
     /// The same with a weight for each sample, by which it counts in losses and their means.
@@ -144,8 +173,8 @@ impl Dataset {
     pub fn with_scale(self, scale: Scale) -> Result<Self> {
         match self.columns {
             Columns::Bytes { rows, .. } => Ok(Self { columns: Columns::Bytes { rows, scale }, ..self }),
-            Columns::Values { .. } if scale == Scale::Unit => Ok(self),
-            Columns::Values { .. } => {
+            Columns::Values { .. } | Columns::Compressed(_) if scale == Scale::Unit => Ok(self),
+            Columns::Values { .. } | Columns::Compressed(_) => {
                 Err(refusal(&self.source, "columns", "pixels, for a scale".into(), "numbers".into()))
             }
         }
@@ -155,7 +184,7 @@ impl Dataset {
     pub fn scale(&self) -> Option<Scale> {
         match self.columns {
             Columns::Bytes { scale, .. } => Some(scale),
-            Columns::Values { .. } => None,
+            Columns::Values { .. } | Columns::Compressed(_) => None,
         }
     }
 
@@ -180,6 +209,7 @@ impl Dataset {
         let not_zero = match &self.columns {
             Columns::Bytes { rows, .. } => rows.not_zero(),
             Columns::Values { values, .. } => values.iter().filter(|value| **value != 0.0).count() as u64,
+            Columns::Compressed(rows) => rows.not_zero(),
         };
         not_zero as f64 / (self.len() * self.features()).max(1) as f64
     }
