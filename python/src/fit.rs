@@ -9,6 +9,7 @@ use crate::arrays::{Answers, Features, samples};
 use crate::errors::raised;
 use crate::follow::{End, Follow};
 use crate::network::{Arrays, Weights, arrays, network, values};
+use crate::report::{Epoch, epoch};
 use crate::settings::Settings;
 
 /// Steps done, and the optimizer's buffers in the library's own layout.
@@ -19,6 +20,9 @@ type Slots<'py> = (u64, Vec<PyReadonlyArray1<'py, f32>>);
 pub struct Fitted {
     weights: (Vec<Py<PyAny>>, Vec<Py<PyAny>>),
     slots: (u64, Vec<Py<PyArray1<f32>>>),
+    /// What the library measured of each epoch; of validation, only where there is any.
+    #[pyo3(get)]
+    epochs: Vec<Epoch>,
     #[pyo3(get)]
     loss_curve: Vec<f64>,
     #[pyo3(get)]
@@ -74,10 +78,10 @@ pub fn fit<'py>(
     let mut model = network(x.width(), &settings.layers, &weights)?;
     let train = samples(&x, &y, sample_weight)?;
     let validation = validation.map(|(x, y, weights)| samples(&x, &y, weights)).transpose()?;
-    // The library validates after every epoch; what it makes of one sample (that counts, for there is no mean
-    // over none) is not looked at.
+    // The library validates after every epoch. Where nothing is held out, what it makes of one sample (one that counts, for
+    // there is no mean over none) is not looked at.
     let counts = train.weights().and_then(|weights| weights.iter().position(|weight| *weight > 0.0));
-    let looked_at = train.select(&[counts.unwrap_or(0) as u32]);
+    let one = train.select(&[counts.unwrap_or(0) as u32]);
     let mean_weight = train
         .weights()
         .map_or(1.0, |weights| weights.iter().map(|weight| f64::from(*weight)).sum::<f64>() / weights.len() as f64);
@@ -87,7 +91,8 @@ pub fn fit<'py>(
         take(&mut state, step, &slots)?;
     }
     let mut follow = Follow::new(&settings, &model, validation.as_ref().map(|data| (data, labels)), rate, on_epoch);
-    py.detach(|| trainer.fit_from(&mut model, &mut state, &train, &looked_at, &mut follow)).map_err(raised)?;
+    let looked_at = validation.as_ref().unwrap_or(&one);
+    py.detach(|| trainer.fit_from(&mut model, &mut state, &train, looked_at, &mut follow)).map_err(raised)?;
     if let Some(error) = follow.error {
         return Err(error);
     }
@@ -99,6 +104,7 @@ pub fn fit<'py>(
             intercepts.into_iter().map(|array| array.into_any().unbind()).collect(),
         ),
         slots: (state.optimizer.step, state.optimizer.slots.iter().map(|slot| slot.to_pyarray(py).unbind()).collect()),
+        epochs: state.history.epochs.iter().map(epoch).collect(),
         loss_curve: follow.loss_curve,
         scores: follow.scores,
         best_loss: follow.best_loss,

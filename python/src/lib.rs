@@ -4,12 +4,15 @@
 
 mod arrays;
 mod errors;
+mod files;
 mod fit;
 mod follow;
 mod losses;
+mod mnist;
 mod network;
 mod predict;
 mod rates;
+mod report;
 mod score;
 mod settings;
 
@@ -19,7 +22,13 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _native {
     #[pymodule_export]
+    use super::files::{read, write};
+    #[pymodule_export]
     use super::fit::{Fitted, fit};
     #[pymodule_export]
+    use super::mnist::load_images;
+    #[pymodule_export]
     use super::predict::predict;
+    #[pymodule_export]
+    use super::report::write_report;
 }

@@ -16,11 +16,16 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from flatnet import _arrays, _layers, _native
 from flatnet._epochs import CallbackSupportMixin, Epochs
+from flatnet._files import FilesMixin
 
 SOLVERS = {"sgd", "adam", "adamw", "adamax", "rmsprop", "adagrad"}
 
 
-class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
+def _native_rows(targets):
+    return len(targets[0] if isinstance(targets, tuple) else targets)
+
+
+class BaseMLP(FilesMixin, CallbackSupportMixin, BaseEstimator, ABC):
     """A network over the native engine. Not for use by itself."""
 
     _parameter_constraints = {
@@ -107,6 +112,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         except ValueError as error:
             raise ValueError(str(error)) from None
         self._take(fitted, X.shape[0], incremental)
+        self._run = self._as_run(settings, fitted, X, validation)
         if epochs:
             epochs.close()
         return self
@@ -117,9 +123,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         self.n_iter_ = self.t_ = 0
         self.n_outputs_ = outputs
         self.n_layers_ = len(units)
-        self.out_activation_ = {"cross-entropy": "softmax", "binary-cross-entropy": "logistic"}.get(
-            self._loss_name(), "identity"
-        )
+        self.out_activation_ = self._out_activation()
         self.coefs_, self.intercepts_ = _layers.first_weights(units, names, random_state)
         self.loss_curve_ = []
         self._no_improvement_count = 0
@@ -156,6 +160,42 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
                 f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs. "
                 "Stopping."
             )
+
+    def _as_run(self, settings, fitted, X, validation):
+        """What a page tells of this fit, as a run of the program has it in its summary."""
+        recipe = {"data": "X", "train_samples": "all", "val_samples": "all", "epochs": settings["max_iter"]}
+        recipe |= {"batch_size": settings["batch_size"], "lr": self.learning_rate_init, "optimizer": self.solver}
+        recipe |= {"label_smoothing": settings["label_smoothing"], "loss": settings["loss"], "seed": settings["seed"]}
+        recipe |= {"lr_schedule": self.lr_schedule or "constant", "shuffle": "epoch" if self.shuffle else "never"}
+        recipe |= {"init": "xavier-uniform", "relu_grad": "exact", "scale": "unit", "threads": settings["n_jobs"]}
+        recipe |= {"simd": "auto", "kernel": "auto", "overwrite": True, "json": False, "quiet": True}
+        if self.clip_norm is not None:
+            recipe["clip_norm"] = self.clip_norm
+        held_out = 0 if validation is None else _native_rows(validation[1])
+        data = {"source": "X", "train_samples": X.shape[0], "val_samples": held_out, "features": X.shape[1]}
+        return {
+            "validated": validation is not None,
+            "recipe": recipe,
+            "data": data | {"kind": "rows"},
+            "epochs": fitted.epochs,
+        }
+
+    def _restore(self, coefs, intercepts, task, outputs):
+        """Become what a file says, ready to predict."""
+        self.coefs_, self.intercepts_ = coefs, intercepts
+        self.n_features_in_ = coefs[0].shape[0]
+        self.n_layers_ = len(coefs) + 1
+        self._name_outputs(task, outputs)
+        self.n_outputs_ = self.coefs_[-1].shape[1]
+        self.out_activation_ = self._out_activation()
+        self.n_iter_ = self.t_ = self._no_improvement_count = 0
+        self.loss_curve_, self.validation_scores_, self.best_validation_score_ = [], None, None
+        self.best_loss_ = np.inf
+        self._optimizer, self._run = None, {"validated": False}
+
+    def _out_activation(self):
+        names = {"cross-entropy": "softmax", "binary-cross-entropy": "logistic"}
+        return names.get(self._loss_name(), "identity")
 
     def _hold_out(self, X, targets, sample_weight, random_state):
         """Hold out what early stopping scores: the rows that scikit-learn holds out."""

@@ -20,6 +20,15 @@ from sklearn.utils.validation import validate_data
 from flatnet._base import BaseMLP
 
 
+def _as_labels(names):
+    """Classes as a file names them: whole numbers where all are, else words."""
+    try:
+        numbers = np.array([int(name) for name in names])
+    except ValueError:
+        return np.array(names)
+    return numbers if [str(number) for number in numbers] == names else np.array(names)
+
+
 class MLPClassifier(ClassifierMixin, BaseMLP):
     def __init__(
         self,
@@ -150,6 +159,37 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return X, y, (np.searchsorted(self.classes_, y).astype(np.uint16), len(self.classes_))
         target = (y == self.classes_[-1] if len(self.classes_) == 2 else np.zeros(len(y))).astype(np.float32)
         return X, y, self._smooth(target)[:, np.newaxis]
+
+    def _judged(self, X, y):
+        """Samples for a page, whose targets are class numbers where each has a class."""
+        X, y = validate_data(
+            self, X, y, accept_sparse="csr", multi_output=True, dtype=np.float32, order="C", reset=False
+        )
+        if self._multilabel:
+            return X, y.astype(np.float32)
+        strange = np.setdiff1d(y, self.classes_)
+        if len(strange):
+            raise ValueError(f"`y` has classes not in `self.classes_`: {strange}")
+        return X, (np.searchsorted(self.classes_, y).astype(np.uint16), max(len(self.classes_), 2))
+
+    def _task(self):
+        names = [str(name) for name in self.classes_]
+        return ("multi-label", names) if self._multilabel else ("classify", names)
+
+    def _name_outputs(self, task, outputs):
+        self._multilabel = task == "multi-label"
+        if self._multilabel:
+            self.classes_ = np.arange(len(outputs))
+            return
+        self.classes_ = _as_labels(outputs)
+        if not np.array_equal(self.classes_, np.sort(self.classes_)):
+            order = np.argsort(self.classes_)
+            self.classes_ = self.classes_[order]
+            self.coefs_[-1], self.intercepts_[-1] = self.coefs_[-1][:, order], self.intercepts_[-1][order]
+        if len(outputs) == 2:
+            # One output for two classes: what the second has more than the first.
+            self.coefs_[-1] = self.coefs_[-1][:, 1:] - self.coefs_[-1][:, :1]
+            self.intercepts_[-1] = self.intercepts_[-1][1:] - self.intercepts_[-1][:1]
 
     def _smooth(self, target):
         """What label smoothing makes of the targets of two classes, of which one has an output."""

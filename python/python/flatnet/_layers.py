@@ -47,10 +47,15 @@ def activations(activation, layers):
     return of_each("activation", activation, layers, lambda name: name in ACTIVATIONS, expected)
 
 
+def dropouts(dropout, layers):
+    """The share of each hidden layer's units that is dropped."""
+    return of_each("dropout", dropout, layers, lambda p: 0 <= p < 1, "at least 0 and below 1")
+
+
 def spec(sizes, activation, dropout, outputs):
     """The network as the engine writes it: ``linear:100,relu,linear:10``."""
     names = activations(activation, len(sizes))
-    shares = of_each("dropout", dropout, len(sizes), lambda p: 0 <= p < 1, "at least 0 and below 1")
+    shares = dropouts(dropout, len(sizes))
     layers = []
     for size, name, share in zip(sizes, names, shares):
         layers.append(f"linear:{size}")
@@ -74,3 +79,29 @@ def first_weights(units, names, random_state):
         coefs.append(random_state.uniform(-bound, bound, (fan_in, fan_out)).astype(np.float32))
         intercepts.append(random_state.uniform(-bound, bound, fan_out).astype(np.float32))
     return coefs, intercepts
+
+
+def parse(spec):
+    """The other way: widths, activations and shares of dropout of the hidden layers of a network as the engine writes it.
+
+    One activation or share for all where they are the same.
+    """
+    own = {engine: name for name, engine in ACTIVATIONS.items()}
+    sizes, names, shares = [], [], []
+    for layer in spec.split(","):
+        kind, _, value = layer.partition(":")
+        if kind == "linear":
+            sizes.append(int(value))
+            names.append("identity")
+            shares.append(0.0)
+        elif kind == "dropout" and shares[-1] == 0:
+            shares[-1] = float(value)
+        elif kind in own and not value and names[-1] == "identity" and shares[-1] == 0:
+            names[-1] = own[kind]
+        else:
+            raise ValueError(f"layers: {spec!r} is no network that an estimator can have: {layer!r} in its place")
+    # The last layer is the output.
+    sizes, names, shares = tuple(sizes[:-1]), names[:-1], shares[:-1]
+    names = names[0] if len(set(names)) == 1 else (names or "relu")
+    shares = shares[0] if len(set(shares)) == 1 else (shares or 0.0)
+    return sizes, names, shares

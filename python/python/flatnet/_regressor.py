@@ -109,6 +109,28 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             raise ValueError(f"`y` has {targets.shape[1]} outputs, but {self.n_outputs_} before.")
         return X, y, targets
 
+    def _judged(self, X, y):
+        """Samples for a page."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            multi_output=True,
+            y_numeric=True,
+            dtype=np.float32,
+            order="C",
+            reset=False,
+        )
+        return X, y.reshape(len(y), -1).astype(np.float32)
+
+    def _task(self):
+        return "regress", ["y"] if self.n_outputs_ == 1 else [f"y{i}" for i in range(self.n_outputs_)]
+
+    def _name_outputs(self, task, outputs):
+        if task != "regress":
+            raise ValueError(f"the model predicts {outputs}, which are no values")
+
     def _loss_name(self):
         return LOSSES[self.loss]
 
