@@ -30,6 +30,107 @@ def _as_labels(names):
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
+    """A multi-layer perceptron that tells classes apart, or labels.
+
+    Parameters and attributes are those of :class:`sklearn.neural_network.MLPClassifier` where it has them. It computes
+    in float32.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or array-like of int, default=(100,)
+        The widths of the hidden layers; none for a linear model.
+    activation : str or list of str, default="relu"
+        Of the hidden layers, one for all or one for each: 'identity', 'logistic', 'tanh', 'relu', 'leaky_relu' (slope
+        0.01), 'gelu', 'gelu_tanh', 'silu' or 'softplus'.
+    solver : {'adam', 'sgd', 'adamw', 'adamax', 'rmsprop', 'adagrad'}, default="adam"
+        scikit-learn's 'lbfgs' is refused.
+    alpha : float, default=0.0001
+        Strength of the L2 penalty, shared out among the samples of a batch as scikit-learn does. With ``solver="adamw"``
+        it is AdamW's decoupled decay as it is.
+    batch_size : int, default="auto"
+        Samples of a step; 'auto' is ``min(200, n_samples)``.
+    learning_rate : {'constant', 'invscaling', 'adaptive'}, default="constant"
+        How the rate of ``solver="sgd"`` changes.
+    learning_rate_init : float, default=0.001
+        The rate to begin with.
+    power_t : float, default=0.5
+        The exponent of 'invscaling'.
+    max_iter : int, default=200
+        The most epochs.
+    shuffle : bool, default=True
+        Whether samples come in a new order in every epoch.
+    random_state : int, RandomState instance or None, default=None
+        Decides first weights, orders, dropout, and what early stopping holds out. The first weights and what is held out
+        are scikit-learn's for the same number.
+    tol : float, default=1e-4
+        By how much an epoch must be better to count as better.
+    verbose : bool, default=False
+        Whether every epoch is told on the standard output.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the weights of the last one.
+    momentum : float, default=0.9
+        Of ``solver="sgd"``; at least 0 and below 1.
+    nesterovs_momentum : bool, default=True
+        Whether that momentum is Nesterov's.
+    early_stopping : bool, default=False
+        Whether to hold out a share of the samples and to end when their score is no better, with the best epoch's weights.
+    validation_fraction : float, default=0.1
+        That share.
+    beta_1, beta_2 : float, default=0.9 and 0.999
+        What Adam's averages keep of themselves.
+    epsilon : float, default=1e-8
+        What is added to divisors, of every solver but 'sgd'.
+    n_iter_no_change : int, default=10
+        The most epochs without a better one before training ends.
+    dropout : float or list of float, default=0.0
+        The share of the units of the hidden layers that is dropped in training, one for all or one for each.
+    label_smoothing : float, default=0.0
+        The share of the target that is spread over all classes.
+    class_weight : dict, 'balanced' or list of dict, default=None
+        What samples of a class weigh, times their own weight.
+    n_jobs : int, default=None
+        Threads; None is 1. Results are the same bits for any number.
+    clip_norm : float, default=None
+        The most that the norm of all gradients may be.
+    lr_schedule : str, default=None
+        A schedule of the engine in place of `learning_rate`, for any solver: 'cosine', 'step:EPOCHS:GAMMA', 'one-cycle',
+        'warmup:STEPS:cosine', ... over `max_iter` epochs.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes, in the order of the probabilities.
+    coefs_ : list of ndarray of shape (n_in, n_out)
+        The weights of each layer, float32.
+    intercepts_ : list of ndarray of shape (n_out,)
+        The biases.
+    loss_curve_ : list of float
+        The training loss of every epoch.
+    loss_, best_loss_ : float
+        The last and the lowest of them; `best_loss_` is None with early stopping.
+    validation_scores_ : list of float
+        With early stopping, the score of every epoch; `best_validation_score_` is the best.
+    n_iter_ : int
+        Epochs of the last fit.
+    n_features_in_ : int
+        Columns of `X`.
+    feature_names_in_ : ndarray of str
+        Their names, where all are texts.
+    n_layers_, n_outputs_, out_activation_, t_
+        As scikit-learn's.
+
+    Examples
+    --------
+    >>> from flatnet import MLPClassifier
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X, X_test, y, y_test = train_test_split(X / 16, y, random_state=0)
+    >>> model = MLPClassifier(dropout=0.2, max_iter=150, random_state=0).fit(X, y)
+    >>> model.score(X_test, y_test) > 0.96
+    True
+    """
+
     def __init__(
         self,
         hidden_layer_sizes=(100,),
@@ -98,10 +199,62 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
+        """Train the network.
+
+        Ctrl-C ends the training after the batch at hand, with a warning; what was learned is kept.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. float32 in C order and CSR matrices are not copied; other arrays are cast once.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Classes, or a column of 0 and 1 for each label.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each sample counts.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from flatnet import MLPClassifier
+        >>> X, y = np.array([[0.0], [1.0]] * 20), np.array([0, 1] * 20)
+        >>> MLPClassifier(max_iter=300, learning_rate_init=0.01, random_state=0, tol=0.01).fit(X, y).n_outputs_
+        1
+        """
         return self._fit(X, y, sample_weight)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None, classes=None):
+        """Train for one epoch on these samples.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. float32 in C order and CSR matrices are not copied; other arrays are cast once.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Classes, or a column of 0 and 1 for each label.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each sample counts.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that any call has; the first call needs it.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from flatnet import MLPClassifier
+        >>> X, y = np.array([[0.0], [1.0]] * 20), np.array([0, 1] * 20)
+        >>> MLPClassifier(random_state=0).partial_fit(X, y, classes=[0, 1, 2]).classes_
+        array([0, 1, 2])
+        """
         if _check_partial_fit_first_call(self, classes):
             self._multilabel = type_of_target(y).startswith("multilabel")
             if self._multilabel:
@@ -109,6 +262,26 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X):
+        """Predict classes, or labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. float32 in C order and CSR matrices are not copied; other arrays are cast once.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Of every row the likeliest class; or 1 for each label that is more likely than not.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from flatnet import MLPClassifier
+        >>> X, y = np.array([[0.0], [1.0]] * 20), np.array([0, 1] * 20)
+        >>> MLPClassifier(max_iter=300, learning_rate_init=0.01, random_state=0, tol=0.01).fit(X, y).predict([[0.0], [1.0]])
+        array([0, 1])
+        """
         output = self._outputs(X)
         if self._multilabel:
             return (output > 0).astype(int)
@@ -118,6 +291,27 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self.classes_[(output[:, 0] > 0).astype(int) * (len(self.classes_) - 1)]
 
     def predict_proba(self, X):
+        """Predict probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. float32 in C order and CSR matrices are not copied; other arrays are cast once.
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples, n_classes)
+            Of every class in the order of `classes_`; float32 for float32.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from flatnet import MLPClassifier
+        >>> X, y = np.array([[0.0], [1.0]] * 20), np.array([0, 1] * 20)
+        >>> MLPClassifier(max_iter=300, learning_rate_init=0.01, random_state=0, tol=0.01).fit(X, y).predict_proba([[0.0], [1.0]]).round()
+        array([[1., 0.],
+               [0., 1.]])
+        """
         output = self._outputs(X)
         if self._multilabel:
             return expit(output)
@@ -126,6 +320,26 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._of_two(expit, output)
 
     def predict_log_proba(self, X):
+        """Predict logarithms of probabilities, which are finite where a probability is too small for a number.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. float32 in C order and CSR matrices are not copied; other arrays are cast once.
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples, n_classes)
+            Of every class in the order of `classes_`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from flatnet import MLPClassifier
+        >>> X, y = np.array([[0.0], [1.0]] * 20), np.array([0, 1] * 20)
+        >>> bool((MLPClassifier(max_iter=300, learning_rate_init=0.01, random_state=0, tol=0.01).fit(X, y).predict_log_proba(X) < 0).all())
+        True
+        """
         output = self._outputs(X)
         if self._multilabel:
             return log_expit(output)

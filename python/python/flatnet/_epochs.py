@@ -2,11 +2,8 @@
 
 try:
     from sklearn.callback import CallbackSupportMixin
-except ImportError:  # scikit-learn before 1.9
-
-    class CallbackSupportMixin:
-        """Stands for scikit-learn's, where it has none."""
-
+except ImportError:  # scikit-learn before 1.9 has no callbacks
+    CallbackSupportMixin = type("CallbackSupportMixin", (), {})
 
 __all__ = ["CallbackSupportMixin", "Epochs"]
 

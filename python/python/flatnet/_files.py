@@ -32,6 +32,16 @@ class FilesMixin:
         ----------
         path : str or path-like
             The file, usually ``.safetensors``; one that stands there is replaced.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from flatnet import MLPRegressor
+        >>> model = MLPRegressor(max_iter=500, random_state=0).fit([[0.0], [1.0]] * 20, [0.0, 1.0] * 20)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(os.path.join(folder, "model.safetensors"))
+        ...     os.listdir(folder)
+        ['model.safetensors']
         """
         self._write(path, "safetensors")
 
@@ -42,6 +52,16 @@ class FilesMixin:
         ----------
         path : str or path-like
             The file, usually ``.onnx``; one that stands there is replaced.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from flatnet import MLPRegressor
+        >>> model = MLPRegressor(max_iter=500, random_state=0).fit([[0.0], [1.0]] * 20, [0.0, 1.0] * 20)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.export_onnx(os.path.join(folder, "model.onnx"))
+        ...     os.listdir(folder)
+        ['model.onnx']
         """
         self._write(path, "onnx")
 
@@ -55,6 +75,13 @@ class FilesMixin:
         -------
         module : torch.nn.Sequential
             The network in PyTorch, which must be installed.
+
+        Examples
+        --------
+        >>> import os
+        >>> from flatnet import MLPRegressor
+        >>> model = MLPRegressor(max_iter=500, random_state=0).fit([[0.0], [1.0]] * 20, [0.0, 1.0] * 20)
+        >>> module = model.to_torch()  # doctest: +SKIP
         """
         import torch
 
@@ -94,6 +121,18 @@ class FilesMixin:
             Their targets.
         sample_weight : array-like of shape (n_samples,), optional
             Their weights.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from flatnet import MLPClassifier
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = MLPClassifier(early_stopping=True, random_state=0).fit(X[::2], y[::2])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.report(folder, X[1::2], y[1::2])
+        ...     sorted(os.listdir(folder))
+        ['graphs', 'report.html']
         """
         check_is_fitted(self)
         if not self._run["validated"]:

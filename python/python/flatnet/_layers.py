@@ -10,7 +10,7 @@ ACTIVATIONS = {
     "logistic": "sigmoid",
     "tanh": "tanh",
     "relu": "relu",
-    "leaky_relu": "leaky-relu",
+    "leaky_relu": "leaky-relu:0.01",
     "gelu": "gelu",
     "gelu_tanh": "gelu-tanh",
     "silu": "silu",
@@ -96,8 +96,8 @@ def parse(spec):
             shares.append(0.0)
         elif kind == "dropout" and shares[-1] == 0:
             shares[-1] = float(value)
-        elif kind in own and not value and names[-1] == "identity" and shares[-1] == 0:
-            names[-1] = own[kind]
+        elif layer in own and names[-1] == "identity" and shares[-1] == 0:
+            names[-1] = own[layer]
         else:
             raise ValueError(f"layers: {spec!r} is no network that an estimator can have: {layer!r} in its place")
     # The last layer is the output.

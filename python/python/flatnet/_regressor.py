@@ -17,6 +17,102 @@ LOSSES = {
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
+    """A multi-layer perceptron that predicts values.
+
+    Parameters and attributes are those of :class:`sklearn.neural_network.MLPRegressor` where it has them. It computes
+    in float32.
+
+    Parameters
+    ----------
+    loss : {'squared_error', 'absolute_error', 'huber', 'smooth_l1'}, default="squared_error"
+        What is minimized: half the squared error as in scikit-learn, or a loss that minds outliers less.
+    hidden_layer_sizes : int or array-like of int, default=(100,)
+        The widths of the hidden layers; none for a linear model.
+    activation : str or list of str, default="relu"
+        Of the hidden layers, one for all or one for each: 'identity', 'logistic', 'tanh', 'relu', 'leaky_relu' (slope
+        0.01), 'gelu', 'gelu_tanh', 'silu' or 'softplus'.
+    solver : {'adam', 'sgd', 'adamw', 'adamax', 'rmsprop', 'adagrad'}, default="adam"
+        scikit-learn's 'lbfgs' is refused.
+    alpha : float, default=0.0001
+        Strength of the L2 penalty, shared out among the samples of a batch as scikit-learn does. With ``solver="adamw"``
+        it is AdamW's decoupled decay as it is.
+    batch_size : int, default="auto"
+        Samples of a step; 'auto' is ``min(200, n_samples)``.
+    learning_rate : {'constant', 'invscaling', 'adaptive'}, default="constant"
+        How the rate of ``solver="sgd"`` changes.
+    learning_rate_init : float, default=0.001
+        The rate to begin with.
+    power_t : float, default=0.5
+        The exponent of 'invscaling'.
+    max_iter : int, default=200
+        The most epochs.
+    shuffle : bool, default=True
+        Whether samples come in a new order in every epoch.
+    random_state : int, RandomState instance or None, default=None
+        Decides first weights, orders, dropout, and what early stopping holds out. The first weights and what is held out
+        are scikit-learn's for the same number.
+    tol : float, default=1e-4
+        By how much an epoch must be better to count as better.
+    verbose : bool, default=False
+        Whether every epoch is told on the standard output.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the weights of the last one.
+    momentum : float, default=0.9
+        Of ``solver="sgd"``; at least 0 and below 1.
+    nesterovs_momentum : bool, default=True
+        Whether that momentum is Nesterov's.
+    early_stopping : bool, default=False
+        Whether to hold out a share of the samples and to end when their score is no better, with the best epoch's weights.
+    validation_fraction : float, default=0.1
+        That share.
+    beta_1, beta_2 : float, default=0.9 and 0.999
+        What Adam's averages keep of themselves.
+    epsilon : float, default=1e-8
+        What is added to divisors, of every solver but 'sgd'.
+    n_iter_no_change : int, default=10
+        The most epochs without a better one before training ends.
+    dropout : float or list of float, default=0.0
+        The share of the units of the hidden layers that is dropped in training, one for all or one for each.
+    n_jobs : int, default=None
+        Threads; None is 1. Results are the same bits for any number.
+    clip_norm : float, default=None
+        The most that the norm of all gradients may be.
+    lr_schedule : str, default=None
+        A schedule of the engine in place of `learning_rate`, for any solver: 'cosine', 'step:EPOCHS:GAMMA', 'one-cycle',
+        'warmup:STEPS:cosine', ... over `max_iter` epochs.
+
+    Attributes
+    ----------
+    coefs_ : list of ndarray of shape (n_in, n_out)
+        The weights of each layer, float32.
+    intercepts_ : list of ndarray of shape (n_out,)
+        The biases.
+    loss_curve_ : list of float
+        The training loss of every epoch.
+    loss_, best_loss_ : float
+        The last and the lowest of them; `best_loss_` is None with early stopping.
+    validation_scores_ : list of float
+        With early stopping, the score of every epoch; `best_validation_score_` is the best.
+    n_iter_ : int
+        Epochs of the last fit.
+    n_features_in_ : int
+        Columns of `X`.
+    feature_names_in_ : ndarray of str
+        Their names, where all are texts.
+    n_layers_, n_outputs_, out_activation_, t_
+        As scikit-learn's.
+
+    Examples
+    --------
+    >>> from flatnet import MLPRegressor
+    >>> from sklearn.datasets import make_friedman1
+    >>> X, y = make_friedman1(500, random_state=0)
+    >>> y = (y - y.mean()) / y.std()
+    >>> model = MLPRegressor(max_iter=300, learning_rate_init=0.01, random_state=0).fit(X, y)
+    >>> model.score(X, y) > 0.9
+    True
+    """
+
     def __init__(
         self,
         loss="squared_error",
@@ -80,13 +176,83 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
+        """Train the network.
+
+        Ctrl-C ends the training after the batch at hand, with a warning; what was learned is kept.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. float32 in C order and CSR matrices are not copied; other arrays are cast once.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Values.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each sample counts.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from flatnet import MLPRegressor
+        >>> X, y = np.array([[0.0], [1.0]] * 20), np.array([0, 1] * 20)
+        >>> MLPRegressor(max_iter=500, learning_rate_init=0.01, random_state=0).fit(X, y).n_outputs_
+        1
+        """
         return self._fit(X, y, sample_weight)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
+        """Train for one epoch on these samples.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. float32 in C order and CSR matrices are not copied; other arrays are cast once.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Values.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each sample counts.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from flatnet import MLPRegressor
+        >>> X, y = np.array([[0.0], [1.0]] * 20), np.array([0, 1] * 20)
+        >>> MLPRegressor(random_state=0).partial_fit(X, y).n_iter_
+        1
+        """
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X):
+        """Predict values.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. float32 in C order and CSR matrices are not copied; other arrays are cast once.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            float32 for float32, else float64.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from flatnet import MLPRegressor
+        >>> X, y = np.array([[0.0], [1.0]] * 20), np.array([0, 1] * 20)
+        >>> MLPRegressor(max_iter=500, learning_rate_init=0.01, random_state=0).fit(X, y).predict([[0.0], [1.0]]).round() + 0.0
+        array([0., 1.])
+        """
         output = self._outputs(X)
         return output.ravel() if output.shape[1] == 1 else output
 
