@@ -26,8 +26,8 @@ pub fn named(name: &str, outputs: usize, label_smoothing: f32) -> Result<Scaled>
         // scikit-learn tells the mean over outputs and descends along the gradient of the sum.
         "squared-error" => scaled(Box::new(SquaredError), 0.5 * width, 0.5),
         "absolute-error" => scaled(Box::new(AbsoluteError), width, 1.0),
-        "huber" => scaled(Box::new(Huber::default()), width, 1.0),
-        "smooth-l1" => scaled(Box::new(SmoothL1::default()), width, 1.0),
+        "huber" => scaled(Box::<Huber>::default(), width, 1.0),
+        "smooth-l1" => scaled(Box::<SmoothL1>::default(), width, 1.0),
         _ => Err(Error::Setting {
             name: "loss",
             found: format!("'{name}'"),

@@ -48,19 +48,10 @@ pub fn write_report<'py>(
     let data: DataSummary = serde_json::from_str(data).map_err(bad)?;
     let model = network(data.features, layers, &weights)?;
     let meta = about.meta(&model)?;
-    let mut history = History::default();
-    history.epochs = epochs
-        .into_iter()
-        .map(|(train_loss, train_accuracy, val_loss, val_accuracy, train_seconds, val_seconds)| EpochRecord {
-            train_loss,
-            train_accuracy,
-            val_loss,
-            val_accuracy,
-            train_seconds,
-            val_seconds,
-            watch: None,
-        })
-        .collect();
+    let record = |(train_loss, train_accuracy, val_loss, val_accuracy, train_seconds, val_seconds): Epoch| {
+        EpochRecord { train_loss, train_accuracy, val_loss, val_accuracy, train_seconds, val_seconds, watch: None }
+    };
+    let history = History { epochs: epochs.into_iter().map(record).collect(), ..History::default() };
     let judged = judged.map(|(x, y, weights)| samples(&x, &y, weights)).transpose()?;
     py.detach(|| {
         let outputs = meta.preparation.as_ref().map(|preparation| &preparation.outputs);
