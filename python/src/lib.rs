@@ -28,7 +28,7 @@ mod _native {
     #[pymodule_export]
     use super::mnist::load_images;
     #[pymodule_export]
-    use super::predict::predict;
+    use super::predict::Network;
     #[pymodule_export]
     use super::report::write_report;
 }

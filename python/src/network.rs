@@ -11,7 +11,7 @@ use crate::errors::raised;
 
 /// `coefs`: a matrix `[in, out]` for each linear layer; `intercepts`: a vector `[out]` for each.
 #[derive(FromPyObject)]
-pub struct Weights<'py>(Vec<PyReadonlyArray2<'py, f32>>, Vec<PyReadonlyArray1<'py, f32>>);
+pub struct Weights<'py>(pub Vec<PyReadonlyArray2<'py, f32>>, pub Vec<PyReadonlyArray1<'py, f32>>);
 
 /// `coefs` and `intercepts`, as Python takes them.
 pub type Arrays<'py> = (Vec<Bound<'py, PyArray2<f32>>>, Vec<Bound<'py, PyArray1<f32>>>);

@@ -190,6 +190,8 @@ def test_other_losses_care_less_for_outliers():
 def test_weights_that_a_caller_sets_are_used():
     X, y = digits()
     model = fitted(X, y)
+    assert len(set(model.predict(X))) > 1
+    # In place, and by another array.
     model.coefs_[-1][:] = 0
     model.intercepts_[-1] = np.eye(10)[7] * 100
     assert set(model.predict(X)) == {7}

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 def features(X):
     """`X` as the native part takes it; copied only where its layout asks for it."""
     if not sp.issparse(X):
-        return np.ascontiguousarray(X, dtype=np.float32)
+        return np.require(X, np.float32, ["C_CONTIGUOUS", "ALIGNED"])
     if not X.has_canonical_format:
         # In a copy: the matrix is the caller's.
         X = X.copy()

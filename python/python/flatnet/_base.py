@@ -4,6 +4,7 @@ import threading
 import warnings
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -21,7 +22,12 @@ from flatnet._files import FilesMixin
 SOLVERS = {"sgd", "adam", "adamw", "adamax", "rmsprop", "adagrad"}
 
 
-def _native_rows(targets):
+# The networks that predicted last. Not in the estimators: to predict changes nothing of them, and their copies and pickles
+# need none.
+_networks = WeakKeyDictionary()
+
+
+def _length(targets):
     return len(targets[0] if isinstance(targets, tuple) else targets)
 
 
@@ -171,7 +177,7 @@ class BaseMLP(FilesMixin, CallbackSupportMixin, BaseEstimator, ABC):
         recipe |= {"simd": "auto", "kernel": "auto", "overwrite": True, "json": False, "quiet": True}
         if self.clip_norm is not None:
             recipe["clip_norm"] = self.clip_norm
-        held_out = 0 if validation is None else _native_rows(validation[1])
+        held_out = 0 if validation is None else _length(validation[1])
         data = {"source": "X", "train_samples": X.shape[0], "val_samples": held_out, "features": X.shape[1]}
         return {
             "validated": validation is not None,
@@ -271,7 +277,10 @@ class BaseMLP(FilesMixin, CallbackSupportMixin, BaseEstimator, ABC):
         sizes = [coef.shape[1] for coef in self.coefs_[:-1]]
         layers = _layers.spec(sizes, self.activation, 0.0, self.coefs_[-1].shape[1])
         weights = _arrays.weights(self.coefs_, self.intercepts_)
-        outputs = _native.predict(_arrays.features(X), layers, weights, threads=self._threads())
+        network = _networks.get(self)
+        if network is None or not network.is_of(layers, weights):
+            network = _networks[self] = _native.Network(layers, weights)
+        outputs = network.predict(_arrays.features(X), threads=self._threads())
         return outputs.astype(precision, copy=False)
 
     def __sklearn_tags__(self):
