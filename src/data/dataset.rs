@@ -120,7 +120,7 @@ impl Dataset {
     /// zeros are left out.
     ///
     /// # Errors
-    /// [`Error::Shape`] if there are more or fewer rows than targets, or the targets are not valid.
+    /// [`Error::Shape`](crate::Error::Shape) if there are more or fewer rows than targets, or the targets are not valid.
     pub fn from_compressed_rows(rows: CompressedRows, targets: TargetColumns, source: String) -> Result<Self> {
         targets.check(&source)?;
         if rows.len() != targets.len() {
