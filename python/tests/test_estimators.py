@@ -68,6 +68,7 @@ def test_sparse_rows_are_the_same_rows():
     assert same_bits(one, other)
     assert np.array_equal(one.predict_proba(X), other.predict_proba(dense))
     assert one.score(X, y) > 0.6
+    assert same_bits(one, fitted(X, y, n_jobs=2))
     for same in (X.tocsc(), X.tocoo(), X.astype(np.float64)):
         assert same_bits(one, fitted(same, y))
     # Columns out of order and values in two parts; the matrix is left as it was.
