@@ -1,7 +1,7 @@
 //! One batch as f32, in buffers that are filled again and again. It knows which blocks of its rows hold only zeros, and
 //! not where the rows come from.
 
-use super::{Dataset, Scale, TargetColumns, Targets};
+use super::{CompressedRows, Dataset, Scale, TargetColumns, Targets};
 use crate::kernels::pixels::{ScaledRows, Selection, scale_rows};
 use crate::kernels::sparse::{BLOCK, blocks_per_row, words_per_row};
 use crate::kernels::{AlignedVec, Rows, SimdLevel, SparseRows};
@@ -51,11 +51,11 @@ impl Blocks {
         }
     }
 
-    /// Room for `len` rows of `width` features, whatever they hold.
-    fn resize(&mut self, len: usize, width: usize) -> ScaledRows<'_> {
+    /// Room for `len` rows of `width` features, whatever they hold, in at most so many blocks.
+    fn resize(&mut self, len: usize, width: usize, blocks: usize) -> ScaledRows<'_> {
         self.width = width;
         self.mask.resize(len * words_per_row(width), 0);
-        self.blocks.set_len(len * blocks_per_row(width) * BLOCK);
+        self.blocks.set_len(blocks * BLOCK);
         self.starts.clear();
         self.starts.resize(len + 1, 0);
         ScaledRows { mask: &mut self.mask, blocks: self.blocks.as_chunks_mut().0, starts: &mut self.starts }
@@ -113,7 +113,7 @@ impl Batch {
         selection: Selection<'_>,
     ) {
         (self.len, self.width) = (selection.rows.len(), selection.width);
-        let scaled = self.blocks.resize(self.len, self.width);
+        let scaled = self.blocks.resize(self.len, self.width, self.len * blocks_per_row(self.width));
         if self.width > 0 {
             scale_rows(simd, scale.of_pixels(), images, selection, scaled);
         }
@@ -132,6 +132,41 @@ impl Batch {
         for (x, row) in self.x.chunks_exact_mut(self.width.max(1)).zip(rows) {
             x.copy_from_slice(&values[*row as usize * width..][columns.clone()]);
         }
+    }
+
+    /// Fills it with some columns of some rows of numbers, few of which are not zero: without the blocks of zeros.
+    /// `columns` begins at a whole block.
+    pub(super) fn fill_compressed(
+        &mut self,
+        compressed: &CompressedRows,
+        rows: &[u32],
+        columns: std::ops::Range<usize>,
+    ) {
+        (self.len, self.width, self.fill, self.sparse) = (rows.len(), columns.len(), 0.0, true);
+        self.x.set_len(0);
+        let of = |row: &u32| compressed.row(*row as usize, &columns);
+        let (words, of_row) = (words_per_row(self.width), blocks_per_row(self.width));
+        let most = rows.iter().map(|row| of(row).0.len().min(of_row)).sum();
+        let ScaledRows { mask, blocks, starts } = self.blocks.resize(self.len, self.width, most);
+        mask.fill(0);
+        let mut end = 0;
+        for (index, row) in rows.iter().enumerate() {
+            let (of_row, values) = of(row);
+            let (mask, first) = (&mut mask[index * words..][..words], end);
+            let mut last = usize::MAX;
+            for (column, value) in of_row.iter().zip(values).filter(|(_, value)| **value != 0.0) {
+                let column = *column as usize - columns.start;
+                let block = column / BLOCK;
+                if block != last {
+                    (last, blocks[end]) = (block, [0.0; BLOCK]);
+                    mask[block / 64] |= 1 << (block % 64);
+                    end += 1;
+                }
+                blocks[end - 1][column % BLOCK] = *value;
+            }
+            starts[index] = first;
+        }
+        starts[self.len] = end;
     }
 
     /// Fills it with the targets and weights of the same rows.

@@ -1,7 +1,8 @@
-//! The columns of a data set in either encoding: bytes without their blocks of zeros, or dense numbers. It must not know targets.
+//! The columns of a data set in any encoding: bytes without their blocks of zeros, dense numbers, or numbers without their
+//! zeros. It must not know targets.
 
-use super::Scale;
 use super::rows::Rows;
+use super::{CompressedRows, Scale, SharedValues};
 
 /// A row for each sample.
 #[derive(Debug, Clone, PartialEq)]
@@ -9,7 +10,9 @@ pub(super) enum Columns {
     /// Pixels, which become numbers when a batch is loaded.
     Bytes { rows: Rows, scale: Scale },
     /// `[len, width]`, row-major.
-    Values { values: Vec<f32>, width: usize },
+    Values { values: SharedValues, width: usize },
+    /// Numbers of which few are not zero.
+    Compressed(CompressedRows),
 }
 
 impl Columns {
@@ -18,8 +21,9 @@ impl Columns {
         match self {
             Columns::Bytes { rows: bytes, scale } => Columns::Bytes { rows: bytes.select(rows), scale: *scale },
             Columns::Values { values, width } => {
-                Columns::Values { values: gather(values, *width, rows), width: *width }
+                Columns::Values { values: gather(values, *width, rows).into(), width: *width }
             }
+            Columns::Compressed(compressed) => Columns::Compressed(compressed.select(rows)),
         }
     }
 }

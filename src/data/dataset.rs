@@ -4,7 +4,7 @@
 use super::columns::Columns;
 use super::messages::{refusal, twice};
 use super::rows::Rows;
-use super::{Scale, TargetColumns};
+use super::{CompressedRows, Scale, SharedValues, TargetColumns};
 use crate::error::Result;
 
 /// Samples: for each a row of columns, a target and maybe a weight.
@@ -27,7 +27,8 @@ impl Dataset {
     /// `source` says where the data come from, for errors and reports.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the lengths do not fit, `classes` is not within 2 to 65,536, or a label is no class number.
+    /// [`Error::Shape`](crate::Error::Shape) if the lengths do not fit, `classes` is not within 2 to 65,536, or a label is no
+    /// class number.
     pub fn images(
         pixels: Vec<u8>,
         labels: Vec<u8>,
@@ -43,7 +44,7 @@ impl Dataset {
     /// `pixels`: `[targets.len(), rows * columns]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the lengths do not fit, or the targets are not valid.
+    /// [`Error::Shape`](crate::Error::Shape) if the lengths do not fit, or the targets are not valid.
     pub fn from_pixels(
         pixels: Vec<u8>,
         image_size: (usize, usize),
@@ -80,7 +81,8 @@ impl Dataset {
     /// A set of numbers. `x`: `[n, features]`, a row after the other, all finite; `targets`: of `n` samples.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the lengths do not fit, there are no features, a number is not finite, or the targets are not valid.
+    /// [`Error::Shape`](crate::Error::Shape) if the lengths do not fit, there are no features, a number is not finite, or the
+    /// targets are not valid.
     ///
     /// ```
     /// use flatnet::data::{Dataset, TargetColumns};
@@ -90,6 +92,19 @@ impl Dataset {
     /// # Ok::<(), flatnet::Error>(())
     /// ```
     pub fn from_values(x: Vec<f32>, features: usize, targets: TargetColumns, source: String) -> Result<Self> {
+        Self::from_shared_values(x.into(), features, targets, source)
+    }
+
+    /// The same of numbers that may belong to somebody else; they are not copied.
+    ///
+    /// # Errors
+    /// As [`from_values`](Self::from_values).
+    pub fn from_shared_values(
+        x: SharedValues,
+        features: usize,
+        targets: TargetColumns,
+        source: String,
+    ) -> Result<Self> {
         targets.check(&source)?;
         if features == 0 || targets.len().checked_mul(features) != Some(x.len()) {
             let expected = format!("{} rows of {features} (at least 1), as many as targets", targets.len());
@@ -103,10 +118,27 @@ impl Dataset {
         Ok(Self { columns, targets, weights: None, image_size: (1, features), class_names: Vec::new(), source })
     }
 
+    /// A set of numbers of which few are not zero: `rows`, as many as `targets`. They stay compressed; of a batch, blocks of
+    /// zeros are left out.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) if there are more or fewer rows than targets, or the targets are not valid.
+    pub fn from_compressed_rows(rows: CompressedRows, targets: TargetColumns, source: String) -> Result<Self> {
+        targets.check(&source)?;
+        if rows.len() != targets.len() {
+            let expected = format!("{}, as many as targets", targets.len());
+            return Err(refusal(&source, "rows", expected, rows.len().to_string()));
+        }
+        let image_size = (1, rows.width());
+        let columns = Columns::Compressed(rows);
+        Ok(Self { columns, targets, weights: None, image_size, class_names: Vec::new(), source })
+    }
+
     /// The same with a weight for each sample, by which it counts in losses and their means.
     ///
     /// # Errors
-    /// [`Error::Shape`] if there are more or fewer than samples, one is negative or not finite, or all are 0.
+    /// [`Error::Shape`](crate::Error::Shape) if there are more or fewer than samples, one is negative or not finite, or all
+    /// are 0.
     pub fn with_weights(self, weights: Vec<f32>) -> Result<Self> {
         let refuse = |expected: String, found: String| Err(refusal(&self.source, "weights", expected, found));
         if weights.len() != self.len() {
@@ -124,7 +156,8 @@ impl Dataset {
     /// The same with names of its classes, in the order of their numbers; with none, classes are their numbers.
     ///
     /// # Errors
-    /// [`Error::Shape`] if there are more or fewer than classes (unless there are none), or two are the same.
+    /// [`Error::Shape`](crate::Error::Shape) if there are more or fewer than classes (unless there are none), or two are the
+    /// same.
     pub fn with_class_names(self, class_names: Vec<String>) -> Result<Self> {
         if !class_names.is_empty() && class_names.len() != self.classes() {
             let expected = format!("{}, one for each class", self.classes());
@@ -140,12 +173,13 @@ impl Dataset {
     /// The same with another scale of its pixels.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a set of numbers, which have no scale, unless it is [`Scale::Unit`], the default.
+    /// [`Error::Shape`](crate::Error::Shape) for a set of numbers, which have no scale, unless it is [`Scale::Unit`], the
+    /// default.
     pub fn with_scale(self, scale: Scale) -> Result<Self> {
         match self.columns {
             Columns::Bytes { rows, .. } => Ok(Self { columns: Columns::Bytes { rows, scale }, ..self }),
-            Columns::Values { .. } if scale == Scale::Unit => Ok(self),
-            Columns::Values { .. } => {
+            Columns::Values { .. } | Columns::Compressed(_) if scale == Scale::Unit => Ok(self),
+            Columns::Values { .. } | Columns::Compressed(_) => {
                 Err(refusal(&self.source, "columns", "pixels, for a scale".into(), "numbers".into()))
             }
         }
@@ -155,7 +189,7 @@ impl Dataset {
     pub fn scale(&self) -> Option<Scale> {
         match self.columns {
             Columns::Bytes { scale, .. } => Some(scale),
-            Columns::Values { .. } => None,
+            Columns::Values { .. } | Columns::Compressed(_) => None,
         }
     }
 
@@ -180,6 +214,7 @@ impl Dataset {
         let not_zero = match &self.columns {
             Columns::Bytes { rows, .. } => rows.not_zero(),
             Columns::Values { values, .. } => values.iter().filter(|value| **value != 0.0).count() as u64,
+            Columns::Compressed(rows) => rows.not_zero(),
         };
         not_zero as f64 / (self.len() * self.features()).max(1) as f64
     }

@@ -24,6 +24,15 @@ impl Dataset {
                 }
             }
             Columns::Values { values, .. } => values.iter().for_each(|value| digest.update(value.to_le_bytes())),
+            Columns::Compressed(rows) => {
+                let mut dense = vec![0.0; self.features()];
+                for index in 0..self.len() {
+                    let (columns, values) = rows.row(index, &(0..self.features()));
+                    dense.fill(0.0);
+                    columns.iter().zip(values).for_each(|(column, value)| dense[*column as usize] = *value);
+                    dense.iter().for_each(|value: &f32| digest.update(value.to_le_bytes()));
+                }
+            }
         }
         match self.targets() {
             TargetColumns::Classes { labels, .. } => labels.iter().for_each(|label| digest.update(label.to_le_bytes())),

@@ -145,6 +145,7 @@ impl<'a> Loader<'a> {
                 into.fill_pixels(simd, *scale, images.view(), Selection { rows, prefetch, first_block, width });
             }
             Columns::Values { values, width } => into.fill_values(values, *width, rows, columns),
+            Columns::Compressed(compressed) => into.fill_compressed(compressed, rows, columns),
         }
         into.fill_targets(self.dataset, rows);
     }

@@ -7,6 +7,7 @@
 
 mod batch;
 mod columns;
+mod compressed_rows;
 mod dataset;
 mod digest;
 mod features;
@@ -21,6 +22,7 @@ mod prepare;
 mod rows;
 pub mod sample;
 mod scale;
+mod shared;
 pub mod source;
 pub mod split;
 mod table;
@@ -28,6 +30,7 @@ mod targets;
 mod task;
 
 pub use batch::Batch;
+pub use compressed_rows::CompressedRows;
 pub use dataset::Dataset;
 #[doc(hidden)]
 pub use digest::hex;
@@ -38,6 +41,7 @@ pub use preparation::{Preparation, TablePlan, TableSettings};
 pub use prepare::Prepare;
 pub use sample::SampleSize;
 pub use scale::{Scale, ScaleKind};
+pub use shared::SharedValues;
 pub use source::idx;
 pub use source::mnist::{Split, load_mnist_folder, load_split, mnist};
 pub use source::{ArrayInfo, Source, SourceOptions, arrays, open};

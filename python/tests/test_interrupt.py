@@ -1,0 +1,118 @@
+"""Ctrl-C, the interpreter's lock, and memory."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from flatnet import MLPClassifier
+
+
+def rows(samples=20_000, features=200):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(samples, features)).astype(np.float32), rng.integers(10, size=samples)
+
+
+def test_ctrl_c_ends_training_within_an_epoch():
+    X, y = rows(60_000)
+    model = MLPClassifier(hidden_layer_sizes=(1000, 1000), max_iter=1000, random_state=0)
+    timer = threading.Timer(0.7, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    started = time.monotonic()
+    # As scikit-learn's: what was learned so far is kept.
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        model.fit(X, y)
+    # An epoch takes many seconds.
+    assert time.monotonic() - started < 3
+    assert model.n_iter_ == 0 and model.loss_curve_ == []
+    assert model.predict(X[:5]).shape == (5,)
+
+
+def test_what_another_handler_raises_is_raised():
+    def handler(number, frame):
+        raise TimeoutError("enough")
+
+    X, y = rows()
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        started = time.monotonic()
+        with pytest.raises(TimeoutError, match="enough"):
+            MLPClassifier(hidden_layer_sizes=(1000,), max_iter=30, tol=0, n_iter_no_change=np.inf).fit(X, y)
+        # Thirty epochs take longer; without anybody who asks, the handler would run after them.
+        assert time.monotonic() - started < 2
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_other_threads_run_while_a_network_trains():
+    X, y = rows()
+    counted, trained = [], threading.Event()
+
+    def count():
+        while not trained.is_set():
+            counted.append(time.monotonic())
+            time.sleep(0.002)
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    started = time.monotonic()
+    with pytest.warns(UserWarning):
+        MLPClassifier(max_iter=10, random_state=0).fit(X, y)
+    ended = time.monotonic()
+    trained.set()
+    thread.join()
+    during = [at for at in counted if started < at < ended]
+    # With the lock held, there would be one of them an epoch at most.
+    assert len(during) > 0.1 * (ended - started) / 0.002
+
+
+def test_two_networks_train_side_by_side():
+    X, y = rows(2000)
+    found = [None, None]
+
+    def fit(at):
+        found[at] = MLPClassifier(max_iter=5, random_state=0).fit(X, y)
+
+    threads = [threading.Thread(target=fit, args=(at,)) for at in range(2)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert np.array_equal(found[0].coefs_[0], found[1].coefs_[0])
+
+
+MEMORY = """
+import resource, sys, warnings
+import numpy as np, scipy.sparse as sp
+from flatnet import MLPClassifier
+warnings.simplefilter("ignore")
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+X = {data}
+y = np.arange(X.shape[0]) % 3
+MLPClassifier((8,), max_iter=1).fit(X[:300], y[:300]).predict(X[:300])
+before = peak()
+model = MLPClassifier((8,), max_iter=1).fit(X, y)
+model.predict(X)
+print(peak() - before)
+"""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        # 160 MB.
+        "np.random.default_rng(0).random((200_000, 200), dtype=np.float32)",
+        # 4 GB if it were dense.
+        "sp.csr_matrix((np.ones(1_000_000, np.float32), np.arange(1_000_000) * 7919 % 20_000,"
+        " np.arange(50_001) * 20), shape=(50_000, 20_000))",
+    ],
+)
+def test_data_are_neither_copied_nor_made_dense(data):
+    run = subprocess.run([sys.executable, "-c", MEMORY.format(data=data)], capture_output=True, text=True)
+    assert run.stdout, run.stderr
+    assert float(run.stdout) < 80, f"{run.stdout} MB more"
