@@ -104,12 +104,6 @@ fn ranks_that_were_started_otherwise_are_refused() {
     let folder = TempDir::new().unwrap();
     let common = ["--epochs", "1", "--out", "run"];
     let with = |words: &[&'static str]| [&common[..], words].concat();
-    let other_data = folder.path().join("other");
-    fs::create_dir(&other_data).unwrap();
-    for entry in fs::read_dir(DATA).unwrap() {
-        let from = entry.unwrap().path();
-        fs::copy(&from, other_data.join(from.file_name().unwrap())).unwrap();
-    }
     let cases = [
         (with(&[]), with(&["--batch-size", "64"]), "has another --batch_size than rank 0, 64 and not 32"),
         (with(&[]), with(&["--simd", "fallback"]), "--simd"),
@@ -127,6 +121,48 @@ fn ranks_that_were_started_otherwise_are_refused() {
         assert_eq!(lines.len(), 1, "{told}");
         assert!(lines[0].contains(wanted), "{told}");
         assert!(!folder.path().join("run").exists(), "{second:?}");
+    }
+}
+
+/// Data may lie in another place on every rank, but have to be the same: one pixel of another grey is found.
+#[test]
+fn other_data_are_refused_and_another_place_is_not() {
+    let folder = TempDir::new().unwrap();
+    let table = |name: &str, last: &str| {
+        let rows = (0..200).map(|row| format!("{},{},{}\n", row % 7, row % 5, ["a", "b"][row % 2]));
+        let text = format!("x,y,label\n{}{last},1,a\n", rows.collect::<String>());
+        fs::write(folder.path().join(name), text).unwrap();
+    };
+    table("one.csv", "3");
+    table("same.csv", "3");
+    table("other.csv", "4");
+    for (second, is_refused) in [("same.csv", false), ("other.csv", true)] {
+        let mut command = Command::new("mpirun");
+        command.args(["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]).current_dir(folder.path());
+        for (rank, data) in ["one.csv", second].into_iter().enumerate() {
+            if rank > 0 {
+                command.arg(":");
+            }
+            command.args([
+                "-n",
+                "1",
+                FLATNET,
+                "train",
+                "--epochs",
+                "1",
+                "--threads",
+                "1",
+                "--out",
+                "run",
+                "--data",
+                data,
+            ]);
+        }
+        let output = command.output().unwrap();
+        assert_eq!(output.status.success(), !is_refused, "{second}: {}", told(&output));
+        assert_eq!(told(&output).contains("data than rank 0; give all ranks the same files"), is_refused);
+        assert_eq!(folder.path().join("run").exists(), !is_refused);
+        let _ = fs::remove_dir_all(folder.path().join("run"));
     }
 }
 
@@ -157,6 +193,18 @@ fn a_folder_that_cannot_be_written_ends_all_ranks() {
     let told = told(&output);
     assert!(!output.status.success());
     assert_eq!(told.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{told}");
+}
+
+/// Many trainings are none that ranks could share.
+#[test]
+fn a_sweep_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let mut command = Command::new("mpirun");
+    command.args(["--allow-run-as-root", "--oversubscribe", "-n", "2", FLATNET]).current_dir(folder.path());
+    let output = command.args(["sweep", "--seeds", "0..1", "--out", "sweep"]).output().unwrap();
+    assert!(!output.status.success());
+    assert!(told(&output).contains("flatnet sweep is not for 2 ranks"), "{}", told(&output));
+    assert!(!folder.path().join("sweep").exists());
 }
 
 struct Launched(Child);

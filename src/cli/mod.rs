@@ -83,7 +83,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> std::result::Result<A
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let done = match &arguments.command {
         None => return run_train(&arguments.train),
-        Some(Command::Sweep(arguments)) => return sweep::run(arguments),
+        Some(Command::Sweep(arguments)) => return ranks::refuse("sweep").and_then(|()| sweep::run(arguments)),
         Some(Command::Train(arguments)) => return run_train(arguments),
         Some(Command::Evaluate(arguments)) => evaluate::run(arguments),
         Some(Command::Export(arguments)) => export::run(arguments),

@@ -15,7 +15,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::threads::Threads;
-use super::{complain, interrupt, told as told_of};
+use super::{complain, interrupt, sweep, told as told_of};
 
 /// What a launcher tells of how many ranks there are: OpenMPI's, MPICH's and Slurm's PMI, Intel's.
 const SIZES: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS"];
@@ -33,11 +33,32 @@ const TRAIN_FOR: u8 = 2;
 /// # Errors
 /// Where there are several and this program is built without MPI.
 pub fn world() -> Result<World> {
-    let size = SIZES.iter().find_map(|name| std::env::var(name).ok()?.trim().parse::<usize>().ok());
-    if size.is_none() && std::env::var_os(RANK).is_none() {
+    let size = launched();
+    // A run of a sweep has no others, whoever started the sweep.
+    if sweep::is_run() || (size.is_none() && std::env::var_os(RANK).is_none()) {
         return Ok(World::alone());
     }
-    world_of_mpi(size.unwrap_or(1) > 1)
+    world_of_mpi(size.is_some_and(|size| size > 1))
+}
+
+/// How many ranks a launcher of MPI says that it has started; `None` where it says nothing, or there is none.
+fn launched() -> Option<usize> {
+    SIZES.iter().find_map(|name| std::env::var(name).ok()?.trim().parse().ok())
+}
+
+/// For commands that several ranks would do several times, in each other's way.
+///
+/// # Errors
+/// Where a launcher has started several.
+pub fn refuse(command: &str) -> Result<()> {
+    match launched() {
+        Some(size) if size > 1 => Err(Error::Ranks {
+            problem: format!(
+                "flatnet {command} is not for {size} ranks, which share single trainings only; start it by itself"
+            ),
+        }),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(feature = "mpi")]
@@ -87,8 +108,10 @@ pub fn agree<T>(world: &World, outcome: Result<T>) -> Result<T> {
 /// What has to be the same on all ranks: names and values.
 pub type Identity = Vec<(String, String)>;
 
-/// Where a run's files go and what it prints may differ, and the others do not ask.
-const MAY_DIFFER: [&str; 6] = ["out", "overwrite", "json", "quiet", "no_report", "threads"];
+/// Where a run's files go and what it prints is rank 0's alone. Data may lie in another place on every machine: what they hold
+/// is compared.
+const MAY_DIFFER: [&str; 9] =
+    ["out", "overwrite", "json", "quiet", "no_report", "threads", "data", "val_data", "targets"];
 
 /// What a rank trains by, to be compared with the others'.
 pub fn identity(recipe: &Recipe, data: [String; 2], checkpoint: Option<String>, simd: &str) -> Result<Identity> {

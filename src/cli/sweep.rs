@@ -25,7 +25,7 @@ use self::pool::Ended;
 use super::args::TrainArguments;
 use super::{complain, interrupt, print, print_json, table};
 
-pub use self::pool::follow;
+pub use self::pool::{follow, is_run};
 
 pub const EXAMPLES: &str = "\
 Examples:

@@ -84,8 +84,11 @@ impl Evaluator {
         let first_record = records.len();
         records.resize(first_record + loader.batches(), BatchRecord::from_mean(0.0, 0, 0));
         let records = &mut records[first_record..];
-        let counts = even_runs(records.len(), self.world.size());
-        let own = run_of(&counts, self.world.rank());
+        let is_shared = self.world.is_shared();
+        let own = match is_shared {
+            true => run_of(&even_runs(records.len(), self.world.size()), self.world.rank()),
+            false => 0..records.len(),
+        };
         team.for_each_chunk(
             &mut self.steps,
             &mut records[own.clone()],
@@ -97,7 +100,7 @@ impl Evaluator {
                 }
             },
         );
-        if self.world.is_shared() {
+        if is_shared {
             let told: Vec<u8> = records[own].iter().flat_map(|record| record.to_bytes()).collect();
             let all = self.world.all_gather(&told).concat();
             for (record, bytes) in records.iter_mut().zip(all.as_chunks().0) {

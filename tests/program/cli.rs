@@ -145,6 +145,21 @@ fn help_names_every_flag_and_fits_80_columns() {
     assert_eq!(stdout(&version), format!("flatnet {}\n", env!("CARGO_PKG_VERSION")));
 }
 
+/// Started by MPI's launcher it would be several runs in each other's way.
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn a_program_without_mpi_says_so_where_it_is_one_of_several_ranks() {
+    let folder = folder();
+    let started = |size: &str| {
+        let mut command = flatnet(folder.path());
+        command.args(["train", "--epochs", "0", "--out", "run"]).env("OMPI_COMM_WORLD_SIZE", size);
+        command
+    };
+    refused(&mut started("2"), 1, &["built without MPI, whose launcher has started it", "--features mpi"]);
+    assert!(!folder.path().join("run").exists());
+    assert!(started("1").output().unwrap().status.success());
+}
+
 #[test]
 fn a_run_writes_its_files_and_its_summary() {
     let cwd = folder();

@@ -112,9 +112,14 @@ fn last_line(errors: ChildStderr) -> String {
     last
 }
 
+/// Whether this process is a run of a sweep.
+pub fn is_run() -> bool {
+    std::env::var_os(FOLLOWS).is_some()
+}
+
 /// In a run of a sweep: ends with the sweep.
 pub fn follow() {
-    if std::env::var_os(FOLLOWS).is_some() {
+    if is_run() {
         thread::spawn(|| {
             // Nothing is ever written there.
             let _ = io::copy(&mut io::stdin(), &mut io::sink());
