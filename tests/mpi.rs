@@ -108,8 +108,12 @@ fn ranks_that_were_started_otherwise_are_refused() {
         (with(&[]), with(&["--batch-size", "64"]), "has another --batch_size than rank 0, 64 and not 32"),
         (with(&[]), with(&["--simd", "fallback"]), "--simd"),
         (with(&[]), with(&["--seed", "1"]), "than rank 0"),
+        // Whoever is told a number of threads asks the others for nothing less.
+        (with(&["--threads", "1"]), with(&["--seed", "1"]), "than rank 0"),
+        (with(&[]), with(&["--threads", "1", "--seed", "1"]), "than rank 0"),
         (with(&[]), with(&["--lr", "-1"]), "invalid value '-1' for '--lr <X>'"),
         (with(&[]), with(&["--val-data", "nowhere"]), "nowhere"),
+        (with(&[]), vec!["--epochs", "1", "--out", "run", "--folds", "2"], "--folds is many trainings"),
         (with(&["--val-data", "nowhere"]), with(&["--val-data", "nowhere"]), "error: nowhere"),
     ];
     for (first, second, wanted) in cases {

@@ -161,14 +161,18 @@ pub fn alike(world: &World, own: &Identity) -> Result<()> {
     Err(Error::Ranks { problem })
 }
 
-/// Of the cores that ranks have in common, this one's share, unless a number was asked for.
-pub fn threads(world: &World, threads: Threads, is_asked: bool) -> Threads {
-    if !world.is_shared() || is_asked || std::env::var_os("RAYON_NUM_THREADS").is_some() {
+/// How many ranks have the cores of this one. All ranks ask, however each was started.
+pub fn on_these_cores(world: &World) -> usize {
+    let own = format!("{} {}", host(world), cores());
+    world.all_gather(own.as_bytes()).iter().filter(|other| **other == own.as_bytes()).count()
+}
+
+/// Of the cores that so many ranks have in common, one's share, unless a number was asked for.
+pub fn threads(threads: Threads, on_these_cores: usize, is_asked: bool) -> Threads {
+    if on_these_cores < 2 || is_asked || std::env::var_os("RAYON_NUM_THREADS").is_some() {
         return threads;
     }
-    let own = format!("{} {}", host(world), cores());
-    let alike = world.all_gather(own.as_bytes()).iter().filter(|other| **other == own.as_bytes()).count();
-    let used = (threads.used / alike.max(1)).max(1);
+    let used = (threads.used / on_these_cores).max(1);
     Threads { asked: used, used, ..threads }
 }
 

@@ -33,16 +33,12 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
 }
 
 fn on_rank(arguments: &TrainArguments, world: &World) -> Result<ExitCode> {
-    if let Some(folds) = arguments.folds {
-        if world.is_shared() {
-            let problem =
-                "--folds trains one fold after another and shares none; give each rank's --fold I/K a run of its own";
-            return ranks::agree(world, Err(Error::Ranks { problem: problem.into() }));
-        }
+    if let Some(folds) = arguments.folds.filter(|_| !world.is_shared()) {
         return sweep::cross_validate(arguments, folds);
     }
     let started = Instant::now();
-    let prepared = ranks::agree(world, Prepared::new(arguments, world))?;
+    let on_these_cores = ranks::on_these_cores(world);
+    let prepared = ranks::agree(world, Prepared::new(arguments, world, on_these_cores))?;
     let identity = ranks::agree(world, prepared.identity())?;
     ranks::agree(world, ranks::alike(world, &identity))?;
     if world.rank() > 0 {
@@ -66,8 +62,13 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(arguments: &TrainArguments, world: &World) -> Result<Prepared> {
-        let threads = ranks::threads(world, threads(arguments.threads)?, arguments.threads.is_some());
+    /// Asks no other rank anything: where one fails, the others go on to the next meeting.
+    fn new(arguments: &TrainArguments, world: &World, on_these_cores: usize) -> Result<Prepared> {
+        if arguments.folds.is_some() {
+            let problem = "--folds is many trainings, of which ranks share none; train one --fold I/K after another";
+            return Err(Error::Ranks { problem: problem.into() });
+        }
+        let threads = ranks::threads(threads(arguments.threads)?, on_these_cores, arguments.threads.is_some());
         let resumed = arguments.resume.as_deref().map(Resumed::open).transpose()?;
         let mut recipe = recipe(arguments, &threads);
         if let Some(resumed) = &resumed {

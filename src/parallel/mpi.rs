@@ -50,7 +50,7 @@ impl fmt::Debug for Mpi {
 
 static NOTHING: [u8; 1] = [0];
 
-/// MPI counts in `int`; what is longer goes in pieces.
+/// MPI counts in `int`; more than this at a time is refused.
 const MOST: usize = 1 << 30;
 
 fn world_communicator() -> SimpleCommunicator {

@@ -89,9 +89,10 @@ fn a_killed_run_goes_on_to_the_same_end() {
             std::thread::sleep(Duration::from_millis(1));
         }
         std::thread::sleep(Duration::from_millis(millis));
-        let ended = child.try_wait().unwrap().is_some();
         let _ = child.kill();
         child.wait().unwrap();
+        // Killed in its very last moment a run is complete all the same.
+        let ended = run.join("summary.json").exists();
         kills += usize::from(!ended);
         if !ended {
             assert!((1..=3).contains(&checkpoints(&run).iter().filter(|name| !name.starts_with('.')).count()));
