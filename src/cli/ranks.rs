@@ -139,9 +139,6 @@ fn program() -> io::Result<String> {
 
 /// Whether this rank was started as rank 0 was.
 pub fn alike(world: &World, own: &Identity) -> Result<()> {
-    if !world.is_shared() {
-        return Ok(());
-    }
     let bytes = serde_json::to_vec(own).map_err(|error| Error::Ranks { problem: error.to_string() })?;
     let first: Identity = serde_json::from_slice(&world.of_first(&bytes)).unwrap_or_default();
     let value = |identity: &Identity, name: &str| {
@@ -163,7 +160,7 @@ pub fn alike(world: &World, own: &Identity) -> Result<()> {
 
 /// How many ranks have the cores of this one. All ranks ask, however each was started.
 pub fn on_these_cores(world: &World) -> usize {
-    let own = format!("{} {}", host(world), cores());
+    let own = format!("{} {}", world.host(), cores());
     world.all_gather(own.as_bytes()).iter().filter(|other| **other == own.as_bytes()).count()
 }
 
@@ -180,10 +177,6 @@ pub fn threads(threads: Threads, on_these_cores: usize, is_asked: bool) -> Threa
 fn cores() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap_or_default().trim().to_string()
-}
-
-fn host(world: &World) -> String {
-    world.name().split_once(" on ").map_or(String::new(), |(_, host)| host.into())
 }
 
 /// What is told of the ranks at the beginning.

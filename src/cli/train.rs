@@ -39,8 +39,11 @@ fn on_rank(arguments: &TrainArguments, world: &World) -> Result<ExitCode> {
     let started = Instant::now();
     let on_these_cores = ranks::on_these_cores(world);
     let prepared = ranks::agree(world, Prepared::new(arguments, world, on_these_cores))?;
-    let identity = ranks::agree(world, prepared.identity())?;
-    ranks::agree(world, ranks::alike(world, &identity))?;
+    if world.is_shared() {
+        // Digests of the program and of all data, which nobody else needs before the first step.
+        let identity = ranks::agree(world, prepared.identity())?;
+        ranks::agree(world, ranks::alike(world, &identity))?;
+    }
     if world.rank() > 0 {
         return prepared.follow(world);
     }

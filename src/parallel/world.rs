@@ -64,9 +64,14 @@ impl World {
         self.size() > 1
     }
 
+    /// The machine that this process runs on.
+    pub fn host(&self) -> String {
+        self.0.host()
+    }
+
     /// This rank as messages name it.
     pub fn name(&self) -> String {
-        format!("rank {} on {}", self.rank(), self.0.host())
+        format!("rank {} on {}", self.rank(), self.host())
     }
 
     /// The bytes of all ranks, by rank.
