@@ -25,11 +25,13 @@ pub(super) struct Samples {
     reduce: Reduce,
     /// Into how many a batch is cut.
     shards: usize,
-    /// Those of this process.
-    held: Range<usize>,
     workers: Vec<Worker>,
+    /// The subtrees of every rank's shards.
+    of_ranks: Vec<Vec<Node>>,
     /// The gradients that this process has added up: of each subtree of its shards.
     own: Vec<AlignedVec>,
+    /// Of each thread, room for its run of them.
+    scratch: Vec<Vec<AlignedVec>>,
     /// This rank's run of every rank's.
     received: AlignedVec,
     /// The gradient of the whole batch.
@@ -102,13 +104,15 @@ impl Samples {
         let threads = threads.min(held.len()).max(1);
         let worker = |thread| Worker { range: cut(held.clone(), thread, threads), ..Worker::default() };
         let workers = (0..threads).map(worker).collect();
+        let of_ranks = (0..world.size()).map(|rank| nodes(cut(0..shards, rank, world.size()))).collect();
         Samples {
             world,
             reduce,
             shards,
-            held,
             workers,
+            of_ranks,
             own: Vec::new(),
+            scratch: Vec::new(),
             received: AlignedVec::default(),
             total: AlignedVec::default(),
             told: Default::default(),
@@ -216,15 +220,14 @@ impl Samples {
         if self.reduce == Reduce::Fast {
             self.total.set_len(len);
             self.total.fill(0.0);
-            let held = nodes(self.held.clone()).len();
+            let held = self.of_ranks[rank].len();
             self.own[..held].iter().for_each(|own| pointwise::add(simd, own, &mut self.total));
             self.world.transport().sum_in_any_order(&mut self.total);
             clip::scale(simd, per_weight, &mut self.total);
             return;
         }
         // Each rank adds up a run of the numbers, and tells the others the sum.
-        let (runs, of_ranks) = (even_runs(len, size), (0..size).map(|rank| nodes(self.held_by(rank))));
-        let of_ranks: Vec<Vec<Node>> = of_ranks.collect();
+        let (runs, of_ranks) = (even_runs(len, size), &self.of_ranks);
         let rounds = of_ranks.iter().map(Vec::len).max().unwrap_or(0);
         let run = runs[rank];
         self.received.set_len(rounds * size * run);
@@ -261,27 +264,28 @@ impl Samples {
 
     /// Leaves the gradients of this process's subtrees in `own`.
     fn add_up_here(&mut self, team: &Team, simd: SimdLevel, len: usize) {
-        let held = nodes(self.held.clone());
-        self.own.resize_with(held.len().max(1), AlignedVec::default);
+        let held = self.of_ranks[self.world.rank()].len();
+        self.own.resize_with(held.max(1), AlignedVec::default);
         self.own.iter_mut().for_each(|own| own.set_len(len));
         if let [worker] = &mut self.workers[..] {
-            for (own, slot) in self.own.iter_mut().zip(&mut worker.slots).take(held.len()) {
+            for (own, slot) in self.own.iter_mut().zip(&mut worker.slots).take(held) {
                 std::mem::swap(own, slot);
             }
             return;
         }
         // Each thread adds up a run of the numbers.
         let (runs, workers) = (even_runs(len, team.threads()), &self.workers);
+        self.scratch.resize_with(runs.len(), Vec::new);
         let mut pieces: Vec<Piece<'_>> = Vec::with_capacity(runs.len());
         let mut rest: Vec<&mut [f32]> = self.own.iter_mut().map(|own| &mut own[..]).collect();
-        for (thread, run) in runs.iter().enumerate() {
+        for ((thread, run), slots) in runs.iter().enumerate().zip(&mut self.scratch) {
             let mut own = Vec::with_capacity(rest.len());
             for rest in &mut rest {
                 let (first, others) = std::mem::take(rest).split_at_mut(*run);
                 own.push(first);
                 *rest = others;
             }
-            pieces.push(Piece { run: run_of(&runs, thread), own });
+            pieces.push(Piece { run: run_of(&runs, thread), own, slots });
         }
         team.run(&mut pieces, |_, piece| piece.add_up(simd, workers));
     }
@@ -306,11 +310,13 @@ impl Samples {
 struct Piece<'a> {
     run: Range<usize>,
     own: Vec<&'a mut [f32]>,
+    /// Room for the subtrees on the way.
+    slots: &'a mut Vec<AlignedVec>,
 }
 
 impl Piece<'_> {
     fn add_up(&mut self, simd: SimdLevel, workers: &[Worker]) {
-        let (mut stack, mut slots) = (Stack::default(), Vec::<AlignedVec>::new());
+        let (mut stack, slots) = (Stack::default(), &mut *self.slots);
         for worker in workers {
             for (node, gradients) in worker.stack.nodes().iter().zip(&worker.slots) {
                 let slot = stack.next_slot();
@@ -318,10 +324,10 @@ impl Piece<'_> {
                     slots.push(AlignedVec::zeros(self.run.len()));
                 }
                 slots[slot].copy_from_slice(&gradients[self.run.clone()]);
-                stack.push(*node, |slot| add_next(simd, &mut slots, slot));
+                stack.push(*node, |slot| add_next(simd, slots, slot));
             }
         }
-        self.own.iter_mut().zip(&slots).for_each(|(own, slot)| own.copy_from_slice(slot));
+        self.own.iter_mut().zip(&*slots).for_each(|(own, slot)| own.copy_from_slice(slot));
     }
 }
 
