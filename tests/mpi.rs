@@ -211,6 +211,23 @@ fn a_sweep_is_refused() {
     assert!(!folder.path().join("sweep").exists());
 }
 
+/// Every rank ends with the code of the failure, not the first alone.
+#[test]
+fn a_value_that_is_no_number_fails_on_all_ranks() {
+    let folder = TempDir::new().unwrap();
+    let script = r#""$0" "$@"; echo "code $?""#;
+    let mut command = Command::new("mpirun");
+    command.args(["--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", "3"]).current_dir(folder.path());
+    command.args(["sh", "-c", script, FLATNET, "train", "--data", DATA]).args(SAMPLES);
+    command.args(["--layers", "linear:128,relu,linear:10", "--threads", "1", "--epochs", "3", "--out", "run"]);
+    // After a whole epoch, so that there is something to keep.
+    command.args(["--lr", "0.01", "--lr-schedule", "step:1:1e30"]);
+    let output = command.output().unwrap();
+    assert_eq!(told(&output).matches("not a finite number").count(), 1, "{}", told(&output));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).matches("code 1\n").count(), 3);
+    assert!(folder.path().join("run/summary.json").exists());
+}
+
 struct Launched(Child);
 
 impl Drop for Launched {

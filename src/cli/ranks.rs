@@ -22,11 +22,38 @@ const SIZES: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS"]
 /// What Slurm's PMIx tells, which names a rank only.
 const RANK: &str = "PMIX_RANK";
 
-/// Where training is to end with this code.
-const END: u8 = 0;
-/// A call to train, without or with a limit of time.
-const TRAIN: u8 = 1;
-const TRAIN_FOR: u8 = 2;
+/// What rank 0 has the others do.
+pub enum Call {
+    /// To train, for so many seconds at most where that is said.
+    Train(Option<f64>),
+    /// To end with this code.
+    End(u8),
+}
+
+impl Call {
+    const TRAIN: u8 = 0;
+    const TRAIN_FOR: u8 = 1;
+    const END: u8 = 2;
+
+    fn tell(self, world: &World) {
+        let told = match self {
+            Call::Train(None) => vec![Self::TRAIN],
+            Call::Train(Some(seconds)) => [&[Self::TRAIN_FOR][..], &seconds.to_le_bytes()].concat(),
+            Call::End(code) => vec![Self::END, code],
+        };
+        world.of_first(&told);
+    }
+
+    /// What rank 0 tells next.
+    pub fn hear(world: &World) -> Call {
+        match *world.of_first(&[]) {
+            [Self::TRAIN] => Call::Train(None),
+            [Self::TRAIN_FOR, ref seconds @ ..] => Call::Train(seconds.try_into().ok().map(f64::from_le_bytes)),
+            [Self::END, code] => Call::End(code),
+            _ => Call::End(1),
+        }
+    }
+}
 
 /// The ranks that this process was started with; itself alone where no launcher of MPI started it.
 ///
@@ -191,36 +218,16 @@ pub fn lead(world: &World, work: impl FnOnce(&dyn Fn(Option<f64>)) -> Result<Exi
     if !world.is_shared() {
         return work(&|_| ());
     }
-    let call = |seconds: Option<f64>| {
-        let mut told = vec![if seconds.is_some() { TRAIN_FOR } else { TRAIN }];
-        told.extend(seconds.unwrap_or(0.0).to_le_bytes());
-        world.of_first(&told);
-    };
-    let outcome = work(&call);
+    let outcome = work(&|seconds| Call::Train(seconds).tell(world));
     if let Err(error) = &outcome {
         complain(&told_of(error));
     }
-    world.of_first(&[END]);
-    let code = if outcome.is_ok() { 0 } else { 1 };
-    world.of_first(&[code.max(interrupt::code_if_asked())]);
+    let code = match outcome {
+        Ok(ExitCode::SUCCESS) => 0,
+        _ => interrupt::code_if_asked().max(1),
+    };
+    Call::End(code).tell(world);
     outcome
-}
-
-/// The next call of rank 0's: `None` to end, else the seconds that training may take.
-pub fn called(world: &World) -> Option<Option<f64>> {
-    let told = world.of_first(&[]);
-    let (call, seconds) = told.split_first()?;
-    let seconds = seconds.try_into().map_or(0.0, f64::from_le_bytes);
-    match *call {
-        TRAIN => Some(None),
-        TRAIN_FOR => Some(Some(seconds)),
-        _ => None,
-    }
-}
-
-/// The code that rank 0 ends with.
-pub fn end(world: &World) -> ExitCode {
-    ExitCode::from(world.of_first(&[]).first().copied().unwrap_or(1))
 }
 
 /// Whether a signal came to any rank is known to all.

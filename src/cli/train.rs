@@ -20,6 +20,7 @@ use flatnet::{Error, Result, Trainer};
 
 use super::args::TrainArguments;
 use super::progress::Progress;
+use super::ranks::Call;
 use super::resume::Resumed;
 use super::tensorboard::EventFiles;
 use super::threads::{Threads, threads};
@@ -38,7 +39,10 @@ fn on_rank(arguments: &TrainArguments, world: &World) -> Result<ExitCode> {
     }
     let started = Instant::now();
     let on_these_cores = ranks::on_these_cores(world);
-    let prepared = ranks::agree(world, Prepared::new(arguments, world, on_these_cores))?;
+    let prepared = Prepared::new(arguments, world, on_these_cores);
+    // Of one process, whoever called tells where in a file of settings a wrong one stands.
+    let placed = |error| if world.is_shared() { arguments.origins.place(error) } else { error };
+    let prepared = ranks::agree(world, prepared.map_err(placed))?;
     if world.is_shared() {
         // Digests of the program and of all data, which nobody else needs before the first step.
         let identity = ranks::agree(world, prepared.identity())?;
@@ -140,13 +144,16 @@ impl Prepared {
         let batches = [&self.train, &self.val].map(|set| set.len().div_ceil(self.recipe.batch_size));
         let mut follower = ranks::Follower { thinning, batches };
         interrupt::listen();
-        while let Some(seconds) = ranks::called(world) {
+        loop {
+            let seconds = match Call::hear(world) {
+                Call::End(code) => return Ok(ExitCode::from(code)),
+                Call::Train(seconds) => seconds,
+            };
             let trainer = seconds.map_or(self.trainer.clone(), |seconds| self.trainer.clone().max_seconds(seconds));
             // What goes wrong goes wrong on all ranks, and rank 0 tells of it.
             let _ = trainer.fit_from(&mut model, &mut state, &self.train, &self.val, &mut follower);
             ranks::signal(world);
         }
-        Ok(ranks::end(world))
     }
 
     fn tell_of_ranks(&self, world: &World) {

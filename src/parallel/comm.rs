@@ -1,5 +1,6 @@
-//! Sums whose terms lie with several ranks, which are threads of a process and processes of a [`World`]. A sum has parts, and their order decides the bits: parts are added up one after
-//! another, whoever computed them, so that the result is the same for any number of ranks.
+//! Sums whose terms lie with several ranks, which are threads of a process and processes of a [`World`]. A sum has parts, and
+//! their order decides the bits: parts are added up one after another, whoever computed them, so that the result is the same
+//! for any number of ranks.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};

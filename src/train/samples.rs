@@ -93,6 +93,13 @@ fn add_next(simd: SimdLevel, slots: &mut [AlignedVec], slot: usize) {
     pointwise::add(simd, next, total);
 }
 
+/// Adds the `len` numbers from `from` on to those from `to` on.
+fn add_run(simd: SimdLevel, numbers: &mut [f32], from: usize, to: usize, len: usize) {
+    let (before, behind) = numbers.split_at_mut(from.max(to));
+    let (low, high) = (&mut before[from.min(to)..][..len], &mut behind[..len]);
+    if to < from { pointwise::add(simd, high, low) } else { pointwise::add(simd, low, high) }
+}
+
 impl Samples {
     /// For batches of at most `batch_size`, on `threads` threads of each process.
     pub fn new(world: World, reduce: Reduce, threads: usize, batch_size: usize) -> Self {
@@ -118,11 +125,6 @@ impl Samples {
             told: Default::default(),
             comm: Local::default(),
         }
-    }
-
-    /// The shards of a rank.
-    fn held_by(&self, rank: usize) -> Range<usize> {
-        self.shards * rank / self.world.size()..self.shards * (rank + 1) / self.world.size()
     }
 
     /// Trains on `batches` in order and appends a record for each that is done. `seen` is shown the gradients. Returns whether
@@ -185,7 +187,8 @@ impl Samples {
         if !self.world.is_shared() {
             return ControlFlow::Continue(sum_of(records().copied()));
         }
-        let counts: Vec<usize> = (0..self.world.size()).map(|rank| 1 + WORDS * self.held_by(rank).len()).collect();
+        let shards = |nodes: &Vec<Node>| nodes.iter().map(|node| node.size).sum::<usize>();
+        let counts: Vec<usize> = self.of_ranks.iter().map(|nodes| 1 + WORDS * shards(nodes)).collect();
         let [own, all] = &mut self.told;
         own.clear();
         own.push(f32::from(u8::from(broken)));
@@ -211,25 +214,26 @@ impl Samples {
     /// `total = per_weight (gradient of shard 0 + gradient of shard 1 + ...)`, as the tree has it.
     fn add_up(&mut self, team: &Team, simd: SimdLevel, len: usize, per_weight: f32) {
         self.add_up_here(team, simd, len);
-        if !self.world.is_shared() {
-            std::mem::swap(&mut self.total, &mut self.own[0]);
-            clip::scale(simd, per_weight, &mut self.total);
-            return;
+        match self.reduce {
+            _ if !self.world.is_shared() => std::mem::swap(&mut self.total, &mut self.own[0]),
+            Reduce::Fixed => return self.add_up_in_order(simd, len, per_weight),
+            Reduce::Fast => {
+                self.total.set_len(len);
+                self.total.fill(0.0);
+                let held = self.of_ranks[self.world.rank()].len();
+                self.own[..held].iter().for_each(|own| pointwise::add(simd, own, &mut self.total));
+                self.world.transport().sum_in_any_order(&mut self.total);
+            }
         }
-        let (rank, size) = (self.world.rank(), self.world.size());
-        if self.reduce == Reduce::Fast {
-            self.total.set_len(len);
-            self.total.fill(0.0);
-            let held = self.of_ranks[rank].len();
-            self.own[..held].iter().for_each(|own| pointwise::add(simd, own, &mut self.total));
-            self.world.transport().sum_in_any_order(&mut self.total);
-            clip::scale(simd, per_weight, &mut self.total);
-            return;
-        }
-        // Each rank adds up a run of the numbers, and tells the others the sum.
-        let (runs, of_ranks) = (even_runs(len, size), &self.of_ranks);
-        let rounds = of_ranks.iter().map(Vec::len).max().unwrap_or(0);
+        clip::scale(simd, per_weight, &mut self.total);
+    }
+
+    /// Over all ranks: each adds up a run of the numbers, and tells the others the sum.
+    fn add_up_in_order(&mut self, simd: SimdLevel, len: usize, per_weight: f32) {
+        let (rank, size, of_ranks) = (self.world.rank(), self.world.size(), &self.of_ranks);
+        let runs = even_runs(len, size);
         let run = runs[rank];
+        let rounds = of_ranks.iter().map(Vec::len).max().unwrap_or(0);
         self.received.set_len(rounds * size * run);
         for (round, received) in self.received.chunks_exact_mut((size * run).max(1)).enumerate() {
             let sends: Vec<bool> = of_ranks.iter().map(|nodes| nodes.len() > round).collect();
@@ -243,17 +247,7 @@ impl Samples {
             for (round, node) in nodes.iter().enumerate() {
                 places.truncate(stack.next_slot());
                 places.push((round * size + of) * run);
-                stack.push(*node, |slot| {
-                    let (left, right) = (places[slot], places[slot + 1]);
-                    let at = left.max(right);
-                    let (before, behind) = self.received.split_at_mut(at);
-                    let (low, high) = (&mut before[left.min(right)..][..run], &mut behind[..run]);
-                    if left < right {
-                        pointwise::add(simd, high, low);
-                    } else {
-                        pointwise::add(simd, low, high);
-                    }
-                });
+                stack.push(*node, |slot| add_run(simd, &mut self.received, places[slot + 1], places[slot], run));
             }
         }
         let sum = &mut self.received[places[0]..][..run];
