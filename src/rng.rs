@@ -20,6 +20,8 @@ pub enum Stream {
     Shuffle,
     /// Which rows of a table are held out for validation.
     Split,
+    /// The order of the training rows within the lanes of a set, see [`lane_stream`].
+    Lanes,
 }
 
 /// Epochs count below 2^48; the bits above name the purpose.
@@ -34,6 +36,7 @@ impl Stream {
             Stream::Init => 2,
             Stream::Shuffle => 3,
             Stream::Split => 4,
+            Stream::Lanes => 5,
         };
         purpose << PURPOSE_SHIFT
     }
@@ -54,6 +57,15 @@ pub fn stream(seed: u64, stream: Stream) -> ChaCha8Rng {
 pub fn epoch_stream(seed: u64, epoch: usize) -> ChaCha8Rng {
     let epoch_bits = (1 << PURPOSE_SHIFT) - 1;
     numbered_stream(seed, Stream::Shuffle.number() | (epoch as u64 & epoch_bits))
+}
+
+/// The generator that orders the rows of one lane (below 4,096; see `Shuffle::Blocks`) in one epoch; it depends on nothing else.
+pub fn lane_stream(seed: u64, epoch: usize, lane: usize) -> ChaCha8Rng {
+    /// Epochs count below 2^36 here, lanes above them.
+    const LANE_SHIFT: u32 = 36;
+    let epoch_bits = (1 << LANE_SHIFT) - 1;
+    let lane_bits = (lane as u64) << LANE_SHIFT & ((1 << PURPOSE_SHIFT) - 1);
+    numbered_stream(seed, Stream::Lanes.number() | lane_bits | (epoch as u64 & epoch_bits))
 }
 
 fn numbered_stream(seed: u64, number: u64) -> ChaCha8Rng {

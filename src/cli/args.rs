@@ -255,10 +255,15 @@ pub struct TrainArguments {
     #[arg(long, value_name = "N", default_value = "0", help_heading = "Training", allow_negative_numbers = true)]
     #[arg(value_parser = seed)]
     pub seed: u64,
-    /// Keep the drawn order of images, or draw a new one every epoch
+    /// Keep the drawn order of samples, or draw a new one every epoch: of all of
+    /// them, or in blocks that lie near each other in the file
     #[arg(long, value_enum, default_value = "never", help_heading = "Training", hide_possible_values = true)]
-    #[arg(value_name = "never|epoch")]
+    #[arg(value_name = "never|epoch|blocks")]
     pub shuffle: Shuffle,
+    /// Leave samples in their files and read them as they are needed, for data
+    /// larger than memory; with --shuffle blocks or never
+    #[arg(long, help_heading = "Training")]
+    pub stream: bool,
 
     /// End after so many epochs in a row without a better one [default: never]
     #[arg(long, value_name = "N", help_heading = "Stopping", allow_negative_numbers = true)]

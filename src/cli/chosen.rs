@@ -21,10 +21,12 @@ pub const REFERENCE_LAYERS: &str = "linear:10,relu";
 /// Units of the hidden layer for any other set: more than most small sets need, and still a second's training.
 const HIDDEN_UNITS: usize = 128;
 
-/// The samples that the flags ask for, and where they lie.
-pub fn load(arguments: &TrainArguments, recipe: &Recipe) -> Result<(RunData, PathBuf)> {
+/// The samples that the flags ask for, and where they lie. If `on_disk`, they stay there where they can.
+pub fn load(arguments: &TrainArguments, recipe: &Recipe, on_disk: bool) -> Result<(RunData, PathBuf)> {
     let place = arguments.data();
-    let samples = run::load(&place, &settings(arguments, recipe)?)?;
+    let mut settings = settings(arguments, recipe)?;
+    settings.on_disk |= on_disk;
+    let samples = run::load(&place, &settings)?;
     Ok((samples, place))
 }
 

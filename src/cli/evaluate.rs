@@ -203,7 +203,7 @@ fn samples(
     let is_test = arguments.split == SplitChoice::Test;
     if let (Sample::Run, Some(recipe)) = (arguments.sample, recipe) {
         let (RunData { train, val, rows, .. }, _) = own_samples(arguments, path, meta, recipe)?;
-        return Ok(if is_test { (val, Some(rows.val)) } else { (train, Some(rows.train)) });
+        return Ok(if is_test { (val, Some(rows.val)) } else { (train, Some(rows.train.iter().collect())) });
     }
     let place = arguments.data.clone().unwrap_or_else(default_data);
     let options = recipe.map(Recipe::data_settings).transpose()?.unwrap_or_default().source;
@@ -254,6 +254,7 @@ fn own_samples(
             targets: places.targets.clone(),
             ..recipe.clone()
         },
+        on_disk: false,
         run_folder,
         summary: summary.as_ref().map(|summary| &summary.data),
         train_sha256: digest("train_sha256"),

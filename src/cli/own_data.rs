@@ -11,6 +11,8 @@ use super::args::{DEFAULT_DATA, default_data};
 /// What is known of the data of a run.
 pub struct OwnData<'a> {
     pub recipe: &'a Recipe,
+    /// Whether samples stay in their files where they can.
+    pub on_disk: bool,
     /// The folder of the run, if the model lies in one.
     pub run_folder: Option<&'a Path>,
     /// What the run says of its data, if it is there to be asked.
@@ -86,14 +88,16 @@ impl OwnData<'_> {
     fn load_from(&self, place: &Path, given: &Given<'_>) -> Result<(RunData, PathBuf)> {
         let (recipe, summary) = (self.recipe, self.summary);
         let mut settings = recipe.data_settings()?;
+        settings.on_disk |= self.on_disk;
         let way = summary.and_then(|summary| summary.val_data.as_deref());
         settings.val_data = self.file(given.val_data, way, &recipe.val_data);
         let way = summary.and_then(|summary| summary.targets.as_deref());
         settings.source.targets = self.file(given.targets, way, &recipe.targets);
         let samples = run::load(place, &settings)?;
-        let differs =
-            |expected: Option<&str>, found: &flatnet::Dataset| expected.is_some_and(|it| it != found.sha256());
-        if differs(self.train_sha256, &samples.train) || differs(self.val_sha256, &samples.val) {
+        let differs = |expected: Option<&str>, found: &flatnet::Dataset| {
+            expected.map_or(Ok(false), |expected| Ok::<bool, Error>(expected != found.sha256()?))
+        };
+        if differs(self.train_sha256, &samples.train)? || differs(self.val_sha256, &samples.val)? {
             return Err(Error::DataFolder {
                 path: place.to_path_buf(),
                 problem: "holds other data than those of the run (their SHA-256 differs); name the place of its own"

@@ -137,8 +137,8 @@ pub type Identity = Vec<(String, String)>;
 
 /// Where a run's files go and what it prints is rank 0's alone. Data may lie in another place on every machine: what they hold
 /// is compared.
-const MAY_DIFFER: [&str; 9] =
-    ["out", "overwrite", "json", "quiet", "no_report", "threads", "data", "val_data", "targets"];
+const MAY_DIFFER: [&str; 10] =
+    ["out", "overwrite", "json", "quiet", "no_report", "threads", "data", "val_data", "targets", "stream"];
 
 /// What a rank trains by, to be compared with the others'.
 pub fn identity(recipe: &Recipe, data: [String; 2], checkpoint: Option<String>, simd: &str) -> Result<Identity> {

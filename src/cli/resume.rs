@@ -14,9 +14,10 @@ use super::own_data::{Given, OwnData};
 use super::tell;
 
 /// Flags that change nothing of what has been trained, and those that have no place in a recipe.
-const MAY_CHANGE: [&str; 21] = [
+const MAY_CHANGE: [&str; 22] = [
     "epochs",
     "threads",
+    "stream",
     "simd",
     "out",
     "overwrite",
@@ -111,6 +112,9 @@ impl Resumed {
         if is_typed("epochs") {
             recipe.epochs = typed.epochs;
         }
+        if is_typed("stream") {
+            recipe.stream = typed.stream;
+        }
         if is_typed("simd") {
             recipe.simd = typed.simd;
         }
@@ -166,11 +170,13 @@ impl Resumed {
         Ok(())
     }
 
-    /// The run's samples, from where the flags say or from where they lie; and that place.
-    pub fn load(&self, arguments: &TrainArguments) -> Result<(RunData, PathBuf)> {
+    /// The run's samples, from where the flags say or from where they lie; and that place. If `on_disk`, they stay there where
+    /// they can.
+    pub fn load(&self, arguments: &TrainArguments, on_disk: bool) -> Result<(RunData, PathBuf)> {
         let Checkpoint { recipe, data, .. } = &self.checkpoint;
         let own = OwnData {
             recipe,
+            on_disk,
             run_folder: self.run.as_deref(),
             summary: Some(data),
             train_sha256: data.train_sha256.as_deref(),

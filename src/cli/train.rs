@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use flatnet::data::{Dataset, Preparation, SampleSize, Scale};
+use flatnet::data::{Dataset, Preparation, SampleSize, Scale, Shuffle};
 use flatnet::kernels::SimdLevel;
 use flatnet::nn::{Init, LayerSpecs, ReluGrad, Sequential};
 use flatnet::optim::Settings;
@@ -15,7 +15,7 @@ use flatnet::run::{
     self, Checkpoints, DataSummary, Destination, Ended, Environment, Existing, Moment, Recipe, RunData, SampleKind,
     Saved, Summary, Writer, folder,
 };
-use flatnet::train::{BatchEnd, BatchRecord, Callback, EpochEnd, Stopped, Thinning, TrainState, World};
+use flatnet::train::{BatchEnd, BatchRecord, Callback, EpochEnd, Parallel, Stopped, Thinning, TrainState, World};
 use flatnet::{Error, Result, Trainer};
 
 use super::args::TrainArguments;
@@ -86,11 +86,25 @@ impl Prepared {
         }
         // What is wrong with a setting is told before the data are read.
         recipe.trainer()?;
+        if recipe.stream && recipe.shuffle == Shuffle::Epoch {
+            let expected =
+                "blocks or never, as samples are read from their files in the order in which they lie (--stream)";
+            return Err(Error::Setting { name: "shuffle", found: "epoch".into(), expected: expected.into() });
+        }
 
+        // Of ranks that share each batch, each reads its own samples.
+        let may_read_alone =
+            world.is_shared() && recipe.parallel != Parallel::Features && recipe.shuffle != Shuffle::Epoch;
         let (samples, place) = match &resumed {
-            Some(resumed) => resumed.load(arguments)?,
-            None => chosen::load(arguments, &recipe)?,
+            Some(resumed) => resumed.load(arguments, may_read_alone)?,
+            None => chosen::load(arguments, &recipe, may_read_alone)?,
         };
+        if recipe.stream && !(samples.train.can_seek() && samples.train.is_on_disk()) {
+            let (name, found) = ("stream", place.display().to_string());
+            let expected =
+                "files in which single samples are found: IDX that is not packed (gzip -d), or .npy of bytes";
+            return Err(Error::Setting { name, found, expected: expected.into() });
+        }
         if resumed.is_none() {
             chosen::settle(&mut recipe, arguments, &samples)?;
             if world.rank() == 0 {
@@ -109,9 +123,17 @@ impl Prepared {
             }
             recipe.class_weights = weights;
         }
-        let scale = Scale::fit(recipe.scale, &train);
-        let (train, val) = (train.with_scale(scale)?, val.with_scale(scale)?);
+        let scale = Scale::fit(recipe.scale, &train)?;
+        let (mut train, mut val) = (train.with_scale(scale)?, val.with_scale(scale)?);
         let trainer = recipe.trainer()?.threads(threads.used).sharing(threads.sharing).world(world.clone());
+        if !recipe.stream {
+            let model = recipe.network(train.features())?;
+            train = match trainer.rows_of_rank(&model, train.len()) {
+                Some(rows) => train.hold(rows)?,
+                None => train.in_memory()?,
+            };
+            val = val.in_memory()?;
+        }
         Ok(Prepared { recipe, resumed, trainer, train, val, rows, preparation, place })
     }
 
@@ -122,7 +144,7 @@ impl Prepared {
             format!("{} at epoch {}, batch {}", resumed.file.display(), state.epoch, state.batch)
         });
         let simd = SimdLevel::resolve(self.recipe.simd)?.name();
-        ranks::identity(&self.recipe, [self.train.sha256(), self.val.sha256()], checkpoint, simd)
+        ranks::identity(&self.recipe, [self.train.fingerprint()?, self.val.fingerprint()?], checkpoint, simd)
     }
 
     /// The network where training begins, and the state of it.
@@ -142,6 +164,8 @@ impl Prepared {
         let (mut model, mut state) = ranks::agree(world, self.begin())?;
         let thinning = self.resumed.map_or_else(Thinning::default, |resumed| resumed.checkpoint.thinning);
         let batches = [&self.train, &self.val].map(|set| set.len().div_ceil(self.recipe.batch_size));
+        // Who took part is rank 0's to write.
+        drop(self.rows);
         let mut follower = ranks::Follower { thinning, batches };
         interrupt::listen();
         loop {
@@ -200,9 +224,9 @@ impl Prepared {
             targets: recipe.targets.as_ref().and_then(|path| run::relative(&folder, Path::new(path))),
             outputs: Some(train.outputs()),
             class_names: train.class_names().to_vec(),
-            share_not_zero: Some(train.share_not_zero()),
-            train_sha256: Some(train.sha256()),
-            val_sha256: Some(val.sha256()),
+            share_not_zero: Some(train.share_not_zero()?),
+            train_sha256: Some(train.sha256()?),
+            val_sha256: Some(val.sha256()?),
         };
         let mut event_files = arguments.tensorboard.as_deref().map(EventFiles::create).transpose()?;
         let mut progress = Progress::new(recipe.epochs, batches[0], recipe.quiet, arguments.log_format);
@@ -585,6 +609,7 @@ pub(super) fn recipe(arguments: &TrainArguments, threads: &Threads) -> Recipe {
         class_weights: None,
         seed: arguments.seed,
         shuffle: arguments.shuffle,
+        stream: arguments.stream,
         layers,
         init: arguments.init.0.unwrap_or(Init::UnitNorm),
         relu_grad: arguments.relu_grad.0.unwrap_or(ReluGrad::StraightThrough),

@@ -27,6 +27,8 @@ pub struct Batch {
     /// `[len]`, if samples have weights.
     weights: Vec<f32>,
     weighted: bool,
+    /// Room for whoever fills it.
+    places: Vec<u32>,
 }
 
 /// Rows without their blocks of zero pixels; the fields are those of [`SparseRows`].
@@ -102,6 +104,16 @@ impl Batch {
     /// `[len]`: what each sample counts; `None` where all count the same.
     pub fn weights(&self) -> Option<&[f32]> {
         self.weighted.then_some(&*self.weights)
+    }
+
+    /// Room for places of rows, to be given back, so that it is allocated once.
+    pub(super) fn take_places(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.places)
+    }
+
+    /// Takes it back.
+    pub(super) fn give_places(&mut self, places: Vec<u32>) {
+        self.places = places;
     }
 
     /// Fills it with some columns of some images.

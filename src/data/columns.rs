@@ -1,8 +1,10 @@
 //! The columns of a data set in any encoding: bytes without their blocks of zeros, dense numbers, or numbers without their
-//! zeros. It must not know targets.
+//! zeros; in memory or in a file. It must not know targets.
 
+use super::on_disk::OnDisk;
 use super::rows::Rows;
 use super::{CompressedRows, Scale, SharedValues};
+use crate::error::Result;
 
 /// A row for each sample.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,9 +15,61 @@ pub(super) enum Columns {
     Values { values: SharedValues, width: usize },
     /// Numbers of which few are not zero.
     Compressed(CompressedRows),
+    /// Any of those, in a file.
+    OnDisk(OnDisk),
 }
 
 impl Columns {
+    /// The same with another scale of its pixels, where it has some.
+    pub fn with_scale(self, scale: Scale) -> Self {
+        match self {
+            Columns::Bytes { rows, .. } => Columns::Bytes { rows, scale },
+            Columns::OnDisk(on_disk) => Columns::OnDisk(on_disk.with_scale(scale)),
+            numbers => numbers,
+        }
+    }
+
+    /// How its pixels become numbers; `None` where its columns are numbers already.
+    pub fn scale(&self) -> Option<Scale> {
+        match self {
+            Columns::Bytes { scale, .. } => Some(*scale),
+            Columns::OnDisk(on_disk) => on_disk.scale(),
+            Columns::Values { .. } | Columns::Compressed(_) => None,
+        }
+    }
+
+    /// How many values are not zero.
+    pub fn not_zero(&self) -> Result<u64> {
+        match self {
+            Columns::Bytes { rows, .. } => Ok(rows.not_zero()),
+            Columns::Values { values, .. } => Ok(values.iter().filter(|value| **value != 0.0).count() as u64),
+            Columns::Compressed(rows) => Ok(rows.not_zero()),
+            Columns::OnDisk(on_disk) => {
+                let mut all = 0;
+                on_disk.pieces(&mut |piece| piece.not_zero().map(|count| all += count))?;
+                Ok(all)
+            }
+        }
+    }
+
+    /// How often each byte stands in all rows of pixels; `None` where columns are numbers.
+    pub fn histogram(&self) -> Result<Option<[u64; 256]>> {
+        match self {
+            Columns::Bytes { rows, .. } => Ok(Some(rows.histogram())),
+            Columns::Values { .. } | Columns::Compressed(_) => Ok(None),
+            Columns::OnDisk(on_disk) if on_disk.scale().is_none() => Ok(None),
+            Columns::OnDisk(on_disk) => {
+                let mut all = [0; 256];
+                on_disk.pieces(&mut |piece| {
+                    let of_piece = piece.histogram()?.unwrap_or([0; 256]);
+                    all.iter_mut().zip(of_piece).for_each(|(all, count)| *all += count);
+                    Ok(())
+                })?;
+                Ok(Some(all))
+            }
+        }
+    }
+
     /// The rows of these numbers, in that order.
     pub fn select(&self, rows: &[u32]) -> Self {
         match self {
@@ -24,6 +78,7 @@ impl Columns {
                 Columns::Values { values: gather(values, *width, rows).into(), width: *width }
             }
             Columns::Compressed(compressed) => Columns::Compressed(compressed.select(rows)),
+            Columns::OnDisk(on_disk) => Columns::OnDisk(on_disk.select(rows)),
         }
     }
 }

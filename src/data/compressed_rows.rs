@@ -132,8 +132,8 @@ mod tests {
             let rows = compressed(&dense, width);
             let sparse = Dataset::from_compressed_rows(rows, targets(6), "sparse".into()).unwrap();
             let dense = Dataset::from_values(dense, width, targets(6), "dense".into()).unwrap();
-            assert_eq!((sparse.sha256(), sparse.features()), (dense.sha256(), width));
-            assert_eq!(sparse.share_not_zero(), dense.share_not_zero());
+            assert_eq!((sparse.sha256().unwrap(), sparse.features()), (dense.sha256().unwrap(), width));
+            assert_eq!(sparse.share_not_zero().unwrap(), dense.share_not_zero().unwrap());
             for picked in [None, Some([4, 0, 4])] {
                 let pick = |set: &Dataset| picked.map_or_else(|| set.clone(), |rows| set.select(&rows));
                 let (sparse, dense) = (pick(&sparse), pick(&dense));

@@ -1,8 +1,11 @@
 //! A set of samples in memory: columns, targets, and where it is asked for, weights. It must not know where the data come from,
 //! nor which rows take part in a run.
 
+use std::ops::Range;
+
 use super::columns::Columns;
 use super::messages::{refusal, twice};
+use super::on_disk::{OnDisk, spread};
 use super::rows::Rows;
 use super::{CompressedRows, Scale, SharedValues, TargetColumns};
 use crate::error::Result;
@@ -75,6 +78,18 @@ impl Dataset {
     ) -> Result<Self> {
         targets.check(&source)?;
         let columns = Columns::Bytes { rows, scale: Scale::Unit };
+        Ok(Self { columns, targets, weights: None, image_size, class_names: Vec::new(), source })
+    }
+
+    /// A set whose rows stay in a file.
+    pub(super) fn from_file(
+        columns: OnDisk,
+        targets: TargetColumns,
+        image_size: (usize, usize),
+        source: String,
+    ) -> Result<Self> {
+        targets.check(&source)?;
+        let columns = Columns::OnDisk(columns);
         Ok(Self { columns, targets, weights: None, image_size, class_names: Vec::new(), source })
     }
 
@@ -176,21 +191,15 @@ impl Dataset {
     /// [`Error::Shape`](crate::Error::Shape) for a set of numbers, which have no scale, unless it is [`Scale::Unit`], the
     /// default.
     pub fn with_scale(self, scale: Scale) -> Result<Self> {
-        match self.columns {
-            Columns::Bytes { rows, .. } => Ok(Self { columns: Columns::Bytes { rows, scale }, ..self }),
-            Columns::Values { .. } | Columns::Compressed(_) if scale == Scale::Unit => Ok(self),
-            Columns::Values { .. } | Columns::Compressed(_) => {
-                Err(refusal(&self.source, "columns", "pixels, for a scale".into(), "numbers".into()))
-            }
+        if self.scale().is_none() && scale != Scale::Unit {
+            return Err(refusal(&self.source, "columns", "pixels, for a scale".into(), "numbers".into()));
         }
+        Ok(Self { columns: self.columns.with_scale(scale), ..self })
     }
 
     /// How its pixels become numbers; `None` where its columns are numbers already.
     pub fn scale(&self) -> Option<Scale> {
-        match self.columns {
-            Columns::Bytes { scale, .. } => Some(scale),
-            Columns::Values { .. } | Columns::Compressed(_) => None,
-        }
+        self.columns.scale()
     }
 
     /// Number of samples.
@@ -210,13 +219,11 @@ impl Dataset {
 
     /// The share of its features' values that are not zero, 0 to 1: what a wide layer's products over them cost, as a share of
     /// those over all.
-    pub fn share_not_zero(&self) -> f64 {
-        let not_zero = match &self.columns {
-            Columns::Bytes { rows, .. } => rows.not_zero(),
-            Columns::Values { values, .. } => values.iter().filter(|value| **value != 0.0).count() as u64,
-            Columns::Compressed(rows) => rows.not_zero(),
-        };
-        not_zero as f64 / (self.len() * self.features()).max(1) as f64
+    ///
+    /// # Errors
+    /// Where rows that stay in a file cannot be read.
+    pub fn share_not_zero(&self) -> Result<f64> {
+        Ok(self.columns.not_zero()? as f64 / (self.len() * self.features()).max(1) as f64)
     }
 
     /// Rows and columns of an image; 1 and the number of features of samples that are no images.
@@ -268,23 +275,71 @@ impl Dataset {
         &self.source
     }
 
-    /// Image `index`, which is below `len`: `[features]`; empty where columns are numbers. A copy: a set keeps its images
-    /// without their blocks of zeros.
+    /// Image `index`, which is below `len`: `[features]`; empty where columns are numbers, or a file that holds them cannot be
+    /// read. A copy: a set keeps its images without their blocks of zeros.
     pub fn row(&self, index: usize) -> Vec<u8> {
-        let Columns::Bytes { rows, .. } = &self.columns else { return Vec::new() };
-        let mut row = vec![0; self.features()];
-        rows.copy(index, &mut row);
-        row
+        match &self.columns {
+            Columns::Bytes { rows, .. } => copies(rows, index..index + 1),
+            Columns::OnDisk(on_disk) => match on_disk.rows(&[index as u32]) {
+                Ok(Columns::Bytes { rows, .. }) => copies(&rows, 0..1),
+                _ => Vec::new(),
+            },
+            Columns::Values { .. } | Columns::Compressed(_) => Vec::new(),
+        }
     }
 
-    /// All images, one after the other: `[len, features]`; empty where columns are numbers. A copy.
+    /// All images, one after the other: `[len, features]`; empty where columns are numbers, or stay in a file. A copy.
     pub fn pixels(&self) -> Vec<u8> {
         let Columns::Bytes { rows, .. } = &self.columns else { return Vec::new() };
-        let mut pixels = vec![0; self.len() * self.features()];
-        for (index, row) in pixels.chunks_exact_mut(self.features()).enumerate() {
-            rows.copy(index, row);
+        copies(rows, 0..rows.len())
+    }
+
+    /// As many as 1,000 of its images, evenly spread, one after the other; nothing where columns are numbers.
+    ///
+    /// # Errors
+    /// Where a file that holds them cannot be read.
+    pub(super) fn spread_pixels(&self) -> Result<Vec<u8>> {
+        let all = |columns: &Columns| match columns {
+            Columns::Bytes { rows, .. } => copies(rows, 0..rows.len()),
+            _ => Vec::new(),
+        };
+        match &self.columns {
+            Columns::OnDisk(on_disk) => on_disk.spread().map(all),
+            in_memory => Ok(all(&in_memory.select(&spread(self.len())))),
         }
-        pixels
+    }
+
+    /// Whether its columns stay in a file, wholly or in part.
+    pub fn is_on_disk(&self) -> bool {
+        matches!(self.columns, Columns::OnDisk(_))
+    }
+
+    /// Whether single rows can be read from where they stay: not from a packed file.
+    pub fn can_seek(&self) -> bool {
+        if let Columns::OnDisk(on_disk) = &self.columns { on_disk.can_seek() } else { true }
+    }
+
+    /// The same with the columns of all samples in memory.
+    ///
+    /// # Errors
+    /// Where the file that they stay in cannot be read.
+    pub fn in_memory(self) -> Result<Self> {
+        match &self.columns {
+            Columns::OnDisk(on_disk) => Ok(Self { columns: on_disk.read(&[0..self.len() as u32])?, ..self }),
+            _ => Ok(self),
+        }
+    }
+
+    /// The same with the columns of these samples in memory, which ascend and lie apart, if they stay in a file: the others are
+    /// still read from there.
+    ///
+    /// # Errors
+    /// Where that cannot be read.
+    pub fn hold(self, ranges: Vec<Range<u32>>) -> Result<Self> {
+        match &self.columns {
+            Columns::OnDisk(on_disk) => Ok(Self { columns: Columns::OnDisk(on_disk.hold(ranges)?), ..self }),
+            _ => Ok(self),
+        }
     }
 
     pub(super) fn columns(&self) -> &Columns {
@@ -308,6 +363,13 @@ impl Dataset {
             source: self.source.clone(),
         }
     }
+}
+
+/// Some rows of bytes as they were given, one after the other.
+fn copies(rows: &Rows, which: Range<usize>) -> Vec<u8> {
+    let mut bytes = vec![0; which.len() * rows.width()];
+    bytes.chunks_exact_mut(rows.width()).zip(which).for_each(|(bytes, index)| rows.copy(index, bytes));
+    bytes
 }
 
 #[cfg(test)]

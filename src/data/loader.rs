@@ -4,15 +4,19 @@
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::blocks::{Lanes, Window};
 use super::columns::Columns;
+use super::on_disk::{Gathered, OnDisk, Places};
 use super::{Batch, Dataset};
 use crate::error::{Error, Result};
 use crate::kernels::SimdLevel;
 use crate::kernels::pixels::Selection;
 use crate::kernels::sparse::BLOCK;
+use crate::parallel::choice::{batch_shards, shard_samples};
 use crate::{names, rng};
 
 /// The choice of `--shuffle`.
@@ -24,7 +28,13 @@ pub enum Shuffle {
     Never,
     /// Every epoch has an order of its own, decided by seed and epoch
     Epoch,
+    /// Likewise, but rows near each other in the file come at about the same time, so that few of them are needed at once: for
+    /// sets that are larger than memory, or whose rows many ranks share
+    Blocks,
 }
+
+/// How many rows before its turn a row is prefetched. Scaling this many takes longer than memory does to answer.
+const AHEAD: usize = 8;
 
 /// Cuts a set into batches. Threads may share it; between epochs, [`start_epoch`](Self::start_epoch) sets the order.
 ///
@@ -48,6 +58,20 @@ pub struct Loader<'a> {
     seed: u64,
     /// Every row once, in the order of this epoch.
     order: Vec<u32>,
+    /// Of [`Shuffle::Blocks`].
+    lanes: Option<Lanes>,
+    /// Of rows in a file that come lane by lane: what is in memory, for each lane.
+    windows: Vec<LaneWindows>,
+    /// The first error of a file that rows are read from.
+    failure: Mutex<Option<Error>>,
+}
+
+/// The windows of a lane in an epoch, and those of them that are in memory.
+#[derive(Debug)]
+struct LaneWindows {
+    windows: Vec<Window>,
+    /// Window `w` goes to place `w % 2`: threads that share a batch may be on either side of the end of a window.
+    read: Mutex<[Option<(usize, Places, Columns)>; 2]>,
 }
 
 impl<'a> Loader<'a> {
@@ -60,7 +84,16 @@ impl<'a> Loader<'a> {
             return Err(Error::Setting { name: "batch_size", found: "0".into(), expected: "at least 1".into() });
         }
         match u32::try_from(dataset.len()) {
-            Ok(rows) if rows > 0 => Ok(Self { dataset, batch_size, shuffle, seed, order: (0..rows).collect() }),
+            Ok(rows) if rows > 0 => Ok(Self {
+                dataset,
+                batch_size,
+                shuffle,
+                seed,
+                order: (0..rows).collect(),
+                lanes: (shuffle == Shuffle::Blocks).then(|| Lanes::new(dataset.len(), batch_size)),
+                windows: Vec::new(),
+                failure: Mutex::default(),
+            }),
             _ => Err(Error::Shape {
                 place: dataset.source().into(),
                 expected: format!("1 to {} rows", u32::MAX),
@@ -100,6 +133,17 @@ impl<'a> Loader<'a> {
                 }
                 rng::shuffle(&mut rng::epoch_stream(self.seed, epoch), &mut self.order);
             }
+            Shuffle::Blocks => {
+                let Some(lanes) = &self.lanes else { return };
+                self.windows.clear();
+                for lane in 0..lanes.count() {
+                    let (order, windows) = lanes.shuffled(lane, self.seed, epoch);
+                    lanes.place(lane, &order, &mut self.order);
+                    if self.dataset.is_on_disk() {
+                        self.windows.push(LaneWindows { windows, read: Mutex::default() });
+                    }
+                }
+            }
         }
     }
 
@@ -133,29 +177,160 @@ impl<'a> Loader<'a> {
         into: &mut Batch,
     ) {
         debug_assert!(columns.start.is_multiple_of(BLOCK) && columns.end <= self.dataset.features());
-        /// How many rows before its turn a row is prefetched. Scaling this many takes longer than memory does to answer.
-        const AHEAD: usize = 8;
         // The last rows prefetch those that follow.
         let start = batch.saturating_mul(self.batch_size).saturating_add(samples.start);
-        let rows = &self.rows(batch)[samples];
+        let rows = &self.rows(batch)[samples.clone()];
         match self.dataset.columns() {
-            Columns::Bytes { rows: images, scale } => {
+            Columns::OnDisk(on_disk) => self.load_from_file(on_disk, batch, samples, columns, simd, into),
+            in_memory => {
                 let prefetch = &self.order[self.order.len().min(start.saturating_add(AHEAD))..];
-                let (first_block, width) = (columns.start / BLOCK, columns.len());
-                into.fill_pixels(simd, *scale, images.view(), Selection { rows, prefetch, first_block, width });
+                fill(in_memory, rows, prefetch, columns, simd, into);
             }
-            Columns::Values { values, width } => into.fill_values(values, *width, rows, columns),
-            Columns::Compressed(compressed) => into.fill_compressed(compressed, rows, columns),
         }
         into.fill_targets(self.dataset, rows);
     }
+
+    /// Fills in some columns of some samples of `batch`. What cannot be read is zeros, and the [`failure`](Self::failure) says
+    /// why.
+    fn load_from_file(
+        &self,
+        on_disk: &OnDisk,
+        batch: usize,
+        samples: Range<usize>,
+        columns: Range<usize>,
+        simd: SimdLevel,
+        into: &mut Batch,
+    ) {
+        let rows = &self.rows(batch)[samples.clone()];
+        let mut places = into.take_places();
+        if let Some(held) = on_disk.held(rows, &mut places) {
+            fill(held, &places, &places[AHEAD.min(places.len())..], columns, simd, into);
+        } else {
+            let read = match &self.lanes {
+                Some(lanes) if !self.windows.is_empty() => {
+                    self.read_windows(lanes, on_disk, batch, samples, &mut places)
+                }
+                _ => on_disk.rows(rows),
+            };
+            let read = read.unwrap_or_else(|error| {
+                locked(&self.failure).get_or_insert(error);
+                let width = self.dataset.features();
+                Columns::Values { values: vec![0.0; rows.len() * width].into(), width }
+            });
+            places.clear();
+            places.extend(0..rows.len() as u32);
+            fill(&read, &places, &[], columns, simd, into);
+        }
+        into.give_places(places);
+    }
+
+    /// The columns of some `samples` of `batch`, which come from the windows of their lanes. `places` is overwritten.
+    fn read_windows(
+        &self,
+        lanes: &Lanes,
+        on_disk: &OnDisk,
+        batch: usize,
+        samples: Range<usize>,
+        places: &mut Vec<u32>,
+    ) -> Result<Columns> {
+        let mut gathered = Gathered::default();
+        for (lane, LaneWindows { windows, read }) in self.windows.iter().enumerate() {
+            let (of_lane, of_batch) = lanes.part(lane, batch);
+            let wanted = samples.start.max(of_batch.start)..samples.end.min(of_batch.end);
+            if wanted.is_empty() {
+                continue;
+            }
+            // Where in the lane's order they are, and which rows.
+            let in_lane = of_lane.start + wanted.start - of_batch.start..of_lane.start + wanted.end - of_batch.start;
+            let rows = &self.rows(batch)[wanted];
+            let first = windows.partition_point(|window| window.places.end <= in_lane.start);
+            for (number, window) in (first..).zip(&windows[first..]) {
+                let part = in_lane.start.max(window.places.start)..in_lane.end.min(window.places.end);
+                if part.is_empty() {
+                    break;
+                }
+                let rows = &rows[part.start - in_lane.start..part.end - in_lane.start];
+                let read = &mut locked(read)[number % 2];
+                if read.as_ref().is_none_or(|(of, ..)| *of != number) {
+                    // What was there is given back before the next is read.
+                    *read = None;
+                    *read = Some((number, Places::new(window.rows.clone()), on_disk.read(&window.rows)?));
+                }
+                if let Some((_, of, columns)) = read {
+                    places.clear();
+                    places.extend(rows.iter().filter_map(|row| of.of(*row)));
+                    gathered.add(columns, Some(places));
+                }
+            }
+        }
+        Ok(gathered.columns_in(on_disk.scale()))
+    }
+
+    /// Whether a file that rows are read from has failed: what was loaded since is worth nothing.
+    pub fn has_failed(&self) -> bool {
+        self.dataset.is_on_disk() && locked(&self.failure).is_some()
+    }
+
+    /// How it failed first.
+    pub fn failure(&self) -> Option<Error> {
+        locked(&self.failure).take()
+    }
+}
+
+/// What a thread that panicked left is as good as any: it is written in one go.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Fills in some columns of some rows that are in memory.
+fn fill(from: &Columns, rows: &[u32], prefetch: &[u32], columns: Range<usize>, simd: SimdLevel, into: &mut Batch) {
+    match from {
+        Columns::Bytes { rows: images, scale } => {
+            let (first_block, width) = (columns.start / BLOCK, columns.len());
+            into.fill_pixels(simd, *scale, images.view(), Selection { rows, prefetch, first_block, width });
+        }
+        Columns::Values { values, width } => into.fill_values(values, *width, rows, columns),
+        Columns::Compressed(compressed) => into.fill_compressed(compressed, rows, columns),
+        // What is read is in memory.
+        Columns::OnDisk(_) => {}
+    }
+}
+
+/// The rows that some of the `shards` of all batches come from, whatever the epoch: ascending, and apart. `None` where they may
+/// be any.
+pub(crate) fn rows_of_shards(
+    len: usize,
+    batch_size: usize,
+    shuffle: Shuffle,
+    dealt: impl Fn(Range<usize>) -> Range<usize>,
+) -> Option<Vec<Range<u32>>> {
+    let batch_size = batch_size.min(len).max(1);
+    let shards = batch_shards(batch_size);
+    let dealt = dealt(0..shards);
+    let ranges: Vec<Range<u32>> = match shuffle {
+        Shuffle::Epoch => return None,
+        Shuffle::Blocks => {
+            let rows = Lanes::new(len, batch_size).rows(dealt);
+            vec![rows.start as u32..rows.end as u32]
+        }
+        Shuffle::Never => {
+            let of_batch = |start: usize| {
+                let within = batch_size.min(len - start);
+                let first = shard_samples(dealt.start, shards, within).start;
+                let samples = dealt.clone().map(|shard| shard_samples(shard, shards, within).len()).sum::<usize>();
+                (start + first) as u32..(start + first + samples) as u32
+            };
+            (0..len).step_by(batch_size).map(of_batch).collect()
+        }
+    };
+    Some(ranges.into_iter().filter(|range| !range.is_empty()).collect())
 }
 
 impl FromStr for Shuffle {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        names::parse("shuffle", text.trim(), "never or epoch")
+        names::parse("shuffle", text.trim(), "never, epoch or blocks")
     }
 }
 
@@ -167,9 +342,15 @@ impl fmt::Display for Shuffle {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
-    use crate::data::{Scale, TargetColumns, Targets};
+    use crate::data::idx::{self, IdxArray};
+    use crate::data::source::open_on_disk;
+    use crate::data::{Prepare, Scale, ScaleKind, Source, SourceOptions, TargetColumns, Targets, load_mnist_folder};
     use crate::kernels::Rows;
+    use crate::parallel::choice::dealt;
 
     /// Pixel `c` of row `r` is `3 r + c`, its label `r % 10`, both as bytes.
     fn set(rows: usize, features: usize) -> Dataset {
@@ -324,6 +505,130 @@ mod tests {
         assert_eq!(sorted, (0..500).collect::<Vec<u32>>());
     }
 
+    /// Images in IDX files in MNIST's layout, in memory and on the disk; the first half of the test set is that of training.
+    fn in_memory_and_on_disk(rows: usize, folder: &Path) -> (Dataset, Dataset) {
+        let pixels = |rows: usize| (0..rows * 20).map(|i| if i / 9 % 3 == 0 { (i * 31 % 256) as u8 } else { 0 });
+        for (split, rows) in [("train", rows), ("t10k", rows / 2)] {
+            let images = IdxArray { dims: vec![rows, 4, 5], bytes: pixels(rows).collect() };
+            let labels = IdxArray { dims: vec![rows], bytes: (0..rows).map(|row| (row % 10) as u8).collect() };
+            idx::write(&folder.join(format!("{split}-images-idx3-ubyte")), &images).unwrap();
+            idx::write(&folder.join(format!("{split}-labels-idx1-ubyte")), &labels).unwrap();
+        }
+        let Source::Images { train, .. } = open_on_disk(folder, &SourceOptions::default()).unwrap() else {
+            panic!("no images")
+        };
+        (load_mnist_folder(folder).unwrap().0, train)
+    }
+
+    /// Whatever the order, whichever rows are in memory and however a batch is cut.
+    #[test]
+    fn rows_in_a_file_are_loaded_as_those_in_memory_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let (in_memory, on_disk) = in_memory_and_on_disk(9000, folder.path());
+        assert!(on_disk.is_on_disk() && on_disk.can_seek() && !in_memory.is_on_disk());
+        let scale = Scale::Standard { mean: 0.25, std: 0.375 };
+        let sets = [
+            (in_memory.clone(), on_disk.clone()),
+            (in_memory.clone().with_scale(scale).unwrap(), on_disk.clone().with_scale(scale).unwrap()),
+            (in_memory.clone(), on_disk.clone().hold(vec![0..9000]).unwrap()),
+            // Some batches of it are read and some are not.
+            (
+                in_memory.clone(),
+                on_disk.clone().hold(vec![0..10, 3000..7000]).unwrap().with_scale(Scale::Unit).unwrap(),
+            ),
+            (in_memory.select(&[7, 5, 5, 8999, 3]), on_disk.select(&[7, 5, 5, 8999, 3])),
+            (in_memory.select(&[3, 4, 70, 71, 8000]), on_disk.select(&[3, 4, 70, 71, 8000])),
+        ];
+        for (memory, disk) in sets {
+            assert_eq!(disk.clone().in_memory().unwrap(), memory);
+            assert_eq!(disk.sha256().unwrap(), memory.sha256().unwrap());
+            assert_eq!(disk.share_not_zero().unwrap(), memory.share_not_zero().unwrap());
+            let [fitted, wanted] = [&disk, &memory].map(|set| Scale::fit(ScaleKind::Standard, set).unwrap());
+            assert_eq!(fitted, wanted);
+            assert_eq!((disk.scale(), disk.row(3)), (memory.scale(), memory.row(3)));
+            assert_eq!(Prepare::of(&disk), Prepare::of(&memory));
+            for (shuffle, batch_size) in
+                [(Shuffle::Never, 1050), (Shuffle::Blocks, 1050), (Shuffle::Blocks, 40), (Shuffle::Epoch, 4000)]
+            {
+                let [mut one, mut other] = [&memory, &disk].map(|set| loader(set, batch_size, shuffle));
+                let [mut wanted, mut found] = [Batch::new(), Batch::new()];
+                for epoch in [1, 2] {
+                    one.start_epoch(epoch);
+                    other.start_epoch(epoch);
+                    assert_eq!(order(&one), order(&other));
+                    for batch in 0..one.batches() {
+                        let len = one.batch_len(batch);
+                        for (samples, columns) in [(0..len, 0..20), (len / 3..len, 8..20), (len / 2..len / 2, 0..20)] {
+                            one.load_part(batch, samples.clone(), columns.clone(), SimdLevel::detect(), &mut wanted);
+                            other.load_part(batch, samples, columns, SimdLevel::detect(), &mut found);
+                            assert_eq!((found.x(), found.targets()), (wanted.x(), wanted.targets()), "{shuffle}");
+                        }
+                    }
+                }
+                assert!(!other.has_failed() && other.failure().is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_fails_is_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, on_disk) = in_memory_and_on_disk(3000, folder.path());
+        for shuffle in [Shuffle::Never, Shuffle::Blocks] {
+            let images = folder.path().join("train-images-idx3-ubyte");
+            let whole = fs::read(&images).unwrap();
+            let mut loader = loader(&on_disk, 600, shuffle);
+            loader.start_epoch(1);
+            let mut batch = Batch::new();
+            loader.load(0, SimdLevel::detect(), &mut batch);
+            assert!(!loader.has_failed());
+            fs::write(&images, &whole[..whole.len() - 1]).unwrap();
+            loader.load(4, SimdLevel::detect(), &mut batch);
+            fs::write(&images, &whole).unwrap();
+            // What was in memory may have been enough: then nothing has failed, and the next window does.
+            if shuffle == Shuffle::Never {
+                assert!(loader.has_failed());
+                assert!(batch.x().iter().all(|x| *x == 0.0));
+                let error = loader.failure().unwrap().to_string();
+                assert!(error.contains("train-images-idx3-ubyte") && error.contains("cut short"), "{error}");
+            }
+            assert!(!loader.has_failed());
+        }
+    }
+
+    /// Of all ranks together every row, and of none another than the shards of it have.
+    #[test]
+    fn the_rows_of_a_rank_are_those_of_its_shards() {
+        let set = set(5003, 1);
+        for (shuffle, batch_size) in
+            [(Shuffle::Never, 1100), (Shuffle::Blocks, 1100), (Shuffle::Blocks, 512), (Shuffle::Never, 9000)]
+        {
+            let mut loader = loader(&set, batch_size, shuffle);
+            for ranks in [1, 2, 3, 8] {
+                let of_ranks: Vec<Vec<Range<u32>>> = (0..ranks)
+                    .map(|rank| rows_of_shards(5003, batch_size, shuffle, |shards| dealt(shards, rank, ranks)).unwrap())
+                    .collect();
+                let mut all: Vec<u32> = of_ranks.iter().flatten().flat_map(Clone::clone).collect();
+                all.sort_unstable();
+                assert_eq!(all, (0..5003).collect::<Vec<u32>>());
+                let shards = batch_shards(batch_size.min(5003));
+                for epoch in [1, 2] {
+                    loader.start_epoch(epoch);
+                    for batch in 0..loader.batches() {
+                        for (rank, ranges) in of_ranks.iter().enumerate() {
+                            for shard in dealt(0..shards, rank, ranks) {
+                                let samples = shard_samples(shard, shards, loader.batch_len(batch));
+                                let rows = &loader.rows(batch)[samples];
+                                assert!(rows.iter().all(|row| ranges.iter().any(|range| range.contains(row))));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(rows_of_shards(5003, 1100, Shuffle::Epoch, |shards| shards), None);
+    }
+
     #[test]
     fn never_means_the_order_of_the_set() {
         let dataset = set(100, 1);
@@ -344,7 +649,7 @@ mod tests {
 
     #[test]
     fn the_kind_has_one_spelling_everywhere() {
-        for (shuffle, text) in [(Shuffle::Never, "never"), (Shuffle::Epoch, "epoch")] {
+        for (shuffle, text) in [(Shuffle::Never, "never"), (Shuffle::Epoch, "epoch"), (Shuffle::Blocks, "blocks")] {
             assert_eq!(shuffle.to_string(), text);
             assert_eq!(text.parse::<Shuffle>().unwrap(), shuffle);
             assert_eq!(serde_json::to_string(&shuffle).unwrap(), format!("\"{text}\""));
@@ -352,7 +657,7 @@ mod tests {
             assert_eq!(<Shuffle as clap::ValueEnum>::from_str(text, false), Ok(shuffle));
         }
         let message = "yes".parse::<Shuffle>().unwrap_err().to_string();
-        assert_eq!(message, "shuffle: 'yes' is not valid: expected never or epoch");
+        assert_eq!(message, "shuffle: 'yes' is not valid: expected never, epoch or blocks");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! [`split`].
 
 mod batch;
+mod blocks;
 mod columns;
 mod compressed_rows;
 mod dataset;
@@ -16,6 +17,7 @@ pub mod inspect;
 pub mod known;
 mod loader;
 mod messages;
+mod on_disk;
 mod outputs;
 mod preparation;
 mod prepare;
@@ -35,6 +37,7 @@ pub use dataset::Dataset;
 #[doc(hidden)]
 pub use digest::hex;
 pub use features::{Encoding, FeatureColumn, Features, Missing, Transform};
+pub(crate) use loader::rows_of_shards;
 pub use loader::{Loader, Shuffle};
 pub use outputs::{Outputs, ValueColumn};
 pub use preparation::{Preparation, TablePlan, TableSettings};

@@ -7,7 +7,6 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Dataset;
-use super::columns::Columns;
 use crate::error::{Error, Result};
 use crate::names;
 
@@ -21,8 +20,6 @@ pub enum Prepare {
     Plain,
 }
 
-/// So many images are measured, evenly spread over the set.
-const SAMPLE: usize = 1000;
 /// A pixel from here on is ink; below it is what resampling leaves around ink.
 const INK: u8 = 64;
 /// Images are laid out like digits if this share of those that show anything is.
@@ -32,7 +29,7 @@ const OFF_CENTRE: f64 = 1.0 / 7.0;
 
 impl Prepare {
     /// What the images of `set` are: light ink on black, clear of the frame and in its middle, or something that fills it.
-    /// `None` for what are no images, and for a set that shows nothing.
+    /// `None` for what are no images, for a set that shows nothing, and where its file cannot be read.
     ///
     /// An image counts as laid out like a digit if its outermost pixels hold no ink and either the ink's centre of mass or the
     /// middle of its bounding box is within a seventh of a side of the image's middle; of the set nine in ten must. Measured on
@@ -41,13 +38,12 @@ impl Prepare {
     /// they fill their frame, as Fashion-MNIST's garments do.
     pub fn of(set: &Dataset) -> Option<Prepare> {
         let (rows, columns) = set.image_size();
-        if rows < 3 || columns < 3 || !matches!(set.columns(), Columns::Bytes { .. }) {
+        if rows < 3 || columns < 3 || set.scale().is_none() {
             return None;
         }
-        let step = set.len().div_ceil(SAMPLE).max(1);
         let (mut shown, mut digits) = (0_usize, 0_usize);
-        for index in (0..set.len()).step_by(step) {
-            if let Some(is_digit) = is_laid_out_like_a_digit(&set.row(index), (rows, columns)) {
+        for pixels in set.spread_pixels().ok()?.chunks_exact(rows * columns) {
+            if let Some(is_digit) = is_laid_out_like_a_digit(pixels, (rows, columns)) {
                 shown += 1;
                 digits += usize::from(is_digit);
             }
@@ -105,6 +101,9 @@ mod tests {
 
     use super::*;
     use crate::data::{Split, TargetColumns, load_split};
+
+    /// Images that are looked at.
+    const SAMPLE: usize = 1000;
 
     /// The images of a set, each as `change` makes it, as a set.
     fn changed(set: &Dataset, change: impl Fn(&[u8]) -> Vec<u8>) -> Dataset {

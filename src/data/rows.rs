@@ -26,6 +26,11 @@ impl Rows {
         self.starts.len() - 1
     }
 
+    /// Bytes of a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
     /// Appends `bytes: [n, width]`, any whole number of rows.
     pub fn extend(&mut self, bytes: &[u8]) {
         for row in bytes.chunks_exact(self.width) {
@@ -73,22 +78,31 @@ impl Rows {
 
     /// The rows of these numbers, in that order.
     pub fn select(&self, rows: &[u32]) -> Self {
-        let words = words_per_row(self.width);
-        let blocks = rows.iter().map(|row| self.view().row(*row as usize, 0).1.len()).sum();
-        let mut selected = Rows {
-            width: self.width,
-            mask: Vec::with_capacity(rows.len() * words),
-            blocks: Vec::with_capacity(blocks),
-            starts: Vec::with_capacity(rows.len() + 1),
-        };
-        selected.starts.push(0);
-        for row in rows {
-            let (mask, blocks) = self.view().row(*row as usize, 0);
-            selected.mask.extend_from_slice(mask);
-            selected.blocks.extend_from_slice(blocks);
-            selected.starts.push(selected.blocks.len());
-        }
+        let mut selected = Rows::new(self.width);
+        selected.extend_selected(self, rows);
         selected
+    }
+
+    /// Appends the rows of these numbers of `from`, which has the same width, in that order.
+    pub fn extend_selected(&mut self, from: &Rows, rows: &[u32]) {
+        let blocks = rows.iter().map(|row| from.view().row(*row as usize, 0).1.len()).sum();
+        self.mask.reserve(rows.len() * words_per_row(self.width));
+        self.blocks.reserve(blocks);
+        self.starts.reserve(rows.len());
+        for row in rows {
+            let (mask, blocks) = from.view().row(*row as usize, 0);
+            self.mask.extend_from_slice(mask);
+            self.blocks.extend_from_slice(blocks);
+            self.starts.push(self.blocks.len());
+        }
+    }
+
+    /// Appends all rows of `from`, which has the same width.
+    pub fn append(&mut self, from: &Rows) {
+        let end = self.blocks.len();
+        self.mask.extend_from_slice(&from.mask);
+        self.blocks.extend_from_slice(&from.blocks);
+        self.starts.extend(from.starts[1..].iter().map(|start| end + start));
     }
 
     /// How many bytes are not zero.

@@ -25,6 +25,32 @@ pub enum SampleSize {
     Count(usize),
 }
 
+/// Numbers of rows in the order in which they take part. All of a file, in its order, take no memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowNumbers {
+    /// So many from the first on.
+    First(u32),
+    /// These.
+    Listed(Vec<u32>),
+}
+
+impl RowNumbers {
+    /// The numbers in their order.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        let (first, listed) = match self {
+            RowNumbers::First(count) => (*count, &[][..]),
+            RowNumbers::Listed(rows) => (0, &rows[..]),
+        };
+        (0..first).chain(listed.iter().copied())
+    }
+}
+
+impl From<Vec<u32>> for RowNumbers {
+    fn from(rows: Vec<u32>) -> Self {
+        if rows.iter().copied().eq(0..rows.len() as u32) { Self::First(rows.len() as u32) } else { Self::Listed(rows) }
+    }
+}
+
 /// A text that is no [`SampleSize`]. It names no flag, because several flags take one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected a whole number of at least 1, or all")]
@@ -129,6 +155,16 @@ mod tests {
         let rows = draw(SampleSize::Count(7), 40, 3, Stream::TrainSample, "train_samples").unwrap();
         let taken = take(set(), SampleSize::Count(7), &rows);
         assert_eq!(taken.pixels().iter().map(|pixel| u32::from(*pixel)).collect::<Vec<_>>(), rows);
+    }
+
+    #[test]
+    fn numbers_of_rows_come_back_in_their_order() {
+        for (rows, takes_memory) in [(vec![], false), (vec![0, 1, 2], false), (vec![1, 2], true), (vec![0, 2, 1], true)]
+        {
+            let numbers = RowNumbers::from(rows.clone());
+            assert_eq!(matches!(numbers, RowNumbers::Listed(_)), takes_memory, "{rows:?}");
+            assert_eq!(numbers.iter().collect::<Vec<u32>>(), rows);
+        }
     }
 
     #[test]

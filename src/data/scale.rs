@@ -12,7 +12,6 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Dataset;
-use super::columns::Columns;
 use crate::error::{Error, Result};
 use crate::kernels::pixels::PixelScale;
 use crate::names;
@@ -47,16 +46,16 @@ impl Scale {
     /// The scale of `kind` for `training`: mean and (population) standard deviation are taken over all pixels of all
     /// rows. If all pixels are equal, or there are none, `std` is 1, so that nothing is divided by 0. Columns of
     /// numbers have no scale: [`Scale::Unit`] leaves them as they are.
-    pub fn fit(kind: ScaleKind, training: &Dataset) -> Scale {
+    ///
+    /// # Errors
+    /// Where rows that stay in a file cannot be read.
+    pub fn fit(kind: ScaleKind, training: &Dataset) -> Result<Scale> {
         match kind {
-            ScaleKind::Unit => Scale::Unit,
-            ScaleKind::Standard => match training.columns() {
-                Columns::Bytes { rows, .. } => {
-                    let (mean, std) = mean_and_std(&rows.histogram());
-                    Scale::Standard { mean: mean as f32, std: std as f32 }
-                }
-                Columns::Values { .. } | Columns::Compressed(_) => Scale::Unit,
-            },
+            ScaleKind::Unit => Ok(Scale::Unit),
+            ScaleKind::Standard => Ok(training.columns().histogram()?.map_or(Scale::Unit, |histogram| {
+                let (mean, std) = mean_and_std(&histogram);
+                Scale::Standard { mean: mean as f32, std: std as f32 }
+            })),
         }
     }
 
@@ -276,19 +275,20 @@ mod tests {
 
     #[test]
     fn fit_finds_mean_and_standard_deviation() {
-        assert_eq!(Scale::fit(ScaleKind::Unit, &set_of(vec![7])), Scale::Unit);
+        assert_eq!(Scale::fit(ScaleKind::Unit, &set_of(vec![7])).unwrap(), Scale::Unit);
         // 0 and 255 once and three times: mean 3/4, variance 3/16.
-        let fitted = Scale::fit(ScaleKind::Standard, &set_of(vec![255, 0, 255, 255]));
+        let fitted = Scale::fit(ScaleKind::Standard, &set_of(vec![255, 0, 255, 255])).unwrap();
         assert_eq!(fitted, Scale::Standard { mean: 0.75, std: (3.0_f64.sqrt() / 4.0) as f32 });
         // Five pixels reach the remainder of the histogram as well.
-        let fitted = Scale::fit(ScaleKind::Standard, &set_of(vec![0, 0, 0, 0, 255]));
+        let fitted = Scale::fit(ScaleKind::Standard, &set_of(vec![0, 0, 0, 0, 255])).unwrap();
         assert_eq!(fitted, Scale::Standard { mean: 0.2, std: 0.4 });
     }
 
     #[test]
     fn fit_never_divides_by_zero() {
         for (pixels, mean) in [(vec![51; 9], 0.2), (vec![], 0.0)] {
-            assert_eq!(Scale::fit(ScaleKind::Standard, &set_of(pixels)), Scale::Standard { mean, std: 1.0 });
+            let fitted = Scale::fit(ScaleKind::Standard, &set_of(pixels)).unwrap();
+            assert_eq!(fitted, Scale::Standard { mean, std: 1.0 });
         }
     }
 

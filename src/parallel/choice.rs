@@ -2,6 +2,7 @@
 //! for or follow from shapes and sizes, never from a clock or from how many there are. It knows sizes, not what is computed.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -63,6 +64,16 @@ pub(crate) fn batch_shards(batch_size: usize) -> usize {
     const LEAST: usize = 256;
     const MOST: usize = 4096;
     1 << (batch_size / LEAST).clamp(1, MOST).ilog2()
+}
+
+/// The samples of a batch of `len` that are in a shard of it.
+pub(crate) fn shard_samples(shard: usize, shards: usize, len: usize) -> Range<usize> {
+    len * shard / shards..len * (shard + 1) / shards
+}
+
+/// The shards that one of `size` ranks has, or of what a rank has one of its threads.
+pub(crate) fn dealt(shards: Range<usize>, rank: usize, size: usize) -> Range<usize> {
+    shards.start + shards.len() * rank / size..shards.start + shards.len() * (rank + 1) / size
 }
 
 impl FromStr for Parallel {

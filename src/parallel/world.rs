@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::error::{Error, Result};
+
 /// What carries bytes and numbers between ranks. Every rank calls the same functions in the same order, from the thread
 /// that began the training.
 pub trait Transport: fmt::Debug + Send + Sync {
@@ -94,6 +96,23 @@ impl World {
     }
 
     /// What carries the numbers.
+    /// Nothing, unless something has failed on one of the processes, all of which ask: then the failure, which names the rank
+    /// and its host where there are several. Where it `is_asked` by none, none is asked.
+    pub(crate) fn share_failure(&self, is_asked: bool, own: impl FnOnce() -> Option<Error>) -> Result<()> {
+        if !is_asked {
+            return Ok(());
+        }
+        let own = own();
+        if !self.is_shared() {
+            return own.map_or(Ok(()), Err);
+        }
+        let told = own.map_or(String::new(), |error| format!("{}: {error}", self.name()));
+        match self.all_gather(told.as_bytes()).into_iter().find(|told| !told.is_empty()) {
+            Some(told) => Err(Error::Ranks { problem: String::from_utf8_lossy(&told).into_owned() }),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn transport(&self) -> &dyn Transport {
         &*self.0
     }

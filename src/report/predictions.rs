@@ -128,6 +128,7 @@ impl<'a> Predictions<'a> {
                     }
                 }
             });
+            loader.failure().map_or(Ok(()), Err)?;
             for place in places {
                 let Place { outputs, labels, values, buffers } = place;
                 let of_classes = loader.dataset().classes() > 0;

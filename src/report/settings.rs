@@ -16,7 +16,7 @@ use crate::train::shown_loss;
 
 /// Settings in the order of `train --help`; others follow by name. Where a run was kept and what it printed says nothing
 /// about it.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
     "data",
     "train_samples",
     "val_samples",
@@ -29,6 +29,7 @@ const ORDER: [&str; 17] = [
     "lr",
     "seed",
     "shuffle",
+    "stream",
     "parallel",
     "reduce",
     "threads",

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use crate::data::sample::RowNumbers;
 use crate::train::{BatchRecord, DeadUnits, EpochRecord, History, Watch};
 
 /// The columns of `batches.csv`.
@@ -108,14 +109,14 @@ impl<W: Write> Batches<W> {
 
 /// Writes `sample.csv`: one row per sample in the order drawn, the training rows before the validation rows. Positions and rows of
 /// the data set's files count from 0; validation rows are those of the test files.
-pub fn write_sample(out: &mut dyn Write, train: &[u32], val: &[u32]) -> io::Result<()> {
+pub fn write_sample(out: &mut dyn Write, train: &RowNumbers, val: &[u32]) -> io::Result<()> {
     let mut rows = Rows { out, text: String::from("phase,position,row\n") };
-    for (phase, drawn) in [("train", train), ("val", val)] {
-        for (position, row) in drawn.iter().enumerate() {
-            // Writing into a String cannot fail.
-            let _ = writeln!(rows.text, "{phase},{position},{row}");
-            rows.hand_on_if_full()?;
-        }
+    let train = train.iter().enumerate().map(|(position, row)| ("train", position, row));
+    let val = val.iter().enumerate().map(|(position, row)| ("val", position, *row));
+    for (phase, position, row) in train.chain(val) {
+        // Writing into a String cannot fail.
+        let _ = writeln!(rows.text, "{phase},{position},{row}");
+        rows.hand_on_if_full()?;
     }
     rows.hand_on()
 }
@@ -232,14 +233,14 @@ mod tests {
     #[test]
     fn samples_stand_in_the_order_drawn() {
         let mut text = Vec::new();
-        write_sample(&mut text, &[59_999, 0, 7], &[3, 9_999]).unwrap();
+        write_sample(&mut text, &vec![59_999, 0, 7].into(), &[3, 9_999]).unwrap();
         assert_eq!(
             String::from_utf8(text).unwrap(),
             "phase,position,row\ntrain,0,59999\ntrain,1,0\ntrain,2,7\nval,0,3\nval,1,9999\n"
         );
         // Many pieces of text, none lost and none twice.
         let (train, mut text) = ((0..60_000).rev().collect::<Vec<u32>>(), Vec::new());
-        write_sample(&mut text, &train, &[]).unwrap();
+        write_sample(&mut text, &train.clone().into(), &[]).unwrap();
         let text = String::from_utf8(text).unwrap();
         let rows = text.lines().skip(1).map(|line| line.rsplit(',').next().unwrap().parse().unwrap());
         assert_eq!(rows.collect::<Vec<u32>>(), train);

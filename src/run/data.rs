@@ -31,6 +31,10 @@ pub struct DataSettings {
     pub val_samples: Option<SampleSize>,
     /// Decides which rows.
     pub seed: u64,
+    /// Whether rows are taken in the order of their file, whatever order they were drawn in.
+    pub in_file_order: bool,
+    /// Whether rows stay in their files until they are needed, where those are such that single rows are found in them.
+    pub on_disk: bool,
 }
 
 /// Where the rows to validate on come from.
@@ -91,8 +95,12 @@ pub fn load(path: &Path, settings: &DataSettings) -> Result<RunData> {
         let expected = "no rows held out, as val_data names those to validate on".into();
         return Err(Error::Setting { name, found, expected });
     }
-    let val_data = settings.val_data.as_deref().map(|path| source::open(path, options)).transpose()?;
-    match (source::open(path, options)?, val_data) {
+    let open = |path: &Path| match settings.on_disk {
+        true => source::open_on_disk(path, options),
+        false => source::open(path, options),
+    };
+    let val_data = settings.val_data.as_deref().map(open).transpose()?;
+    match (open(path)?, val_data) {
         (Source::Images { train, test }, None) => of_images(train, test.filter(|_| !own_split), settings),
         (Source::Images { train, .. }, Some(Source::Images { train: val, .. })) => {
             of_images(train, Some(val), settings)
@@ -126,9 +134,9 @@ fn of_images(train: Dataset, test: Option<Dataset>, settings: &DataSettings) -> 
         (size(settings.train_samples, RECIPE_SAMPLES.0), size(settings.val_samples, RECIPE_SAMPLES.1));
     let (train, val, rows, held_out) = match test {
         Some(test) => {
-            let rows = SampledRows {
-                train: draw(Split::Train, train_samples, train.len(), settings.seed)?,
-                val: draw(Split::Test, val_samples, test.len(), settings.seed)?,
+            let rows = SplitRows {
+                train: draw(Split::Train, train_samples, train.len(), settings)?,
+                val: draw(Split::Test, val_samples, test.len(), settings)?,
             };
             let train = sample::take(train, train_samples, &rows.train);
             (train, sample::take(test, val_samples, &rows.val), rows, HeldOut::Files)
@@ -138,14 +146,14 @@ fn of_images(train: Dataset, test: Option<Dataset>, settings: &DataSettings) -> 
             let labels: Vec<u32> = train.labels().iter().map(|label| u32::from(*label)).collect();
             let labels = (!labels.is_empty()).then_some(&*labels);
             let (rows, held_out) = divide(&all, labels, settings)?;
-            let rows = first(rows, train_samples, val_samples)?;
+            let rows = first(rows, train_samples, val_samples, settings)?;
             (train.select(&rows.train), train.select(&rows.val), rows, held_out)
         }
     };
     Ok(RunData {
         train,
         val,
-        rows,
+        rows: rows.into(),
         train_samples,
         val_samples,
         held_out,
@@ -154,6 +162,12 @@ fn of_images(train: Dataset, test: Option<Dataset>, settings: &DataSettings) -> 
         constant: Vec::new(),
         is_of_the_recipe: of_recipe,
     })
+}
+
+impl From<SplitRows> for SampledRows {
+    fn from(rows: SplitRows) -> Self {
+        SampledRows { train: rows.train.into(), val: rows.val }
+    }
 }
 
 /// Whether it is the set that the reference recipe is for, wherever it lies.
@@ -165,12 +179,16 @@ fn is_of_the_recipe(train: &Dataset) -> bool {
     train.len() == 60_000 && train.image_size() == (28, 28) && digest() == RECIPE_LABELS
 }
 
-fn draw(split: Split, size: SampleSize, population: usize, seed: u64) -> Result<Vec<u32>> {
+fn draw(split: Split, size: SampleSize, population: usize, settings: &DataSettings) -> Result<Vec<u32>> {
     let (stream, name) = match split {
         Split::Train => (Stream::TrainSample, "train_samples"),
         Split::Test => (Stream::ValSample, "val_samples"),
     };
-    sample::draw(size, population, seed, stream, name)
+    let mut rows = sample::draw(size, population, settings.seed, stream, name)?;
+    if settings.in_file_order {
+        rows.sort_unstable();
+    }
+    Ok(rows)
 }
 
 /// Which of `rows` are held out. `classes` as for [`split::hold_out`].
@@ -189,19 +207,22 @@ fn divide(rows: &[u32], classes: Option<&[u32]>, settings: &DataSettings) -> Res
 }
 
 /// The first of the rows on either side, which stand in an order that was drawn.
-fn first(rows: SplitRows, train: SampleSize, val: SampleSize) -> Result<SampledRows> {
-    let first = |mut rows: Vec<u32>, size: SampleSize, name| match size {
-        SampleSize::All => Ok(rows),
-        SampleSize::Count(count) if count <= rows.len() => {
-            rows.truncate(count);
-            Ok(rows)
+fn first(rows: SplitRows, train: SampleSize, val: SampleSize, settings: &DataSettings) -> Result<SplitRows> {
+    let first = |mut rows: Vec<u32>, size: SampleSize, name| {
+        match size {
+            SampleSize::Count(count) if count > rows.len() => {
+                let expected = format!("1 to {}, the rows that are left by the split, or all", rows.len());
+                return Err(Error::Setting { name, found: count.to_string(), expected });
+            }
+            SampleSize::Count(count) => rows.truncate(count),
+            SampleSize::All => {}
         }
-        SampleSize::Count(count) => {
-            let expected = format!("1 to {}, the rows that are left by the split, or all", rows.len());
-            Err(Error::Setting { name, found: count.to_string(), expected })
+        if settings.in_file_order {
+            rows.sort_unstable();
         }
+        Ok(rows)
     };
-    Ok(SampledRows { train: first(rows.train, train, "train_samples")?, val: first(rows.val, val, "val_samples")? })
+    Ok(SplitRows { train: first(rows.train, train, "train_samples")?, val: first(rows.val, val, "val_samples")? })
 }
 
 struct Tables {
@@ -229,18 +250,18 @@ impl Tables {
         let (rows, held_out, preparation, val_set) = match val {
             None => {
                 let (rows, held_out) = divide(&plan.rows, plan.classes(table).as_deref(), settings)?;
-                let rows = first(rows, train_samples, val_samples)?;
+                let rows = first(rows, train_samples, val_samples, settings)?;
                 let preparation = plan.fit(table, &rows.train)?;
                 let val = preparation.dataset(table, &rows.val)?;
                 (rows, held_out, preparation, val)
             }
             Some(val) => {
-                let drawn = draw(Split::Train, train_samples, plan.rows.len(), settings.seed)?;
+                let drawn = draw(Split::Train, train_samples, plan.rows.len(), settings)?;
                 let train: Vec<u32> = drawn.iter().map(|row| plan.rows[*row as usize]).collect();
                 let preparation = plan.fit(table, &train)?;
                 let whole = preparation.rows(val)?;
-                let drawn = draw(Split::Test, val_samples, whole.len(), settings.seed)?;
-                let rows = SampledRows { train, val: drawn.iter().map(|row| whole[*row as usize]).collect() };
+                let drawn = draw(Split::Test, val_samples, whole.len(), settings)?;
+                let rows = SplitRows { train, val: drawn.iter().map(|row| whole[*row as usize]).collect() };
                 let val = preparation.dataset(val, &rows.val)?;
                 (rows, HeldOut::Files, preparation, val)
             }
@@ -255,7 +276,7 @@ impl Tables {
             constant: preparation.features.constant(table, &rows.train).map(str::to_string).collect(),
             preparation: Some(preparation),
             is_of_the_recipe: false,
-            rows,
+            rows: rows.into(),
         })
     }
 }

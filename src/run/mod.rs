@@ -24,11 +24,13 @@ pub use summary::{
     weights_sha256,
 };
 
+use crate::data::sample::RowNumbers;
+
 /// Which rows of the data set's files took part, each split's in the order drawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SampledRows {
     /// Rows of the training files.
-    pub train: Vec<u32>,
+    pub train: RowNumbers,
     /// Rows of the test files.
     pub val: Vec<u32>,
 }

@@ -107,6 +107,9 @@ pub struct Recipe {
     pub seed: u64,
     /// Whether every epoch has an order of its own.
     pub shuffle: Shuffle,
+    /// Whether rows stay in their files and are read as they are needed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub stream: bool,
     /// As `--layers` writes them, such as `linear:10,relu`.
     pub layers: String,
     /// How weights start.
@@ -255,6 +258,8 @@ impl Recipe {
             train_samples: Some(self.train_samples),
             val_samples: Some(self.val_samples),
             seed: self.seed,
+            in_file_order: self.shuffle == Shuffle::Blocks,
+            on_disk: self.stream,
         })
     }
 
@@ -421,6 +426,7 @@ mod tests {
             keep_checkpoints: Some(4),
             seed: u64::MAX,
             shuffle: Shuffle::Epoch,
+            stream: true,
             layers: "linear:2,relu".into(),
             init: Init::Zeros,
             relu_grad: ReluGrad::Exact,

@@ -65,7 +65,7 @@ impl Whole {
         let Some(record) = record else { return ControlFlow::Break(false) };
         records.push(record);
         let end = BatchEnd { epoch: plan.epoch, batch, lr: plan.lr(batch), record };
-        if callback.after_batch(&end).is_break() {
+        if callback.after_batch(&end).is_break() || loader.has_failed() {
             return ControlFlow::Break(true);
         }
         if record.is_finite() { ControlFlow::Continue(()) } else { ControlFlow::Break(false) }
@@ -209,6 +209,7 @@ impl EpochRunner {
                 }
                 _ => (self.one_thread(plan, loader, batches, working), false),
             };
+            self.world.share_failure(loader.dataset().is_on_disk(), || loader.failure())?;
             if working.records.last().is_some_and(|record| !record.is_finite()) {
                 let layer = match (&self.shards, &self.samples) {
                     (Some(shards), _) if shared => shards.first_not_finite(),

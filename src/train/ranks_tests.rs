@@ -1,16 +1,21 @@
 //! Training over ranks that are threads of this process: the same bits whatever their number, an end that all agree on.
 //! What MPI carries is tested by `tests/mpi.rs`.
 
+use std::fs;
 use std::ops::ControlFlow;
+use std::path::Path;
 
-use crate::data::{Dataset, TargetColumns};
+use crate::data::idx::{self, IdxArray};
+use crate::data::source::open_on_disk;
+use crate::data::{Dataset, Shuffle, Source, SourceOptions, TargetColumns, load_mnist_folder};
 use crate::error::Error;
 use crate::kernels::KernelChoice;
 use crate::nn::{Init, Sequential};
 use crate::optim::{AdamW, Clip, Sgd};
 use crate::parallel::world::threads;
 use crate::train::{
-    BatchEnd, BatchRecord, Callback, EpochRecord, Parallel, Reduce, Sharing, Stopped, TrainState, Trainer, World,
+    BatchEnd, BatchRecord, Callback, EpochEnd, EpochRecord, Parallel, Reduce, Sharing, Stopped, TrainState, Trainer,
+    World,
 };
 
 /// 1,100 samples, so that batches of 520 leave a short one, with fewer samples than it has shards where those are many.
@@ -94,6 +99,101 @@ fn the_bits_are_the_same_for_any_number_of_ranks_and_threads() {
                     }
                 }
             }
+        }
+    }
+}
+
+/// The same images in memory and in their file, to train on and to validate on.
+fn images(folder: &Path) -> [(Dataset, Dataset); 2] {
+    let label = |row: usize| (row * 7 + row / 13) % 5;
+    for (split, rows) in [("train", 2_600), ("t10k", 300)] {
+        let bright = |row: usize, pixel: usize| pixel % 5 == label(row) && !pixel.is_multiple_of(3);
+        let pixel = |i: usize| if bright(i / 40, i % 40) { (i * 37 % 256) as u8 } else { 0 };
+        let pixels = IdxArray { dims: vec![rows, 8, 5], bytes: (0..rows * 40).map(pixel).collect() };
+        let labels = IdxArray { dims: vec![rows], bytes: (0..rows).map(|row| label(row) as u8).collect() };
+        idx::write(&folder.join(format!("{split}-images-idx3-ubyte")), &pixels).unwrap();
+        idx::write(&folder.join(format!("{split}-labels-idx1-ubyte")), &labels).unwrap();
+    }
+    let Source::Images { train, test } = open_on_disk(folder, &SourceOptions::default()).unwrap() else {
+        panic!("no images")
+    };
+    [load_mnist_folder(folder).unwrap(), (train, test.unwrap())]
+}
+
+/// Ranks that read their own rows, and rows that are read as they are needed, by any number of ranks and threads.
+#[test]
+fn the_bits_are_the_same_wherever_the_rows_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let [in_memory, on_disk] = images(folder.path());
+    let model = network(40, &[130]);
+    for shuffle in [Shuffle::Never, Shuffle::Blocks] {
+        for trainer in trainers(1_100) {
+            let trainer = trainer.parallel(Parallel::Samples).shuffle(shuffle);
+            let one = train(&trainer.clone().threads(1), &model, &in_memory, World::alone());
+            assert!(one.epochs[1].train_loss < one.epochs[0].train_loss);
+            for (ranks, threads_each) in [(1, 1), (1, 3), (2, 2), (3, 1), (5, 1)] {
+                let trainer = trainer.clone().threads(threads_each);
+                let streamed = threads::run(ranks, |world| train(&trainer, &model, &on_disk, world));
+                let held = threads::run(ranks, |world| {
+                    let rows = trainer.clone().world(world.clone()).rows_of_rank(&model, on_disk.0.len());
+                    assert_eq!(rows.is_some(), ranks > 1);
+                    let own = on_disk.0.clone().hold(rows.unwrap_or_else(|| vec![0..2_600])).unwrap();
+                    train(&trainer, &model, &(own, in_memory.1.clone()), world)
+                });
+                for outcome in streamed.into_iter().chain(held) {
+                    assert!(outcome == one, "{shuffle}, {ranks} ranks x {threads_each}");
+                }
+            }
+        }
+        // Where the network is cut, every rank needs all rows.
+        let [_, trainer] = trainers(1_100);
+        let trainer = trainer.parallel(Parallel::Features).shuffle(shuffle).threads(2);
+        let one = train(&trainer.clone().threads(1), &model, &in_memory, World::alone());
+        for outcome in threads::run(2, |world| train(&trainer, &model, &on_disk, world)) {
+            assert!(outcome == one, "{shuffle}, by features");
+        }
+    }
+}
+
+/// A file that one rank cannot read ends all, with one error that names the rank; what was trained before is there.
+#[test]
+fn a_file_that_fails_on_one_rank_ends_all() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let model = network(40, &[130]);
+    for (parallel, shuffle) in [
+        (Parallel::Samples, Shuffle::Never),
+        (Parallel::Samples, Shuffle::Blocks),
+        (Parallel::Features, Shuffle::Never),
+    ] {
+        let [whole, damaged] = [0, 1].map(|at| {
+            fs::read_dir(folders[at].path()).unwrap().for_each(|file| fs::remove_file(file.unwrap().path()).unwrap());
+            images(folders[at].path())
+        });
+        let path = folders[1].path().join("train-images-idx3-ubyte");
+        let [_, trainer] = trainers(1_100);
+        let trainer = trainer.parallel(parallel).shuffle(shuffle).threads(1);
+        struct Damages<'a>(Option<&'a Path>);
+        impl Callback for Damages<'_> {
+            fn after_epoch(&mut self, end: &mut EpochEnd<'_>) -> ControlFlow<()> {
+                if let Some(path) = self.0.filter(|_| end.epoch == 1) {
+                    fs::write(path, "gone").unwrap();
+                }
+                ControlFlow::Continue(())
+            }
+        }
+        let told = threads::run(3, |world| {
+            let rank = world.rank();
+            let (own, _) = if rank == 1 { &damaged[1] } else { &whole[1] };
+            let (mut model, mut state) = (model.clone(), TrainState::new(&model, trainer.optimizer()));
+            let trainer = trainer.clone().world(world);
+            let mut callback = Damages((rank == 1).then_some(&path));
+            let error = trainer.fit_from(&mut model, &mut state, own, &whole[0].1, &mut callback).unwrap_err();
+            (error.to_string(), outcome(Stopped::Epochs, &model, &state))
+        });
+        let one_epoch = train(&trainer.clone().epochs(1), &model, &whole[0], World::alone());
+        for (error, left) in &told {
+            assert!(error.contains("rank 1") && error.contains("train-images-idx3-ubyte"), "{error}");
+            assert!(*error == told[0].0 && *left == one_epoch, "{parallel} {shuffle}");
         }
     }
 }

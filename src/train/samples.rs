@@ -8,7 +8,7 @@ use crate::data::Loader;
 use crate::kernels::{AlignedVec, SimdLevel, pointwise};
 use crate::nn::Sequential;
 use crate::optim::clip;
-use crate::parallel::choice::{Reduce, batch_shards};
+use crate::parallel::choice::{Reduce, batch_shards, dealt, shard_samples};
 use crate::parallel::comm::Local;
 use crate::parallel::tree::{Node, Stack, nodes};
 use crate::parallel::world::{even_runs, run_of};
@@ -56,11 +56,6 @@ struct Worker {
     seen_before: Observer,
 }
 
-/// The samples of a batch of `len` that are in a shard.
-fn samples_of(shard: usize, shards: usize, len: usize) -> Range<usize> {
-    len * shard / shards..len * (shard + 1) / shards
-}
-
 impl Worker {
     /// The gradients of the sum of losses, not of their mean: what to divide by is known when all shards are done.
     fn work(&mut self, model: &Sequential, plan: &StepPlan<'_>, loader: &Loader<'_>, batch: usize, shards: usize) {
@@ -73,7 +68,7 @@ impl Worker {
             if slots.len() == slot {
                 slots.push(AlignedVec::default());
             }
-            let samples = samples_of(shard, shards, len);
+            let samples = shard_samples(shard, shards, len);
             let record = if samples.is_empty() {
                 slots[slot].set_len(model.buffer_len());
                 slots[slot].fill(0.0);
@@ -104,14 +99,11 @@ impl Samples {
     /// For batches of at most `batch_size`, on `threads` threads of each process.
     pub fn new(world: World, reduce: Reduce, threads: usize, batch_size: usize) -> Self {
         let shards = batch_shards(batch_size);
-        let cut = |of: Range<usize>, at: usize, all: usize| {
-            of.start + of.len() * at / all..of.start + of.len() * (at + 1) / all
-        };
-        let held = cut(0..shards, world.rank(), world.size());
+        let held = dealt(0..shards, world.rank(), world.size());
         let threads = threads.min(held.len()).max(1);
-        let worker = |thread| Worker { range: cut(held.clone(), thread, threads), ..Worker::default() };
+        let worker = |thread| Worker { range: dealt(held.clone(), thread, threads), ..Worker::default() };
         let workers = (0..threads).map(worker).collect();
-        let of_ranks = (0..world.size()).map(|rank| nodes(cut(0..shards, rank, world.size()))).collect();
+        let of_ranks = (0..world.size()).map(|rank| nodes(dealt(0..shards, rank, world.size()))).collect();
         Samples {
             world,
             reduce,
@@ -169,7 +161,7 @@ impl Samples {
             optimizer.update(plan.optimizer, plan.lr(batch), context.simd, model);
             model.zero_grad();
             let end = BatchEnd { epoch: plan.epoch, batch, lr: plan.lr(batch), record };
-            if callback.after_batch(&end).is_break() {
+            if callback.after_batch(&end).is_break() || loader.has_failed() {
                 broken = true;
                 if !self.world.is_shared() {
                     break;

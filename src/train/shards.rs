@@ -277,7 +277,7 @@ impl Shards {
                 records.push(record);
                 if let Some(first) = first {
                     let end = BatchEnd { epoch: plan.epoch, batch, lr: plan.lr(batch), record };
-                    if first.callback.after_batch(&end).is_break() {
+                    if first.callback.after_batch(&end).is_break() || loader.has_failed() {
                         first.broken = true;
                         asks.store(true, Ordering::Relaxed);
                         given_up.store(batch + 1, Ordering::Relaxed);

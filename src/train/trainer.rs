@@ -1,16 +1,18 @@
 //! The loop: each epoch trains on all batches, then validates on all batches. It knows networks, data and threads; it
 //! knows no flags, no terminals and no files.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::data::{Dataset, Loader, Prepare, Shuffle};
+use crate::data::{self, Dataset, Loader, Prepare, Shuffle};
 use crate::error::{Error, Result};
 use crate::kernels::{SimdChoice, SimdLevel};
 use crate::loss::{self, Loss};
 use crate::nn::{Context, DataSpec, Sequential};
 use crate::optim::schedule::{Constant, Position, Schedule};
 use crate::optim::{Clip, Optimizer};
+use crate::parallel::choice::dealt;
 use crate::parallel::{self, Parallel, Reduce, Sharing, Team, World};
 use crate::train::callback::{Callback, EpochEnd};
 use crate::train::check_fit;
@@ -208,6 +210,16 @@ impl Trainer {
         Trainer { max_seconds: Some(seconds), ..self }
     }
 
+    /// Which samples of a training set of `len` this process computes gradients of, where ranks share each batch and the order
+    /// of samples allows: these alone need be in its memory ([`Dataset::hold`]). `None` where it needs all.
+    pub fn rows_of_rank(&self, model: &Sequential, len: usize) -> Option<Vec<Range<u32>>> {
+        let batch_size = self.batch_size.min(len);
+        let is_cut_by_samples =
+            self.parallel.resolve(batch_size, model.traffic(batch_size)) == Parallel::Samples && self.world.is_shared();
+        let dealt = |shards| dealt(shards, self.world.rank(), self.world.size());
+        is_cut_by_samples.then(|| data::rows_of_shards(len, batch_size, self.shuffle, dealt))?
+    }
+
     /// The optimizer.
     pub fn optimizer(&self) -> &dyn Optimizer {
         &*self.optimizer
@@ -343,6 +355,9 @@ impl Trainer {
                 return Ok(if is_over { Stopped::MaxSeconds } else { Stopped::Callback });
             }
             evaluator.run(model, &*loss, simd, &val_loader, &team, &mut state.history.val_batches);
+            self.world
+                .share_failure(val_loader.dataset().is_on_disk(), || val_loader.failure())
+                .inspect_err(|_| good.restore(model, state))?;
             let validated = Instant::now();
 
             let last =

@@ -3,6 +3,7 @@
 
 use super::csv::{MAX_CELLS, MAX_COLUMNS, shown};
 use super::element::{ByteOrder, Element};
+use super::pixel_file::PixelFile;
 use crate::data::{Dataset, Table, TableColumn, TargetColumns};
 use crate::error::{Error, Result};
 
@@ -180,17 +181,7 @@ impl Array {
 
     /// Rows and columns of the image that each of its rows is.
     fn image_size(&self) -> Option<(usize, usize)> {
-        if !matches!(self.values, Values::Bytes(_)) {
-            return None;
-        }
-        match self.shape[1..] {
-            [features] => {
-                let side = features.isqrt();
-                Some(if side * side == features { (side, side) } else { (1, features) })
-            }
-            [rows, columns] | [rows, columns, 1] => Some((rows, columns)),
-            _ => None,
-        }
+        if matches!(self.values, Values::Bytes(_)) { image_size(&self.shape) } else { None }
     }
 
     /// As class numbers, if that is what all of them can be.
@@ -210,6 +201,18 @@ impl Array {
     }
 }
 
+/// Rows and columns of the image that each row of an array of bytes is.
+pub(super) fn image_size(shape: &[usize]) -> Option<(usize, usize)> {
+    match shape[1..] {
+        [features] => {
+            let side = features.isqrt();
+            Some(if side * side == features { (side, side) } else { (1, features) })
+        }
+        [rows, columns] | [rows, columns, 1] => Some((rows, columns)),
+        _ => None,
+    }
+}
+
 /// `3 x 28 x 28`.
 pub(super) fn told(shape: &[usize]) -> String {
     shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ")
@@ -219,16 +222,8 @@ pub(super) fn told(shape: &[usize]) -> String {
 /// `y` whole numbers from 0 to 65,535, else a table of numbers. The classes are those of `training`, where that is given:
 /// then a larger number is an error.
 pub(super) fn samples(x: Array, y: Option<Array>, training: Option<&Samples>) -> Result<Samples> {
-    if let Some(y) = &y
-        && y.rows() != x.rows()
-    {
-        let what = if x.name.is_empty() { "the features".into() } else { shown(x.name.as_bytes()) };
-        let other = x.path.display();
-        return Err(y.refuse(format!(
-            "{} rows, but {what} in {other} has {}; the two belong to different sets",
-            y.rows(),
-            x.rows()
-        )));
+    if let Some(y) = &y {
+        check_rows((&x.path, &x.name, x.rows()), y)?;
     }
     let as_images = match training {
         Some(Samples::Table(..)) => None,
@@ -246,6 +241,30 @@ pub(super) fn samples(x: Array, y: Option<Array>, training: Option<&Samples>) ->
     table(x, y)
 }
 
+/// The samples whose features are the images of a file, which stay there, and whose targets are `y`; `None` where they make a
+/// table.
+pub(super) fn samples_in_file(x: PixelFile, y: &Array) -> Result<Option<Dataset>> {
+    check_rows((x.path(), "", x.len()), y)?;
+    let Some(labels) = y.labels() else { return Ok(None) };
+    let (classes, source) = (classes_of(&labels), x.path().display().to_string());
+    x.into_set(TargetColumns::Classes { labels, classes }, source).map(Some)
+}
+
+/// Refuses targets that are more or fewer than the features: the path and the name of those, and how many rows they have.
+fn check_rows((path, name, rows): (&Path, &str, usize), y: &Array) -> Result<()> {
+    if y.rows() == rows {
+        return Ok(());
+    }
+    let (what, other) = (if name.is_empty() { "the features".into() } else { shown(name.as_bytes()) }, path.display());
+    let found = y.rows();
+    Err(y.refuse(format!("{found} rows, but {what} in {other} has {rows}; the two belong to different sets")))
+}
+
+/// As many as the largest number says, two at least.
+fn classes_of(labels: &[u16]) -> usize {
+    labels.iter().copied().max().map_or(2, |largest| usize::from(largest) + 1).max(2)
+}
+
 /// How many classes images have: as many as in training, whose images are as large.
 fn classes(
     x: &Array,
@@ -255,7 +274,7 @@ fn classes(
     training: Option<&Samples>,
 ) -> Result<usize> {
     let Some(Samples::Images(set)) = training else {
-        return Ok(labels.iter().copied().max().map_or(2, |largest| usize::from(largest) + 1).max(2));
+        return Ok(classes_of(labels));
     };
     let (classes, (rows, columns)) = (set.classes(), set.image_size());
     if let Some(at) = labels.iter().position(|label| usize::from(*label) >= classes) {

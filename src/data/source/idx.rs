@@ -16,7 +16,7 @@ use super::array::{self, Array};
 use super::element::{ByteOrder, Element};
 use super::header;
 pub use super::header::MAX_BYTES;
-use super::unpack::{Begun, Unpacked};
+use super::unpack::{Begun, Extent, Unpacked};
 use crate::error::{Error, IdxFault, Result};
 
 const MAX_DIMENSIONS: usize = 3;
@@ -165,6 +165,14 @@ impl<'a> Values<'a, BufReader<File>> {
     }
 }
 
+impl Values<'_, BufReader<File>> {
+    /// Passes over the next `count` bytes of values, at most those that are left.
+    pub fn skip(&mut self, count: u64) -> Result<()> {
+        self.left -= count as usize;
+        self.source.skip(count)
+    }
+}
+
 impl<'a, R: BufRead> Values<'a, R> {
     fn new(path: &'a Path, mut source: Unpacked<'a, R>, elements: impl FnOnce(u8) -> Option<u64>) -> Result<Self> {
         let header = header::read(path, source.extent(), elements, MAX_DIMENSIONS, |out| source.fill(out))?;
@@ -175,6 +183,11 @@ impl<'a, R: BufRead> Values<'a, R> {
     /// Bytes of a value.
     pub fn value_bytes(&self) -> usize {
         self.value_bytes
+    }
+
+    /// Whether its bytes are found only by unpacking those before them.
+    pub fn is_packed(&self) -> bool {
+        matches!(self.source.extent(), Extent::AtMost { .. })
     }
 
     /// 1 to 3 sizes, none of them 0.

@@ -6,6 +6,7 @@ use byteorder::{BigEndian, ByteOrder};
 
 use super::idx;
 use super::names::{Kind, Named};
+use super::pixel_file::PixelFile;
 use crate::data::rows::Rows;
 use crate::data::{Dataset, TargetColumns};
 use crate::error::{Error, IdxFault, Result};
@@ -44,7 +45,7 @@ pub fn mnist(folder: impl AsRef<Path>) -> Result<(Dataset, Dataset)> {
 pub fn load_split(dir: &Path, split: Split) -> Result<Dataset> {
     let set = Named::at(dir)?;
     let files = Files::find(&set, split)?;
-    let images = read_images(&files.images, set.is_transposed())?;
+    let images = read_images(&files.images, set.is_transposed(), false)?;
     let labels = read_labels(&files.labels)?;
     let classes = match split {
         Split::Train => count_classes(&labels),
@@ -58,6 +59,11 @@ pub fn load_split(dir: &Path, split: Split) -> Result<Dataset> {
 /// # Errors
 /// As [`load_split`]; [`Error::Shape`] if the images of the two splits differ in size.
 pub fn load_mnist_folder(dir: &Path) -> Result<(Dataset, Dataset)> {
+    load_both(dir, false)
+}
+
+/// The same; if `stays`, only labels are read, and pixels stay in their files until they are needed.
+pub(super) fn load_both(dir: &Path, stays: bool) -> Result<(Dataset, Dataset)> {
     let set = Named::at(dir)?;
     let (train, test) = (Files::find(&set, Split::Train)?, Files::find(&set, Split::Test)?);
     let transposed = set.is_transposed();
@@ -65,10 +71,11 @@ pub fn load_mnist_folder(dir: &Path) -> Result<(Dataset, Dataset)> {
     let (train_images, others) = std::thread::scope(|scope| {
         let others = std::thread::Builder::new()
             .spawn_scoped(scope, || {
-                Ok((read_labels(&train.labels)?, read_images(&test.images, transposed)?, read_labels(&test.labels)?))
+                let train_labels = read_labels(&train.labels)?;
+                Ok((train_labels, read_images(&test.images, transposed, stays)?, read_labels(&test.labels)?))
             })
             .map_err(|error| Error::Threads { threads: 1, problem: error.to_string() })?;
-        let train_images = read_images(&train.images, transposed);
+        let train_images = read_images(&train.images, transposed, stays);
         let others: Result<_> = others.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Ok::<_, Error>((train_images, others))
     })?;
@@ -104,7 +111,7 @@ impl Files {
     /// Puts what the two files hold together.
     fn join(&self, source: &str, images: Images, labels: Labels, classes: usize) -> Result<Dataset> {
         let fail = |offset, fault| Err(Error::Idx { path: self.labels.clone(), offset, fault });
-        let ([count, rows, columns], images) = images;
+        let (count, image_size) = (images.file.len(), images.file.image_size());
         let Labels { labels, start, step } = labels;
         if labels.len() != count {
             let image_file = self.images.clone();
@@ -115,7 +122,10 @@ impl Files {
             return fail(start + step * index as u64, IdxFault::LabelRange { label, classes });
         }
         let targets = TargetColumns::Classes { labels, classes };
-        Dataset::from_rows(images, targets, (rows, columns), source.to_string())
+        match images.pixels {
+            Some(pixels) => Dataset::from_rows(pixels, targets, image_size, source.to_string()),
+            None => images.file.into_set(targets, source.to_string()),
+        }
     }
 }
 
@@ -125,50 +135,17 @@ fn source_of(dir: &Path, set: &Named) -> String {
     format!("{}{turned}", dir.display())
 }
 
-/// Images, their rows, their columns; and the pixels, a row for each image.
-type Images = ([usize; 3], Rows);
+/// The images of a split: where they are, and their pixels, unless these stay there.
+struct Images {
+    file: PixelFile,
+    pixels: Option<Rows>,
+}
 
-/// A row is kept with 16 bytes beside its pixels. Of images with fewer pixels than that the largest set would take a
-/// multiple of its file.
-const TINY_PIXELS: usize = 16;
-const MAX_TINY_IMAGES: usize = 1 << 22;
-
-/// Packs the images as they come, so that all of their bytes are never in memory at once. With `transposed`, rows and columns
-/// of each change places, as EMNIST's do to stand upright.
-fn read_images(path: &Path, transposed: bool) -> Result<Images> {
-    /// Enough for one run to cost little, and little enough to stay in L2.
-    const RUN_BYTES: usize = 256 * 1024;
-    let mut values = idx::Values::open(path)?;
-    let [_, height, width] = values.dims()[..] else {
-        let fault = IdxFault::NotImages { found: values.dims().len() };
-        return Err(Error::Idx { path: path.to_path_buf(), offset: 3, fault });
-    };
-    let image = height * width;
-    let images = values.left() / image;
-    if image < TINY_PIXELS && images > MAX_TINY_IMAGES {
-        let fault = IdxFault::TooManyTinyImages { images, pixels: image, limit: MAX_TINY_IMAGES };
-        return Err(Error::Idx { path: path.to_path_buf(), offset: 4, fault });
-    }
-    let run = (RUN_BYTES / image).max(1) * image;
-    let (mut rows, mut bytes, mut upright) = (Rows::new(image), Vec::new(), Vec::new());
-    while values.left() > 0 {
-        values.take(&mut bytes, run.min(values.left()))?;
-        if transposed {
-            upright.resize(bytes.len(), 0);
-            for (from, to) in bytes.chunks_exact(image).zip(upright.chunks_exact_mut(image)) {
-                for (row, to) in to.chunks_exact_mut(height).enumerate() {
-                    to.iter_mut().enumerate().for_each(|(column, pixel)| *pixel = from[column * width + row]);
-                }
-            }
-            rows.extend(&upright);
-        } else {
-            rows.extend(&bytes);
-        }
-    }
-    rows.shrink();
-    let dims = values.finish()?;
-    let (height, width) = if transposed { (width, height) } else { (height, width) };
-    Ok(([dims[0], height, width], rows))
+/// Packs the images as they come, so that all of their bytes are never in memory at once.
+fn read_images(path: &Path, transposed: bool, stays: bool) -> Result<Images> {
+    let file = PixelFile::idx(path, transposed)?;
+    let pixels = if stays { None } else { Some(file.read_all()?) };
+    Ok(Images { file, pixels })
 }
 
 /// Class numbers, and where in the unpacked file each stands: the first at `start`, the others `step` bytes further on.
@@ -219,6 +196,7 @@ fn count_classes(labels: &Labels) -> usize {
 mod tests {
     use std::fs;
 
+    use super::super::pixel_file::MAX_TINY_IMAGES;
     use super::*;
     use crate::data::idx::IdxArray;
     use flate2::read::GzDecoder;

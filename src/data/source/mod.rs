@@ -14,6 +14,7 @@ mod npy;
 mod npz;
 mod number;
 mod open;
+mod pixel_file;
 mod train_and_test;
 pub(super) mod unpack;
 mod zip;
@@ -24,6 +25,7 @@ const TRAIN: [&str; 2] = ["train", "training"];
 const TEST: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
 
 pub use npz::ArrayInfo;
+pub(crate) use open::open_on_disk;
 pub use open::{Source, SourceOptions, arrays, open};
 #[doc(hidden)]
 pub use open::{holds_tables_or_pictures, is_packed_text};

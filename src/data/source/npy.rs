@@ -36,31 +36,10 @@ pub(super) fn read(
     extent: Extent,
     mut fill: impl FnMut(&mut [u8]) -> Result<usize>,
 ) -> Result<Array> {
-    let refuse = |problem: String| refuse(path, name, &problem);
     let header = header(path, name, &mut fill)?;
-    let Header { element, order, fortran_order, ref shape, bytes } = header;
-    let count = shape.iter().try_fold(1_u64, |count, size| count.checked_mul(*size as u64));
-    let promised =
-        count.and_then(|count| count.checked_mul(element.bytes() as u64)).filter(|bytes| *bytes <= MAX_BYTES);
-    let Some(promised) = promised else {
-        return Err(refuse(format!("its shape is {}, more than the {MAX_BYTES} bytes that are read", told(shape))));
-    };
-    let expected = bytes + promised;
-    let problem = match extent {
-        Extent::Exactly(found) if found < expected => {
-            Some(format!("cut short: expected {expected} bytes, found {found}; copy or download it again"))
-        }
-        Extent::Exactly(found) if found > expected => {
-            Some(format!("{found} bytes, expected {expected} for its shape of {}; is it two files?", told(shape)))
-        }
-        Extent::AtMost { limit, packed } if limit < expected => {
-            Some(format!("its shape promises {expected} bytes, but {packed} packed bytes hold at most {limit}"))
-        }
-        Extent::Exactly(_) | Extent::AtMost { .. } => None,
-    };
-    if let Some(problem) = problem {
-        return Err(refuse(problem));
-    }
+    let refuse = |problem: String| refuse(path, name, &problem);
+    let (promised, expected) = header.check_extent(path, name, extent)?;
+    let Header { element, order, fortran_order, ref shape, .. } = header;
     let count = (promised / element.bytes() as u64) as usize;
     let Some(values) = Values::take(element, order, count, &mut fill, path)? else {
         return Err(refuse(format!("cut short: it ends before the {expected} bytes of its shape; copy it again")));
@@ -70,6 +49,39 @@ pub(super) fn read(
     }
     let values = if fortran_order && shape.len() > 1 { values.turned(shape) } else { values };
     array::array(path, name, header.shape, values, element.is_whole())
+}
+
+impl Header {
+    /// Whether rows lie one after the other.
+    pub fn is_row_major(&self) -> bool {
+        !self.fortran_order || self.shape.len() == 1
+    }
+
+    /// How many bytes of values its shape promises, and of the whole file: as many as there can be.
+    pub fn check_extent(&self, path: &Path, name: &str, extent: Extent) -> Result<(u64, u64)> {
+        let Header { element, ref shape, bytes, .. } = *self;
+        let refuse = |problem: String| refuse(path, name, &problem);
+        let count = shape.iter().try_fold(1_u64, |count, size| count.checked_mul(*size as u64));
+        let promised =
+            count.and_then(|count| count.checked_mul(element.bytes() as u64)).filter(|bytes| *bytes <= MAX_BYTES);
+        let Some(promised) = promised else {
+            return Err(refuse(format!("its shape is {}, more than the {MAX_BYTES} bytes that are read", told(shape))));
+        };
+        let expected = bytes + promised;
+        let problem = match extent {
+            Extent::Exactly(found) if found < expected => {
+                Some(format!("cut short: expected {expected} bytes, found {found}; copy or download it again"))
+            }
+            Extent::Exactly(found) if found > expected => {
+                Some(format!("{found} bytes, expected {expected} for its shape of {}; is it two files?", told(shape)))
+            }
+            Extent::AtMost { limit, packed } if limit < expected => {
+                Some(format!("its shape promises {expected} bytes, but {packed} packed bytes hold at most {limit}"))
+            }
+            Extent::Exactly(_) | Extent::AtMost { .. } => None,
+        };
+        problem.map_or(Ok((promised, expected)), |problem| Err(refuse(problem)))
+    }
 }
 
 /// Reads what stands before the values.

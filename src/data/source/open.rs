@@ -9,6 +9,7 @@ use super::csv::{self, Wanted};
 use super::mnist::{self, Split};
 use super::names::{Kind, Named};
 use super::npz::{ArrayInfo, Arrays};
+use super::pixel_file::PixelFile;
 use super::unpack::Begun;
 use super::{class_folders, idx, libsvm, npy, train_and_test, zip};
 use crate::data::{Dataset, Table};
@@ -85,6 +86,36 @@ pub fn open(path: &Path, options: &SourceOptions) -> Result<Source> {
     }
 }
 
+/// As [`open`], with pixels that stay in their files until they are needed, where these are such that single images are found
+/// in them: IDX, and `.npy` whose targets are whole numbers in a file of their own.
+///
+/// # Errors
+/// As [`open`]; what is wrong with single pixels is found when they are needed.
+pub(crate) fn open_on_disk(path: &Path, options: &SourceOptions) -> Result<Source> {
+    if path.is_dir() && options.targets.is_none() {
+        let idx = Named::at(path)?;
+        if let (Ok(images), Ok(labels)) = (idx.find(Split::Train, Kind::Images), idx.find(Split::Train, Kind::Labels))
+            && are_images(&images, &labels)?
+        {
+            return images_on_disk(path);
+        }
+    } else if !path.exists() && path.extension().is_none() && options.targets.is_none() {
+        return images_on_disk(path);
+    } else if let Some(targets) = &options.targets
+        && path.is_file()
+        && let Some(file) = PixelFile::npy(path)?
+        && let Some(train) = array::samples_in_file(file, &targets_of(targets, options)?)?
+    {
+        return Ok(Source::Images { train, test: None });
+    }
+    open(path, options)
+}
+
+fn images_on_disk(folder: &Path) -> Result<Source> {
+    let (train, test) = mnist::load_both(folder, true)?;
+    Ok(Source::Images { train, test: Some(test) })
+}
+
 /// The arrays of the `.npz` at `path`, by their headers alone; `None` if it is no zip archive.
 ///
 /// # Errors
@@ -143,8 +174,7 @@ fn open_folder(folder: &Path, options: &SourceOptions) -> Result<Source> {
 /// Images of bytes with their labels, or arrays of other types under the same names.
 fn open_idx_folder(folder: &Path, set: &Named, images: &Path) -> Result<Source> {
     let labels = set.find(Split::Train, Kind::Labels)?;
-    let has_bytes = |path: &Path| Ok::<bool, Error>(!idx::begins_other_numbers(Begun::open(path)?.start()));
-    if has_bytes(images)? && (has_bytes(&labels)? || idx::begins_labels(Begun::open(&labels)?.start())) {
+    if are_images(images, &labels)? {
         // What is wrong with such files is told by their names.
         let (train, test) = mnist::load_mnist_folder(folder)?;
         return Ok(Source::Images { train, test: Some(test) });
@@ -154,6 +184,12 @@ fn open_idx_folder(folder: &Path, set: &Named, images: &Path) -> Result<Source> 
     let (images, labels) = (set.find(Split::Test, Kind::Images)?, set.find(Split::Test, Kind::Labels)?);
     let test = array::samples(read(&images)?, Some(read(&labels)?), Some(&train))?;
     Ok(source(train, Some(test)))
+}
+
+/// Whether two IDX files hold images of bytes and their labels.
+fn are_images(images: &Path, labels: &Path) -> Result<bool> {
+    let has_bytes = |path: &Path| Ok::<bool, Error>(!idx::begins_other_numbers(Begun::open(path)?.start()));
+    Ok(has_bytes(images)? && (has_bytes(labels)? || idx::begins_labels(Begun::open(labels)?.start())))
 }
 
 /// The table in a file that has the name of one.
