@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use flatnet::data::idx::{self, IdxArray};
+use flatnet::data::load_mnist_folder;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -15,6 +17,12 @@ const SAMPLES: [&str; 4] = ["--train-samples", "2100", "--val-samples", "300"];
 
 /// A command of the launcher's with `ranks` ranks, each with the words that it has; those of rank 0 first.
 fn mpirun(folder: &Path, ranks: &[(usize, Vec<&str>)]) -> Command {
+    let on_mnist = ranks.iter().map(|(count, words)| (*count, [&["--data", DATA][..], &SAMPLES, words].concat()));
+    mpirun_on(folder, &on_mnist.collect::<Vec<_>>())
+}
+
+/// The same on other data.
+fn mpirun_on(folder: &Path, ranks: &[(usize, Vec<&str>)]) -> Command {
     let mut command = Command::new("mpirun");
     command.args(["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]).current_dir(folder);
     command.env("FLATNET_TEST_THREADS_BEYOND_CORES", "1").env_remove("RAYON_NUM_THREADS");
@@ -22,7 +30,7 @@ fn mpirun(folder: &Path, ranks: &[(usize, Vec<&str>)]) -> Command {
         if index > 0 {
             command.arg(":");
         }
-        command.args(["-n", &count.to_string(), FLATNET, "train", "--data", DATA]).args(SAMPLES).args(words);
+        command.args(["-n", &count.to_string(), FLATNET, "train"]).args(words);
     }
     command.stdin(Stdio::null());
     command
@@ -96,6 +104,105 @@ fn the_bits_are_the_same_for_any_number_of_ranks_and_threads() {
             fs::remove_dir_all(plain).unwrap();
         }
     }
+}
+
+/// The first images of MNIST, not packed, in the folder `name`.
+fn raw_images(folder: &Path, name: &str, rows: usize) {
+    let (train, test) = load_mnist_folder(Path::new(DATA)).unwrap();
+    fs::create_dir(folder.join(name)).unwrap();
+    for (split, set, rows) in [("train", &train, rows), ("t10k", &test, 300)] {
+        let bytes = (0..rows).flat_map(|row| set.row(row)).collect();
+        let labels = set.labels()[..rows].iter().map(|label| *label as u8).collect();
+        let images = IdxArray { dims: vec![rows, 28, 28], bytes };
+        idx::write(&folder.join(name).join(format!("{split}-images-idx3-ubyte")), &images).unwrap();
+        let labels = IdxArray { dims: vec![rows], bytes: labels };
+        idx::write(&folder.join(name).join(format!("{split}-labels-idx1-ubyte")), &labels).unwrap();
+    }
+}
+
+/// Ranks that read their own samples, from files that are packed or not, and ranks that stream them.
+#[test]
+fn the_bits_are_the_same_wherever_samples_are() {
+    let folder = TempDir::new().unwrap();
+    raw_images(folder.path(), "raw", 3_000);
+    for (data, samples) in [(DATA, &SAMPLES[..]), ("raw", &[])] {
+        for shuffle in ["never", "blocks"] {
+            let words = |out: &'static str, more: &[&'static str]| {
+                let common =
+                    ["--epochs", "2", "--batch-size", "1050", "--parallel", "samples", "--quiet", "--no-report"];
+                let network = ["--layers", "linear:64,relu,dropout:0.2,linear:10", "--optimizer", "adamw"];
+                let of_set = ["--lr", "0.001", "--shuffle", shuffle, "--data", data, "--out", out];
+                [&common[..], &network, &of_set, samples, more].concat()
+            };
+            let output = Command::new(FLATNET)
+                .arg("train")
+                .args(words("plain", &[]))
+                .current_dir(folder.path())
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", told(&output));
+            let of = |run: &str| {
+                let run = folder.path().join(run);
+                (digest(&run.join("model.safetensors")), figures(&run))
+            };
+            let expected = of("plain");
+            for (ranks, more) in [(2, &[][..]), (3, &["--threads", "2"]), (8, &[]), (2, &["--stream"])] {
+                if data == DATA && !more.is_empty() {
+                    continue;
+                }
+                let output = mpirun_on(folder.path(), &[(ranks, words("ranks", more))]).output().unwrap();
+                assert!(output.status.success(), "{data} {shuffle}, {ranks}: {}", told(&output));
+                assert!(of("ranks") == expected, "{data} {shuffle}: {ranks} ranks {more:?}");
+                fs::remove_dir_all(folder.path().join("ranks")).unwrap();
+            }
+            fs::remove_dir_all(folder.path().join("plain")).unwrap();
+        }
+    }
+}
+
+/// Of samples that no rank reads all of, some are compared.
+#[test]
+fn other_images_are_refused() {
+    let folder = TempDir::new().unwrap();
+    raw_images(folder.path(), "one", 3_000);
+    raw_images(folder.path(), "two", 3_000);
+    let path = folder.path().join("two/train-images-idx3-ubyte");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.reverse();
+    bytes[..16].copy_from_slice(&fs::read(folder.path().join("one/train-images-idx3-ubyte")).unwrap()[..16]);
+    fs::write(&path, bytes).unwrap();
+    let words = |data| vec!["--data", data, "--batch-size", "1050", "--parallel", "samples", "--out", "run"];
+    let output = mpirun_on(folder.path(), &[(1, words("one")), (1, words("two"))]).output().unwrap();
+    assert!(!output.status.success() && told(&output).contains("rank 1 on "), "{}", told(&output));
+    assert!(told(&output).contains("other training data than rank 0"), "{}", told(&output));
+    assert!(!folder.path().join("run").exists());
+}
+
+/// The file of one rank alone is damaged while all train: all end, and it is said once whose it is.
+#[test]
+fn a_damaged_part_of_the_data_on_one_rank_ends_all() {
+    let folder = TempDir::new().unwrap();
+    raw_images(folder.path(), "one", 30_000);
+    raw_images(folder.path(), "two", 30_000);
+    let words = |data: &'static str, epochs| {
+        let common = ["--batch-size", "1050", "--parallel", "samples", "--stream", "--layers", "linear:10"];
+        let more = ["--shuffle", "blocks", "--checkpoint-every", "1", "--no-report", "--quiet", "--data", data];
+        [&common[..], &more, &["--epochs", epochs, "--out", "run"]].concat()
+    };
+    let ranks = [(1, words("one", "10000")), (1, words("two", "10000"))];
+    let mut command = mpirun_on(folder.path(), &ranks);
+    let log = folder.path().join("log");
+    command.stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
+    let mut launched = Launched(command.spawn().unwrap());
+    let run = folder.path().join("run");
+    until("a checkpoint", || has_checkpoint(&run));
+    fs::write(folder.path().join("two/train-images-idx3-ubyte"), "gone").unwrap();
+    assert!(wait(&mut launched.0, Duration::from_secs(20)).is_some(), "they still run");
+    let told = fs::read_to_string(log).unwrap();
+    assert_eq!(launched.0.wait().unwrap().code(), Some(1), "{told}");
+    let lines: Vec<&str> = told.lines().filter(|line| line.contains("train-images-idx3-ubyte")).collect();
+    assert!(lines.len() == 1 && lines[0].starts_with("error: ") && lines[0].contains("rank 1 on "), "{told}");
+    assert!(lines[0].contains("--resume run") && has_checkpoint(&run) && !run.join("summary.json").exists(), "{told}");
 }
 
 /// One that is started otherwise than rank 0 is told of once, by name, and all end before anything is written.

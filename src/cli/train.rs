@@ -15,7 +15,7 @@ use flatnet::run::{
     self, Checkpoints, DataSummary, Destination, Ended, Environment, Existing, Moment, Recipe, RunData, SampleKind,
     Saved, Summary, Writer, folder,
 };
-use flatnet::train::{BatchEnd, BatchRecord, Callback, EpochEnd, Parallel, Stopped, Thinning, TrainState, World};
+use flatnet::train::{BatchEnd, BatchRecord, Callback, EpochEnd, Stopped, Thinning, TrainState, World};
 use flatnet::{Error, Result, Trainer};
 
 use super::args::TrainArguments;
@@ -54,6 +54,9 @@ fn on_rank(arguments: &TrainArguments, world: &World) -> Result<ExitCode> {
     prepared.tell_of_ranks(world);
     ranks::lead(world, |call| prepared.lead(arguments, started, world, call))
 }
+
+/// So many values are read and digested within a second.
+const SOON_READ: usize = 1 << 30;
 
 /// All that is known before the first step, and nothing written yet: the same on every rank.
 struct Prepared {
@@ -94,7 +97,7 @@ impl Prepared {
 
         // Of ranks that share each batch, each reads its own samples.
         let may_read_alone =
-            world.is_shared() && recipe.parallel != Parallel::Features && recipe.shuffle != Shuffle::Epoch;
+            world.is_shared() && recipe.parallel.may_cut_samples(recipe.batch_size) && recipe.shuffle != Shuffle::Epoch;
         let (samples, place) = match &resumed {
             Some(resumed) => resumed.load(arguments, may_read_alone)?,
             None => chosen::load(arguments, &recipe, may_read_alone)?,
@@ -211,6 +214,10 @@ impl Prepared {
         }
         let folder = writer.folder().to_path_buf();
         recipe.out = folder.display().to_string();
+        if train.is_on_disk() && train.len() * train.features() > SOON_READ && !recipe.quiet {
+            tell("note", "reading all training samples once, for their digest in summary.json");
+        }
+        let (train_sha256, share_not_zero) = train.sha256_and_share_not_zero()?;
         let data = DataSummary {
             source: train.source().to_string(),
             train_samples: train.len(),
@@ -224,8 +231,8 @@ impl Prepared {
             targets: recipe.targets.as_ref().and_then(|path| run::relative(&folder, Path::new(path))),
             outputs: Some(train.outputs()),
             class_names: train.class_names().to_vec(),
-            share_not_zero: Some(train.share_not_zero()?),
-            train_sha256: Some(train.sha256()?),
+            share_not_zero: Some(share_not_zero),
+            train_sha256: Some(train_sha256),
             val_sha256: Some(val.sha256()?),
         };
         let mut event_files = arguments.tensorboard.as_deref().map(EventFiles::create).transpose()?;
@@ -282,7 +289,16 @@ impl Prepared {
             Ok(Stopped::Callback) => (Ended::Interrupted, None),
             Ok(_) => (Ended::Epochs, None),
             Err(error) if state.epoch == 0 => return Err(error),
-            Err(error) => (Ended::NonFinite, Some(error)),
+            Err(error @ Error::NonFinite { .. }) => (Ended::NonFinite, Some(error)),
+            Err(error) => {
+                // The data fail, not the training, which goes on once they are there again.
+                let checkpoint = watch.checkpoint(&model, &state);
+                let newest = || watch.keeper.checkpoints.newest().map(Path::to_path_buf);
+                let Some(path) = checkpoint.or_else(newest) else { return Err(error) };
+                let how = format!("go on with: flatnet train --resume {}", quoted(resume_by(&path, &folder)));
+                let problem = format!("the run has ended ({}); {how}", told(&error));
+                return Err(Error::RunFolder { path: folder, problem });
+            }
         };
         // Training could go on from here, or the run has kept such places before.
         let goes_on = matches!(stopped, Ended::MaxSeconds | Ended::Interrupted);

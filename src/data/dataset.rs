@@ -223,7 +223,12 @@ impl Dataset {
     /// # Errors
     /// Where rows that stay in a file cannot be read.
     pub fn share_not_zero(&self) -> Result<f64> {
-        Ok(self.columns.not_zero()? as f64 / (self.len() * self.features()).max(1) as f64)
+        Ok(self.share(self.columns.not_zero()?))
+    }
+
+    /// So many of its features' values, as a share of all.
+    pub(super) fn share(&self, values: u64) -> f64 {
+        values as f64 / (self.len() * self.features()).max(1) as f64
     }
 
     /// Rows and columns of an image; 1 and the number of features of samples that are no images.

@@ -15,9 +15,23 @@ impl Dataset {
     /// Where rows that stay in a file cannot be read.
     pub fn sha256(&self) -> Result<String> {
         let mut digest = self.sizes();
-        add_columns(&mut digest, self.columns(), self.features())?;
+        add_columns(&mut digest, self.columns(), self.features(), &mut |_| Ok(()))?;
         self.add_targets(&mut digest);
         Ok(hex(&digest.finalize()))
+    }
+
+    /// [`sha256`](Self::sha256) and [`share_not_zero`](Self::share_not_zero), for which rows that stay in a file are read once.
+    ///
+    /// # Errors
+    /// As these.
+    pub fn sha256_and_share_not_zero(&self) -> Result<(String, f64)> {
+        let (mut digest, mut not_zero) = (self.sizes(), 0);
+        add_columns(&mut digest, self.columns(), self.features(), &mut |piece| {
+            not_zero += piece.not_zero()?;
+            Ok(())
+        })?;
+        self.add_targets(&mut digest);
+        Ok((hex(&digest.finalize()), self.share(not_zero)))
     }
 
     /// The same of a set in memory. Of rows that stay in a file, some of which other ranks read, SHA-256 over the same sizes,
@@ -29,7 +43,7 @@ impl Dataset {
     pub fn fingerprint(&self) -> Result<String> {
         let Columns::OnDisk(on_disk) = self.columns() else { return self.sha256() };
         let mut digest = self.sizes();
-        add_columns(&mut digest, on_disk.spread()?, self.features())?;
+        add_columns(&mut digest, on_disk.spread()?, self.features(), &mut |_| Ok(()))?;
         self.add_targets(&mut digest);
         Ok(hex(&digest.finalize()))
     }
@@ -51,8 +65,17 @@ impl Dataset {
     }
 }
 
-/// Adds all rows, of so many columns.
-fn add_columns(digest: &mut Sha256, columns: &Columns, features: usize) -> Result<()> {
+/// Adds all rows, of so many columns. `look` is shown them, all or piece by piece.
+fn add_columns(
+    digest: &mut Sha256,
+    columns: &Columns,
+    features: usize,
+    look: &mut dyn FnMut(&Columns) -> Result<()>,
+) -> Result<()> {
+    if let Columns::OnDisk(on_disk) = columns {
+        return on_disk.pieces(&mut |piece| add_columns(digest, &piece, features, look));
+    }
+    look(columns)?;
     match columns {
         Columns::Bytes { rows, .. } => {
             let mut pixels = vec![0; features];
@@ -71,7 +94,7 @@ fn add_columns(digest: &mut Sha256, columns: &Columns, features: usize) -> Resul
                 dense.iter().for_each(|value: &f32| digest.update(value.to_le_bytes()));
             }
         }
-        Columns::OnDisk(on_disk) => on_disk.pieces(&mut |piece| add_columns(digest, &piece, features))?,
+        Columns::OnDisk(_) => {}
     }
     Ok(())
 }

@@ -543,6 +543,8 @@ mod tests {
             assert_eq!(disk.clone().in_memory().unwrap(), memory);
             assert_eq!(disk.sha256().unwrap(), memory.sha256().unwrap());
             assert_eq!(disk.share_not_zero().unwrap(), memory.share_not_zero().unwrap());
+            assert_eq!(disk.sha256_and_share_not_zero().unwrap(), memory.sha256_and_share_not_zero().unwrap());
+            assert_eq!(disk.sha256_and_share_not_zero().unwrap().0, memory.sha256().unwrap());
             let [fitted, wanted] = [&disk, &memory].map(|set| Scale::fit(ScaleKind::Standard, set).unwrap());
             assert_eq!(fitted, wanted);
             assert_eq!((disk.scale(), disk.row(3)), (memory.scale(), memory.row(3)));

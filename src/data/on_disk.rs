@@ -245,7 +245,9 @@ impl RowFile for Selected {
             return self.file.read(&ranges_of(rows.copied().collect()), each);
         }
         let rows: Vec<u32> = rows.copied().collect();
-        for rows in rows.chunks(PIECE) {
+        // A packed file is unpacked once, and not for each piece.
+        let piece = if self.can_seek() { PIECE } else { rows.len().max(1) };
+        for rows in rows.chunks(piece) {
             let whole = OnDisk::new(self.file.clone(), 0, None);
             each(whole.rows(rows)?)?;
         }

@@ -46,6 +46,15 @@ pub(crate) struct Traffic {
 }
 
 impl Parallel {
+    /// Whether batches of this size may be cut, whatever the network.
+    pub fn may_cut_samples(self, batch_size: usize) -> bool {
+        match self {
+            Parallel::Auto => batch_shards(batch_size) > 1,
+            Parallel::Features => false,
+            Parallel::Samples => true,
+        }
+    }
+
     /// What is meant for batches of `batch_size`.
     pub(crate) fn resolve(self, batch_size: usize, traffic: Traffic) -> Parallel {
         match self {
@@ -112,6 +121,14 @@ mod tests {
     fn shards_follow_from_the_batch_size() {
         let sizes = [1, 32, 256, 511, 512, 1023, 2048, 3000, 1 << 30];
         assert_eq!(sizes.map(batch_shards), [1, 1, 1, 1, 2, 2, 8, 8, 4096]);
+    }
+
+    #[test]
+    fn batches_may_be_cut_where_that_is_asked_for_or_they_are_large() {
+        let may = |parallel: Parallel| [32, 511, 512].map(|batch_size| parallel.may_cut_samples(batch_size));
+        assert_eq!(may(Parallel::Auto), [false, false, true]);
+        assert_eq!(may(Parallel::Samples), [true; 3]);
+        assert_eq!(may(Parallel::Features), [false; 3]);
     }
 
     #[test]

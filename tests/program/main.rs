@@ -16,6 +16,7 @@ mod predict_kinds;
 mod report;
 mod resume;
 mod runs;
+mod streaming;
 mod sweep;
 mod tables;
 mod tensorboard;
