@@ -8,7 +8,7 @@ use std::path::Path;
 use super::array::{self, Array, Values, refuse, told};
 use super::element::{ByteOrder, Element};
 use super::unpack::Extent;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 /// NumPy's own limit: more is taken for damage.
@@ -21,11 +21,11 @@ const MAX_BYTES: u64 = super::header::MAX_BYTES;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
     pub element: Element,
-    order: ByteOrder,
+    pub order: ByteOrder,
     fortran_order: bool,
     pub shape: Vec<usize>,
     /// Bytes before the values.
-    bytes: u64,
+    pub bytes: u64,
 }
 
 /// Reads the array that `fill` gives, which fills what it is given and says how far it came: less only at the end. `name` is
@@ -36,40 +36,69 @@ pub(super) fn read(
     extent: Extent,
     mut fill: impl FnMut(&mut [u8]) -> Result<usize>,
 ) -> Result<Array> {
-    let refuse = |problem: String| refuse(path, name, &problem);
     let header = header(path, name, &mut fill)?;
-    let Header { element, order, fortran_order, ref shape, bytes } = header;
-    let count = shape.iter().try_fold(1_u64, |count, size| count.checked_mul(*size as u64));
-    let promised =
-        count.and_then(|count| count.checked_mul(element.bytes() as u64)).filter(|bytes| *bytes <= MAX_BYTES);
-    let Some(promised) = promised else {
-        return Err(refuse(format!("its shape is {}, more than the {MAX_BYTES} bytes that are read", told(shape))));
-    };
-    let expected = bytes + promised;
-    let problem = match extent {
-        Extent::Exactly(found) if found < expected => {
-            Some(format!("cut short: expected {expected} bytes, found {found}; copy or download it again"))
-        }
-        Extent::Exactly(found) if found > expected => {
-            Some(format!("{found} bytes, expected {expected} for its shape of {}; is it two files?", told(shape)))
-        }
-        Extent::AtMost { limit, packed } if limit < expected => {
-            Some(format!("its shape promises {expected} bytes, but {packed} packed bytes hold at most {limit}"))
-        }
-        Extent::Exactly(_) | Extent::AtMost { .. } => None,
-    };
-    if let Some(problem) = problem {
-        return Err(refuse(problem));
-    }
-    let count = (promised / element.bytes() as u64) as usize;
+    let count = header.count(path, name, extent, MAX_BYTES)?;
+    let Header { element, order, fortran_order, ref shape, .. } = header;
     let Some(values) = Values::take(element, order, count, &mut fill, path)? else {
-        return Err(refuse(format!("cut short: it ends before the {expected} bytes of its shape; copy it again")));
+        return Err(header.ends_early(path, name));
     };
     if fill(&mut [0])? > 0 {
-        return Err(refuse(format!("more than {expected} bytes, the end for its shape of {}", told(shape))));
+        return Err(header.goes_on(path, name));
     }
     let values = if fortran_order && shape.len() > 1 { values.turned(shape) } else { values };
     array::array(path, name, header.shape, values, element.is_whole())
+}
+
+impl Header {
+    /// How many values there are, as many as the file can hold, and of `max_bytes` at most.
+    pub fn count(&self, path: &Path, name: &str, extent: Extent, max_bytes: u64) -> Result<usize> {
+        let shape = &self.shape;
+        let refuse = |problem: String| refuse(path, name, &problem);
+        let Some(expected) = self.value_bytes().filter(|bytes| *bytes <= max_bytes).map(|bytes| bytes + self.bytes)
+        else {
+            return Err(refuse(format!("its shape is {}, more than the {max_bytes} bytes that are read", told(shape))));
+        };
+        let problem = match extent {
+            Extent::Exactly(found) if found < expected => {
+                Some(format!("cut short: expected {expected} bytes, found {found}; copy or download it again"))
+            }
+            Extent::Exactly(found) if found > expected => {
+                Some(format!("{found} bytes, expected {expected} for its shape of {}; is it two files?", told(shape)))
+            }
+            Extent::AtMost { limit, packed } if limit < expected => {
+                Some(format!("its shape promises {expected} bytes, but {packed} packed bytes hold at most {limit}"))
+            }
+            Extent::Exactly(_) | Extent::AtMost { .. } => None,
+        };
+        match problem {
+            Some(problem) => Err(refuse(problem)),
+            None => Ok(((expected - self.bytes) / self.element.bytes() as u64) as usize),
+        }
+    }
+
+    /// Bytes of all values; `None` for more than any file has.
+    fn value_bytes(&self) -> Option<u64> {
+        let count = self.shape.iter().try_fold(1_u64, |count, size| count.checked_mul(*size as u64));
+        count?.checked_mul(self.element.bytes() as u64).filter(|bytes| i64::try_from(*bytes).is_ok())
+    }
+
+    /// The error that there are fewer values than the shape says.
+    pub fn ends_early(&self, path: &Path, name: &str) -> Error {
+        let expected = self.value_bytes().unwrap_or(u64::MAX).saturating_add(self.bytes);
+        let problem = format!("cut short: it ends before the {expected} bytes of its shape; copy it again");
+        refuse(path, name, &problem)
+    }
+
+    /// The error that there are more.
+    pub fn goes_on(&self, path: &Path, name: &str) -> Error {
+        let expected = self.value_bytes().unwrap_or(u64::MAX).saturating_add(self.bytes);
+        refuse(path, name, &format!("more than {expected} bytes, the end for its shape of {}", told(&self.shape)))
+    }
+
+    /// Whether the values of a row stand beside each other, rows in their order.
+    pub fn is_by_rows(&self) -> bool {
+        !self.fortran_order || self.shape.len() < 2
+    }
 }
 
 /// Reads what stands before the values.
