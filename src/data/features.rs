@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::feature_fit::{Constant, FeatureFit};
 use super::messages::refusal;
 use super::{Table, TableColumn};
 use crate::error::{Error, Result};
@@ -102,30 +103,23 @@ impl Features {
     /// # Errors
     /// [`Error::Shape`] where a row has no value in some column and `missing` does not allow that.
     pub fn fit(table: &Table, targets: &[usize], rows: &[u32], transform: Transform, missing: Missing) -> Result<Self> {
-        let mut columns = Vec::new();
-        for (place, column) in table.columns().iter().enumerate().filter(|(place, _)| !targets.contains(place)) {
-            let encoding = match &column.words {
-                Some(words) => {
-                    let mut words = words.clone();
-                    words.sort_unstable();
-                    Encoding::Words { words }
-                }
-                None => fit_number(table, place, rows, transform),
-            };
-            columns.push(FeatureColumn { name: column.name.clone(), place, encoding });
+        let mut fit = FeatureFit::new(table.columns(), targets, transform, missing);
+        loop {
+            for row in rows {
+                fit.add(table.row(*row as usize));
+            }
+            if !fit.needs_another_pass() {
+                return Ok(fit.finish());
+            }
         }
-        Ok(Self { missing, columns })
     }
 
     /// Columns of pixels, whole numbers from 0 to 255, which are inputs from 0 to 1 by one factor for all: `x = v / 255`.
-    pub(super) fn pixels(table: &Table, targets: &[usize]) -> Self {
-        let places = (0..table.columns().len()).filter(|place| !targets.contains(place));
+    pub(super) fn pixels(columns: &[TableColumn], targets: &[usize]) -> Self {
+        let places = (0..columns.len()).filter(|place| !targets.contains(place));
         let encoding = Encoding::Number { center: 0.0, scale: 255.0, mean: 0.0 };
-        let column = |place: usize| FeatureColumn {
-            name: table.columns()[place].name.clone(),
-            place,
-            encoding: encoding.clone(),
-        };
+        let column =
+            |place: usize| FeatureColumn { name: columns[place].name.clone(), place, encoding: encoding.clone() };
         Self { missing: Missing::Error, columns: places.map(column).collect() }
     }
 
@@ -158,12 +152,11 @@ impl Features {
 
     /// Names of columns that are the same number in every row they were fitted on.
     pub fn constant<'a>(&'a self, table: &'a Table, rows: &'a [u32]) -> impl Iterator<Item = &'a str> {
-        let is_constant = |column: &&FeatureColumn| {
-            let mut cells = rows.iter().map(|row| table.row(*row as usize)[column.place]).filter(|cell| !cell.is_nan());
-            let first = cells.next();
-            cells.all(|cell| Some(cell) == first)
-        };
-        self.columns.iter().filter(is_constant).map(|column| column.name.as_str())
+        let mut constant = Constant::new(self.columns.iter().map(|column| column.place));
+        for row in rows {
+            constant.add(table.row(*row as usize));
+        }
+        constant.left().map(|at| self.columns[at].name.as_str())
     }
 
     /// Where each column stands in `table`: by its name; else, in a table that is as wide as the one it was fitted on, by its
@@ -297,40 +290,6 @@ fn names_of(columns: &[TableColumn]) -> HashMap<&str, usize> {
 /// Whether columns are numbered, as those of a file without a header are.
 fn is_unnamed(columns: &[TableColumn]) -> bool {
     (1_usize..).zip(columns).all(|(number, column)| column.name == number.to_string())
-}
-
-/// Center, scale and mean over the cells of `rows` in which something is given; all of them 0, 0 and 1 where that is none.
-fn fit_number(table: &Table, place: usize, rows: &[u32], transform: Transform) -> Encoding {
-    let cells = || rows.iter().map(|row| table.row(*row as usize)[place]).filter(|cell| !cell.is_nan()).map(f64::from);
-    let count = cells().count().max(1) as f64;
-    let mean = cells().sum::<f64>() / count;
-    let (center, scale) = match transform {
-        Transform::Standard => (mean, (cells().map(|cell| (cell - mean).powi(2)).sum::<f64>() / count).sqrt()),
-        Transform::MinMax => {
-            let (least, most) = cells()
-                .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), cell| (least.min(cell), most.max(cell)));
-            if least > most { (0.0, 0.0) } else { (least, most - least) }
-        }
-        Transform::Robust => {
-            let mut sorted: Vec<f64> = cells().collect();
-            sorted.sort_unstable_by(f64::total_cmp);
-            (quantile(&sorted, 0.5), quantile(&sorted, 0.75) - quantile(&sorted, 0.25))
-        }
-        Transform::None => (0.0, 1.0),
-    };
-    // A column that does not vary, or by less than an f32 can say, is centered and no more: nothing is divided by 0.
-    let scale =
-        if (scale as f32) > f32::MIN_POSITIVE && scale > center.abs() * f64::from(f32::EPSILON) { scale } else { 1.0 };
-    let single = |number: f64| f64::from(number as f32);
-    Encoding::Number { center: single(center), scale: single(scale), mean: single(mean) }
-}
-
-/// The value below which the share `of` of them lies, between two of them in proportion, as NumPy's percentiles are.
-fn quantile(sorted: &[f64], of: f64) -> f64 {
-    let place = of * sorted.len().saturating_sub(1) as f64;
-    let at = |index: usize| sorted.get(index).copied().unwrap_or(0.0);
-    let (below, above) = (at(place.floor() as usize), at(place.ceil() as usize));
-    below + (above - below) * place.fract()
 }
 
 impl FromStr for Transform {

@@ -592,7 +592,7 @@ mod tests {
                 assert!(loader.has_failed());
                 assert!(batch.x().iter().all(|x| *x == 0.0));
                 let error = loader.failure().unwrap().to_string();
-                assert!(error.contains("train-images-idx3-ubyte") && error.contains("cut short"), "{error}");
+                assert!(error.contains("train-images-idx3-ubyte") && error.contains("has changed"), "{error}");
             }
             assert!(!loader.has_failed());
         }

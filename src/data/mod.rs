@@ -11,6 +11,7 @@ mod columns;
 mod compressed_rows;
 mod dataset;
 mod digest;
+mod feature_fit;
 mod features;
 #[cfg(feature = "inspect")]
 pub mod inspect;
@@ -21,6 +22,8 @@ mod on_disk;
 mod outputs;
 mod preparation;
 mod prepare;
+#[allow(dead_code, reason = "for data larger than memory, which the loader does not stream yet")]
+mod prepared_file;
 mod rows;
 pub mod sample;
 mod scale;

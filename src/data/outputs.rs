@@ -51,8 +51,16 @@ impl Outputs {
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) where a target is missing, or is none of the task's.
     pub fn fit(table: &Table, targets: &[usize], rows: &[u32], task: Task, scaled: bool) -> Result<Self> {
+        let outputs = Self::unchecked(table, targets, rows, task, scaled)?;
+        // What is wrong with a target of the training rows is told by them, before anything is made of it.
+        outputs.targets(table, targets, rows)?;
+        Ok(outputs)
+    }
+
+    /// The same where targets may be missing, or be none of the task's.
+    pub(super) fn unchecked(table: &Table, targets: &[usize], rows: &[u32], task: Task, scaled: bool) -> Result<Self> {
         let name = |target: &usize| table.columns()[*target].name.clone();
-        let outputs = match (task, targets) {
+        Ok(match (task, targets) {
             (Task::Classify, [target]) => {
                 Outputs::Classify { column: name(target), classes: classes(table, *target, rows) }
             }
@@ -73,10 +81,7 @@ impl Outputs {
                 };
                 Outputs::Regress { columns: targets.iter().map(column).collect() }
             }
-        };
-        // What is wrong with a target of the training rows is told by them, before anything is made of it.
-        outputs.targets(table, targets, rows)?;
-        Ok(outputs)
+        })
     }
 
     /// What is predicted.

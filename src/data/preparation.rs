@@ -3,12 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::feature_fit::Pixels;
 use super::features::{Features, Missing, Transform};
 use super::messages::refusal;
 use super::outputs::Outputs;
 use super::rows::Rows;
 use super::task::{self, Task};
-use super::{Dataset, Table};
+use super::{Dataset, Table, TargetColumns};
 use crate::error::Result;
 
 /// What is asked of a table.
@@ -86,19 +87,23 @@ impl TablePlan {
     /// [`Error::Shape`](crate::Error::Shape) where there is no such target, or no row to learn from.
     pub fn new(table: &Table, settings: &TableSettings) -> Result<Self> {
         let targets = task::target_columns(table, &settings.targets)?;
-        let is_whole = |row: usize| !table.row(row).iter().any(|cell| cell.is_nan());
-        let all = 0..u32::try_from(table.len()).unwrap_or(u32::MAX);
-        let rows: Vec<u32> = match settings.missing {
-            Missing::Drop => all.filter(|row| is_whole(*row as usize)).collect(),
-            Missing::Error | Missing::Mean => all.collect(),
-        };
-        if rows.is_empty() {
-            let found = if table.is_empty() { "none" } else { "none in which nothing is missing" };
-            return Err(refusal(table.source(), "rows", "one at least".into(), found.into()));
-        }
+        let has_gap = |row: u32| table.row(row as usize).iter().any(|cell| cell.is_nan());
+        let rows = taking_part(table.source(), u32::try_from(table.len()).unwrap_or(u32::MAX), settings, has_gap)?;
+        Self::of_targets(targets.clone(), table, &targets, rows, settings)
+    }
+
+    /// Finds what the targets call for. `table` may have other columns than the one in which `targets` stand: in it, they
+    /// stand at `places`.
+    pub(super) fn of_targets(
+        targets: Vec<usize>,
+        table: &Table,
+        places: &[usize],
+        rows: Vec<u32>,
+        settings: &TableSettings,
+    ) -> Result<Self> {
         let task = match settings.task {
             Some(task) => task,
-            None => Task::of(table, &targets, &rows)?,
+            None => Task::of(table, places, &rows)?,
         };
         let TableSettings { transform, missing, raw_targets, .. } = *settings;
         Ok(Self { targets, task, rows, transform, missing, raw_targets })
@@ -106,7 +111,12 @@ impl TablePlan {
 
     /// Of each of the rows that take part a number that rows of one class share; `None` where there are no classes.
     pub fn classes(&self, table: &Table) -> Option<Vec<u32>> {
-        let [target] = self.targets[..] else { return None };
+        self.classes_at(table, &self.targets)
+    }
+
+    /// The same where the targets stand at `places`.
+    pub(super) fn classes_at(&self, table: &Table, places: &[usize]) -> Option<Vec<u32>> {
+        let [target] = *places else { return None };
         if self.task != Task::Classify {
             return None;
         }
@@ -123,28 +133,55 @@ impl TablePlan {
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) where a row cannot be used.
     pub fn fit(&self, table: &Table, rows: &[u32]) -> Result<Preparation> {
-        let features = match self.transform {
-            None if self.holds_pixels(table) => Features::pixels(table, &self.targets),
-            transform => {
-                let transform = transform.unwrap_or(Transform::Standard);
-                Features::fit(table, &self.targets, rows, transform, self.missing)?
-            }
+        let features = match self.transform_unless_pixels(|| self.holds_pixels(table)) {
+            None => Features::pixels(table.columns(), &self.targets),
+            Some(transform) => Features::fit(table, &self.targets, rows, transform, self.missing)?,
         };
-        let outputs = Outputs::fit(table, &self.targets, rows, self.task, !self.raw_targets)?;
+        let outputs = Outputs::fit(table, &self.targets, rows, self.task, self.scales_targets())?;
         Ok(Preparation { table_width: table.columns().len(), features, outputs })
+    }
+
+    /// How numbers become inputs; `None` where they are pixels, which is asked where nothing was said.
+    pub(super) fn transform_unless_pixels(&self, are_pixels: impl FnOnce() -> bool) -> Option<Transform> {
+        match self.transform {
+            None if are_pixels() => None,
+            transform => Some(transform.unwrap_or(Transform::Standard)),
+        }
+    }
+
+    /// What becomes of cells in which nothing is given.
+    pub(super) fn missing(&self) -> Missing {
+        self.missing
+    }
+
+    /// Whether values are learned in units of their standard deviation.
+    pub(super) fn scales_targets(&self) -> bool {
+        !self.raw_targets
     }
 
     /// Whether all that is predicted from are pixels: bytes, as many as a small image has, bright ones among them.
     fn holds_pixels(&self, table: &Table) -> bool {
-        const LEAST_PIXELS: usize = 64;
-        const BRIGHT: f32 = 128.0;
-        let columns: Vec<usize> = (0..table.columns().len()).filter(|column| !self.targets.contains(column)).collect();
-        let is_byte = |cell: f32| cell.fract() == 0.0 && (0.0..=255.0).contains(&cell);
-        columns.len() >= LEAST_PIXELS
-            && columns.iter().all(|column| table.columns()[*column].words.is_none())
-            && self.rows.iter().all(|row| columns.iter().all(|column| is_byte(table.row(*row as usize)[*column])))
-            && self.rows.iter().any(|row| columns.iter().any(|column| table.row(*row as usize)[*column] >= BRIGHT))
+        let mut pixels = Pixels::new(table.columns(), &self.targets);
+        self.rows.iter().all(|row| pixels.add(table.row(*row as usize))) && pixels.are_there()
     }
+}
+
+/// The rows of a table of `len` that take part: all, or with [`Missing::Drop`] those without a gap.
+pub(super) fn taking_part(
+    source: &str,
+    len: u32,
+    settings: &TableSettings,
+    has_gap: impl Fn(u32) -> bool,
+) -> Result<Vec<u32>> {
+    let rows: Vec<u32> = match settings.missing {
+        Missing::Drop => (0..len).filter(|row| !has_gap(*row)).collect(),
+        Missing::Error | Missing::Mean => (0..len).collect(),
+    };
+    if rows.is_empty() {
+        let found = if len == 0 { "none" } else { "none in which nothing is missing" };
+        return Err(refusal(source, "rows", "one at least".into(), found.into()));
+    }
+    Ok(rows)
 }
 
 impl Preparation {
@@ -153,8 +190,17 @@ impl Preparation {
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) where a column is missing, or a row cannot be used.
     pub fn dataset(&self, table: &Table, rows: &[u32]) -> Result<Dataset> {
-        let targets = self.target_places(table)?;
-        let targets = self.outputs.targets(table, &targets, rows)?;
+        let targets = self.targets(table, rows)?;
+        self.dataset_of(table, rows, targets)
+    }
+
+    /// The targets of `rows` of `table`.
+    pub(super) fn targets(&self, table: &Table, rows: &[u32]) -> Result<TargetColumns> {
+        self.outputs.targets(table, &self.target_places(table)?, rows)
+    }
+
+    /// The samples `rows` of `table`, whose targets are known.
+    pub(super) fn dataset_of(&self, table: &Table, rows: &[u32], targets: TargetColumns) -> Result<Dataset> {
         let source = table.source().to_string();
         let set = if self.features.are_pixels() {
             let places = self.features.places(table, self.table_width)?;
@@ -201,11 +247,17 @@ impl Preparation {
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) where a column is missing.
     pub fn rows(&self, table: &Table) -> Result<Vec<u32>> {
-        let mut needed = self.features.places(table, self.table_width)?;
-        needed.extend(self.target_places(table)?);
+        let needed = self.needed(table)?;
         let is_whole = |row: &u32| !needed.iter().any(|place| table.row(*row as usize)[*place].is_nan());
         let all = 0..u32::try_from(table.len()).unwrap_or(u32::MAX);
         Ok(if self.features.missing == Missing::Drop { all.filter(is_whole).collect() } else { all.collect() })
+    }
+
+    /// Where inputs and targets stand in `table`.
+    pub(super) fn needed(&self, table: &Table) -> Result<Vec<usize>> {
+        let mut needed = self.features.places(table, self.table_width)?;
+        needed.extend(self.target_places(table)?);
+        Ok(needed)
     }
 
     /// Rows and columns of a sample as a picture: a square, where pixels can be one; else one row.
@@ -233,7 +285,7 @@ impl Preparation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Scale, TableColumn, TargetColumns};
+    use crate::data::{Scale, TableColumn};
 
     fn table(names: &[&str], cells: Vec<f32>) -> Table {
         let columns = names.iter().map(|name| TableColumn::number(*name)).collect();

@@ -1,17 +1,22 @@
 //! Rows of named columns as a file has them: numbers, or words. What is a target, and how a column becomes inputs of a
 //! network, is not known here.
 
+use std::sync::Arc;
+
 use super::messages::{refusal, shown, twice};
 use crate::error::{Error, Result};
 
 /// A table in memory, four bytes a cell.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    columns: Vec<TableColumn>,
+    /// Shared by the pieces of a table that is read in pieces.
+    columns: Arc<[TableColumn]>,
     /// `[rows, columns]`, row-major: a number, or of a column of words the number of the word; NaN where nothing is given.
     cells: Vec<f32>,
     /// `[rows]`: where each row begins in its file, counted from 1; empty where a file has no lines.
     lines: Vec<u32>,
+    /// `[rows]`: of a piece, the number of each row in its file, from 0; empty where that is its number here.
+    numbers: Vec<u32>,
     source: String,
 }
 
@@ -51,13 +56,13 @@ impl Table {
             let found = format!("'{}' twice", shown(name));
             return Err(refusal(&source, "columns", "names of their own".into(), found));
         }
-        let table = Self { columns, cells, lines, source };
+        let table = Self { columns: columns.into(), cells, lines, numbers: Vec::new(), source };
         if !table.lines.is_empty() && table.lines.len() != table.len() {
             let expected = format!("{}, one for each row", table.len());
             return Err(refusal(&table.source, "lines", expected, table.lines.len().to_string()));
         }
         for (row, cells) in table.rows().enumerate() {
-            for (column, cell) in table.columns.iter().zip(cells) {
+            for (column, cell) in table.columns().iter().zip(cells) {
                 let fits = match &column.words {
                     None => !cell.is_infinite(),
                     Some(words) => cell.is_nan() || (cell.fract() == 0.0 && (0.0..words.len() as f32).contains(cell)),
@@ -68,6 +73,26 @@ impl Table {
             }
         }
         Ok(table)
+    }
+
+    /// Some rows of a file, checked by its reader, so that [`new`](Self::new) would take them. `numbers`: `[rows]`, of each its
+    /// number in the file, from 0, or empty; so are `lines`.
+    pub(super) fn piece(
+        columns: &Arc<[TableColumn]>,
+        cells: Vec<f32>,
+        lines: Vec<u32>,
+        numbers: Vec<u32>,
+        source: &str,
+    ) -> Self {
+        debug_assert!(
+            [lines.len(), numbers.len()].iter().all(|rows| *rows == 0 || rows * columns.len() == cells.len())
+        );
+        Self { columns: Arc::clone(columns), cells, lines, numbers, source: source.to_string() }
+    }
+
+    /// The same columns without rows.
+    pub(super) fn without_rows(columns: &Arc<[TableColumn]>, source: &str) -> Self {
+        Self::piece(columns, Vec::new(), Vec::new(), Vec::new(), source)
     }
 
     /// Number of rows.
@@ -115,7 +140,7 @@ impl Table {
     pub fn place(&self, row: usize) -> String {
         match self.lines.get(row) {
             Some(line) => format!("line {line}"),
-            None => format!("row {}", row + 1),
+            None => format!("row {}", self.numbers.get(row).map_or(row as u64, |number| u64::from(*number)) + 1),
         }
     }
 
@@ -145,11 +170,15 @@ impl Table {
                 if let Some(line) = self.lines.get(row).copied() {
                     self.lines[kept] = line;
                 }
+                if let Some(number) = self.numbers.get(row).copied() {
+                    self.numbers[kept] = number;
+                }
                 kept += 1;
             }
         }
         self.cells.truncate(kept * width);
         self.lines.truncate(kept);
+        self.numbers.truncate(kept);
         self
     }
 }

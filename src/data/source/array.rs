@@ -122,7 +122,7 @@ impl Values {
         }
     }
 
-    fn number(&self, index: usize) -> f32 {
+    pub fn number(&self, index: usize) -> f32 {
         match self {
             Values::Bytes(bytes) => f32::from(bytes[index]),
             Values::Numbers(numbers) => numbers[index],
@@ -140,23 +140,9 @@ pub(super) enum Samples {
 impl Array {
     /// Checks what the reader of a format must not let through.
     pub fn check(self) -> Result<Array> {
-        let (rows, columns) = (self.rows(), self.columns());
-        if columns > MAX_COLUMNS {
-            return Err(self.refuse(format!(
-                "its shape is {}: {columns} values for each of {rows} rows, expected at most {MAX_COLUMNS}; are \
-                 dimensions exchanged?",
-                told(&self.shape)
-            )));
-        }
-        if let Values::Numbers(numbers) = &self.values
-            && let Some(at) = numbers.iter().position(|number| number.is_infinite())
-        {
-            return Err(self.refuse(format!(
-                "row {}, column {}: {} is too large: expected finite numbers of at most 3.4e38",
-                at / columns + 1,
-                at % columns + 1,
-                numbers[at]
-            )));
+        check_width(&self.path, &self.name, &self.shape)?;
+        if let Values::Numbers(numbers) = &self.values {
+            check_finite(&self.path, &self.name, numbers, self.columns(), 0)?;
         }
         Ok(self)
     }
@@ -167,7 +153,7 @@ impl Array {
 
     /// Values of a row.
     pub fn columns(&self) -> usize {
-        self.shape[1..].iter().product()
+        columns(&self.shape)
     }
 
     pub fn refuse(&self, problem: String) -> Error {
@@ -185,7 +171,7 @@ impl Array {
     }
 
     /// As class numbers, if that is what all of them can be.
-    fn labels(&self) -> Option<Vec<u16>> {
+    pub fn labels(&self) -> Option<Vec<u16>> {
         if self.columns() != 1 {
             return None;
         }
@@ -201,7 +187,12 @@ impl Array {
     }
 }
 
-/// Rows and columns of the image that each row of an array of bytes is.
+/// Values of a row of an array of this shape.
+pub(super) fn columns(shape: &[usize]) -> usize {
+    shape[1..].iter().product()
+}
+
+/// Rows and columns of the image that each row of bytes is.
 pub(super) fn image_size(shape: &[usize]) -> Option<(usize, usize)> {
     match shape[1..] {
         [features] => {
@@ -211,6 +202,32 @@ pub(super) fn image_size(shape: &[usize]) -> Option<(usize, usize)> {
         [rows, columns] | [rows, columns, 1] => Some((rows, columns)),
         _ => None,
     }
+}
+
+/// Refuses rows that are wider than any are.
+pub(super) fn check_width(path: &Path, name: &str, shape: &[usize]) -> Result<()> {
+    let columns = columns(shape);
+    if columns <= MAX_COLUMNS {
+        return Ok(());
+    }
+    let problem = format!(
+        "its shape is {}: {columns} values for each of {} rows, expected at most {MAX_COLUMNS}; are dimensions exchanged?",
+        told(shape),
+        shape[0]
+    );
+    Err(refuse(path, name, &problem))
+}
+
+/// Refuses an infinite value among `numbers`, rows of so many `columns`, of which `row`, from 0, is the first.
+pub(super) fn check_finite(path: &Path, name: &str, numbers: &[f32], columns: usize, row: usize) -> Result<()> {
+    let Some(at) = numbers.iter().position(|number| number.is_infinite()) else { return Ok(()) };
+    let problem = format!(
+        "row {}, column {}: {} is too large: expected finite numbers of at most 3.4e38",
+        row + at / columns + 1,
+        at % columns + 1,
+        numbers[at]
+    );
+    Err(refuse(path, name, &problem))
 }
 
 /// `3 x 28 x 28`.
@@ -223,7 +240,7 @@ pub(super) fn told(shape: &[usize]) -> String {
 /// then a larger number is an error.
 pub(super) fn samples(x: Array, y: Option<Array>, training: Option<&Samples>) -> Result<Samples> {
     if let Some(y) = &y {
-        check_rows((&x.path, &x.name, x.rows()), y)?;
+        check_rows(y, &x.path, &x.name, x.rows())?;
     }
     let as_images = match training {
         Some(Samples::Table(..)) => None,
@@ -244,20 +261,21 @@ pub(super) fn samples(x: Array, y: Option<Array>, training: Option<&Samples>) ->
 /// The samples whose features are the images of a file, which stay there, and whose targets are `y`; `None` where they make a
 /// table.
 pub(super) fn samples_in_file(x: PixelFile, y: &Array) -> Result<Option<Dataset>> {
-    check_rows((x.path(), "", x.len()), y)?;
+    check_rows(y, x.path(), "", x.len())?;
     let Some(labels) = y.labels() else { return Ok(None) };
     let (classes, source) = (classes_of(&labels), x.path().display().to_string());
     x.into_set(TargetColumns::Classes { labels, classes }, source).map(Some)
 }
 
-/// Refuses targets that are more or fewer than the features: the path and the name of those, and how many rows they have.
-fn check_rows((path, name, rows): (&Path, &str, usize), y: &Array) -> Result<()> {
+/// Refuses targets that are more or fewer than the `rows` of features in the array `name` of the file at `path`.
+pub(super) fn check_rows(y: &Array, path: &Path, name: &str, rows: usize) -> Result<()> {
     if y.rows() == rows {
         return Ok(());
     }
-    let (what, other) = (if name.is_empty() { "the features".into() } else { shown(name.as_bytes()) }, path.display());
-    let found = y.rows();
-    Err(y.refuse(format!("{found} rows, but {what} in {other} has {rows}; the two belong to different sets")))
+    let what = if name.is_empty() { "the features".into() } else { shown(name.as_bytes()) };
+    let other = path.display();
+    let problem = format!("{} rows, but {what} in {other} has {rows}; the two belong to different sets", y.rows());
+    Err(y.refuse(problem))
 }
 
 /// As many as the largest number says, two at least.
@@ -296,12 +314,7 @@ fn table(x: Array, y: Option<Array>) -> Result<Samples> {
     if width > MAX_COLUMNS || rows.checked_mul(width).is_none_or(|cells| cells > MAX_CELLS) {
         return Err(x.refuse(format!("{rows} rows of {width} values are more than are read; leave some out")));
     }
-    let targets: Vec<String> = match outputs {
-        1 => vec![TARGET.into()],
-        outputs => (1..=outputs).map(|number| format!("{TARGET} {number}")).collect(),
-    };
-    let names = (1..=features).map(|number| number.to_string()).chain(targets.iter().cloned());
-    let columns = names.map(TableColumn::number).collect();
+    let (columns, targets) = table_columns(features, outputs);
     let source = x.source();
     let cells = match y {
         None => x.values.into_numbers(),
@@ -316,6 +329,16 @@ fn table(x: Array, y: Option<Array>) -> Result<Samples> {
         }
     };
     Ok(Samples::Table(Table::new(columns, cells, Vec::new(), source)?, targets))
+}
+
+/// The columns of a table of so many features and targets, and the names of those that are targets.
+pub(super) fn table_columns(features: usize, targets: usize) -> (Vec<TableColumn>, Vec<String>) {
+    let targets: Vec<String> = match targets {
+        1 => vec![TARGET.into()],
+        targets => (1..=targets).map(|number| format!("{TARGET} {number}")).collect(),
+    };
+    let names = (1..=features).map(|number| number.to_string()).chain(targets.iter().cloned());
+    (names.map(TableColumn::number).collect(), targets)
 }
 
 /// The error that an array is not as it should be. `name`: in its file, or empty where a file holds one array.

@@ -13,13 +13,15 @@ mod words;
 
 use std::path::Path;
 
+use super::file_bytes::{FileBytes, changed};
 use super::number::{self, Cell, Decimal};
 use super::unpack::Begun;
 use crate::data::messages::{self, listed, twice};
 use crate::data::{Table, TableColumn};
 use crate::error::{Error, Result};
 use first_rows::FirstRows;
-use records::Records;
+pub(super) use records::Place;
+use records::{Dialect, Records};
 use words::Words;
 
 /// Names and states of columns take fifty times what a cell takes.
@@ -34,60 +36,132 @@ pub(super) struct Wanted<'a> {
     pub header: Option<bool>,
     /// Columns of words, by name or number from 1, whatever stands in them.
     pub text_columns: &'a [String],
-    /// The table that was read before: its columns of words are words here too.
-    pub like: Option<&'a Table>,
+    /// The columns of the table that was read before: its columns of words are words here too.
+    pub like: Option<&'a [TableColumn]>,
 }
 
 /// Reads all of `file`. Memory is taken for the cells, four bytes each, for the different words, and for no more of the file
 /// than a buffer.
 pub(super) fn read(file: Begun<'_>, wanted: Wanted<'_>) -> Result<Table> {
     let path = file.path();
+    let (mut cells, mut lines) = (Vec::new(), Vec::new());
+    let text = scan(file, wanted, &mut |place, row| {
+        if cells.len() + row.len() > MAX_CELLS {
+            let line = place.line;
+            let problem =
+                format!("line {line}: more than {MAX_CELLS} cells, the most that are read; leave out columns");
+            return Err(refuse(path, problem));
+        }
+        let room = cells.try_reserve(row.len()).and_then(|()| lines.try_reserve(1));
+        room.map_err(|_| Error::out_of_memory(path))?;
+        cells.extend_from_slice(row);
+        lines.push(place.line);
+        Ok(())
+    })?;
+    cells.shrink_to_fit();
+    lines.shrink_to_fit();
+    Table::new(text.columns(), cells, lines, path.display().to_string())
+}
+
+/// Reads all of `file` and keeps nothing of it but its form: `each` gets every row, where it begins and its cells, as
+/// [`Table`] has them, but that a number of a word is one of those met so far.
+pub(super) fn scan(
+    file: Begun<'_>,
+    wanted: Wanted<'_>,
+    each: &mut dyn FnMut(Place, &[f32]) -> Result<()>,
+) -> Result<Text> {
+    let path = file.path();
     check_encoding(path, file.start())?;
     let delimiter = delimiter::find(file.start(), path);
     let mut records = Records::new(file, delimiter)?;
     let first = FirstRows::look(&mut records)?;
-    let mut decimal = if delimiter == b';' { Decimal::Unknown } else { Decimal::Point };
+    let decimal = if delimiter == b';' { Decimal::Unknown } else { Decimal::Point };
     let Some(layout) = first.layout(wanted.header, decimal) else {
         return Err(refuse(path, "it holds no rows, only blank lines; is it the right file?"));
     };
     check_names(path, &layout)?;
     let kinds = kinds(path, &layout.names, wanted)?;
-    let (empty, layout_of) = (Vec::new(), &layout);
-    let mut cells =
-        Cells { path, layout: layout_of, decimal: &mut decimal, kinds, cells: empty, lines: Vec::new(), beyond: false };
+    let mut cells = Cells { path, layout: &layout, decimal, kinds, row: Vec::new(), beyond: false };
+    let mut any = false;
     for row in first.rows(layout.header) {
-        cells.begin(row.line)?;
+        cells.row.clear();
         for (index, cell) in row.cells().enumerate() {
-            cells.add(row.line, index, cell)?;
+            cells.add(row.place.line, index, cell)?;
         }
-        cells.end(row.line, row.len())?;
+        each(row.place, cells.end(row.place.line, row.len())?)?;
+        any = true;
     }
-    loop {
-        let mut begun = false;
-        let record = records.next(|line, index, cell| {
-            if !begun {
-                cells.begin(line)?;
-                begun = true;
-            }
-            cells.add(line, index, cell)
-        })?;
-        match record {
-            Some((line, count)) => cells.end(line, count)?,
-            None => break,
-        }
+    drop(first);
+    while let Some((place, count)) = {
+        cells.row.clear();
+        records.next(|line, index, cell| cells.add(line, index, cell))?
+    } {
+        each(place, cells.end(place.line, count)?)?;
+        any = true;
     }
-    let Cells { kinds, mut cells, mut lines, .. } = cells;
-    if cells.is_empty() {
+    if !any {
         return Err(refuse(path, "it holds one line of names and no rows under it; is it the right file?"));
     }
-    cells.shrink_to_fit();
-    lines.shrink_to_fit();
-    let column = |(name, kind): (String, Kind)| match kind {
-        Kind::Unknown | Kind::Numbers => TableColumn::number(name),
-        Kind::Words(words) => TableColumn { name, words: Some(words.into_list()) },
-    };
-    let columns = layout.names.into_iter().zip(kinds).map(column).collect();
-    Table::new(columns, cells, lines, path.display().to_string())
+    let Cells { kinds, decimal, .. } = cells;
+    let kinds =
+        kinds.into_iter().map(|kind| if matches!(kind, Kind::Unknown) { Kind::Nothing } else { kind }).collect();
+    Ok(Text { dialect: records.dialect(), layout, decimal, kinds })
+}
+
+/// The form of a text that was read to its end: enough to read any of its rows again.
+#[derive(Debug)]
+pub(super) struct Text {
+    dialect: Dialect,
+    layout: Layout,
+    decimal: Decimal,
+    kinds: Vec<Kind>,
+}
+
+impl Text {
+    /// The columns, with all their words.
+    pub fn columns(&self) -> Vec<TableColumn> {
+        let words = |kind: &Kind| if let Kind::Words(words) = kind { Some(words.list()) } else { None };
+        let names = self.layout.names.iter().cloned();
+        names.zip(&self.kinds).map(|(name, kind)| TableColumn { name, words: words(kind) }).collect()
+    }
+
+    /// Reads the text in `file` again, from the row that begins at `place`.
+    pub fn rows<'a>(&'a self, path: &'a Path, file: FileBytes<'a>, place: Place) -> Result<Rows<'a>> {
+        let records = Records::again(file, self.dialect, place)?;
+        let (decimal, kinds) = (self.decimal, self.kinds.clone());
+        Ok(Rows {
+            records,
+            cells: Cells { path, layout: &self.layout, decimal, kinds, row: Vec::new(), beyond: false },
+        })
+    }
+}
+
+/// Rows of a text on a further reading.
+pub(super) struct Rows<'a> {
+    records: Records<FileBytes<'a>>,
+    cells: Cells<'a>,
+}
+
+impl Rows<'_> {
+    /// Goes to the row that begins at `place`.
+    pub fn go_to(&mut self, place: Place) -> Result<()> {
+        self.records.go_to(place)
+    }
+
+    /// The next row, and where it begins; `None` at the end of the file.
+    pub fn next(&mut self) -> Result<Option<(Place, &[f32])>> {
+        let (records, cells) = (&mut self.records, &mut self.cells);
+        cells.row.clear();
+        match records.next(|line, index, cell| cells.add(line, index, cell))? {
+            Some((place, count)) => Ok(Some((place, cells.end(place.line, count)?))),
+            None => Ok(None),
+        }
+    }
+
+    /// Passes over the next row; `false` at the end of the file.
+    pub fn pass_over(&mut self) -> Result<bool> {
+        Ok(self.records.next(|_, _, _| Ok(()))?.is_some())
+    }
 }
 
 pub(super) fn refuse(path: &Path, problem: impl Into<String>) -> Error {
@@ -131,6 +205,7 @@ fn check_encoding(path: &Path, start: &[u8]) -> Result<()> {
 }
 
 /// What the first rows say of all.
+#[derive(Debug)]
 struct Layout {
     names: Vec<String>,
     /// Whether the first row holds the names.
@@ -153,9 +228,12 @@ fn check_names(path: &Path, layout: &Layout) -> Result<()> {
 }
 
 /// What a column holds.
+#[derive(Debug, Clone)]
 enum Kind {
     /// Nothing so far.
     Unknown,
+    /// Nothing at all, in a text that was read to its end.
+    Nothing,
     Numbers,
     Words(Words),
 }
@@ -178,7 +256,7 @@ fn kinds(path: &Path, names: &[String], wanted: Wanted<'_>) -> Result<Vec<Kind>>
         }
     }
     if let Some(like) = wanted.like {
-        let words = like.columns().iter().filter(|column| column.words.is_some());
+        let words = like.iter().filter(|column| column.words.is_some());
         let of_words: std::collections::HashSet<&str> = words.map(|column| column.name.as_str()).collect();
         for (kind, _) in kinds.iter_mut().zip(names).filter(|(_, name)| of_words.contains(name.as_str())) {
             *kind = Kind::Words(Words::default());
@@ -187,34 +265,20 @@ fn kinds(path: &Path, names: &[String], wanted: Wanted<'_>) -> Result<Vec<Kind>>
     Ok(kinds)
 }
 
-/// The cells of the rows that were read.
+/// The cells of a row that is being read.
 struct Cells<'a> {
     path: &'a Path,
     layout: &'a Layout,
-    decimal: &'a mut Decimal,
+    decimal: Decimal,
     kinds: Vec<Kind>,
-    cells: Vec<f32>,
-    lines: Vec<u32>,
+    row: Vec<f32>,
     /// Whether there is anything in a cell beyond the last column.
     beyond: bool,
 }
 
 impl Cells<'_> {
-    /// Makes room for a row.
-    fn begin(&mut self, line: u32) -> Result<()> {
-        let width = self.kinds.len();
-        if self.cells.len() + width > MAX_CELLS {
-            let problem =
-                format!("line {line}: more than {MAX_CELLS} cells, the most that are read; leave out columns");
-            return Err(refuse(self.path, problem));
-        }
-        let room = self.cells.try_reserve(width).and_then(|()| self.lines.try_reserve(1));
-        room.map_err(|_| Error::out_of_memory(self.path))?;
-        self.lines.push(line);
-        Ok(())
-    }
-
-    /// Adds a cell of the row that was begun; those beyond its end are counted at its [`end`](Self::end).
+    /// Adds a cell of the row; those beyond its end are counted at its [`end`](Self::end).
+    #[inline]
     fn add(&mut self, line: u32, index: usize, cell: &[u8]) -> Result<()> {
         let cell = number::trimmed(cell);
         let Some(kind) = self.kinds.get_mut(index) else {
@@ -227,14 +291,19 @@ impl Cells<'_> {
             } else {
                 words.number(cell).map_err(|problem| self.fault(line, index, &problem))?
             };
-            self.cells.push(word);
+            self.row.push(word);
             return Ok(());
         }
-        match (number::cell(cell, self.decimal), &kind) {
-            (Cell::Missing, _) => self.cells.push(f32::NAN),
+        match (number::cell(cell, &mut self.decimal), &kind) {
+            (Cell::Missing, _) => self.row.push(f32::NAN),
+            (_, Kind::Nothing) => {
+                let column = shown(self.layout.names[index].as_bytes());
+                let found = format!("{} in line {line}", shown(cell));
+                return Err(changed(self.path, format!("nothing in column {column}"), found));
+            }
             (Cell::Number(number), _) => {
                 *kind = Kind::Numbers;
-                self.cells.push(number);
+                self.row.push(number);
             }
             (Cell::Word, Kind::Unknown) => {
                 *kind = Kind::Words(Words::default());
@@ -262,11 +331,11 @@ impl Cells<'_> {
         format!("the column holds numbers, but here is {}; {hint}", shown(cell))
     }
 
-    /// The row that was begun is at its end, after `count` cells.
-    fn end(&mut self, line: u32, count: usize) -> Result<()> {
+    /// The row, which is at its end after `count` cells.
+    fn end(&mut self, line: u32, count: usize) -> Result<&[f32]> {
         let width = self.kinds.len();
         let trailing = self.layout.trailing && count == width + 1 && !self.beyond;
-        if count == width || trailing { Ok(()) } else { Err(self.ragged(line, count)) }
+        if count == width || trailing { Ok(&self.row) } else { Err(self.ragged(line, count)) }
     }
 
     fn ragged(&self, line: u32, count: usize) -> Error {
@@ -390,7 +459,7 @@ mod tests {
         let wanted = Wanted { text_columns: &text_columns, ..Wanted::default() };
         assert_eq!(told(&read_with("n,w\n1,a\nabc,b\n", wanted).unwrap()), ["1|a", "abc|b"]);
         let like = read_with("n,w\n1,a\nabc,b\n", wanted).unwrap();
-        let wanted = Wanted { like: Some(&like), ..Wanted::default() };
+        let wanted = Wanted { like: Some(like.columns()), ..Wanted::default() };
         assert_eq!(told(&read_with("w,n\na,1\nb,abc\n", wanted).unwrap()), ["a|1", "b|abc"]);
         for (name, found) in [("1", true), ("n", true), ("3", false), ("0", false), ("x", false)] {
             let text_columns = [name.to_string()];

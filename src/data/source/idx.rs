@@ -165,14 +165,6 @@ impl<'a> Values<'a, BufReader<File>> {
     }
 }
 
-impl Values<'_, BufReader<File>> {
-    /// Passes over the next `count` bytes of values, at most those that are left.
-    pub fn skip(&mut self, count: u64) -> Result<()> {
-        self.left -= count as usize;
-        self.source.skip(count)
-    }
-}
-
 impl<'a, R: BufRead> Values<'a, R> {
     fn new(path: &'a Path, mut source: Unpacked<'a, R>, elements: impl FnOnce(u8) -> Option<u64>) -> Result<Self> {
         let header = header::read(path, source.extent(), elements, MAX_DIMENSIONS, |out| source.fill(out))?;
@@ -185,9 +177,9 @@ impl<'a, R: BufRead> Values<'a, R> {
         self.value_bytes
     }
 
-    /// Whether its bytes are found only by unpacking those before them.
-    pub fn is_packed(&self) -> bool {
-        matches!(self.source.extent(), Extent::AtMost { .. })
+    /// How many bytes its file can give.
+    pub fn extent(&self) -> Extent {
+        self.source.extent()
     }
 
     /// 1 to 3 sizes, none of them 0.

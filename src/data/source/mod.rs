@@ -5,6 +5,7 @@ mod array;
 mod class_folders;
 mod csv;
 mod element;
+mod file_bytes;
 pub(super) mod header;
 pub mod idx;
 mod libsvm;
@@ -15,6 +16,8 @@ mod npz;
 mod number;
 mod open;
 mod pixel_file;
+#[allow(dead_code, reason = "for data larger than memory, which the loader does not stream yet")]
+mod table_file;
 mod train_and_test;
 pub(super) mod unpack;
 mod zip;
@@ -29,3 +32,5 @@ pub(crate) use open::open_on_disk;
 pub use open::{Source, SourceOptions, arrays, open};
 #[doc(hidden)]
 pub use open::{holds_tables_or_pictures, is_packed_text};
+#[allow(unused_imports, reason = "for data larger than memory, which the loader does not stream yet")]
+pub(crate) use table_file::{PIECE_CELLS, TableFile};

@@ -8,24 +8,24 @@ use std::path::Path;
 use super::array::{self, Array, Values, refuse, told};
 use super::element::{ByteOrder, Element};
 use super::unpack::Extent;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 /// NumPy's own limit: more is taken for damage.
 const MAX_HEADER_BYTES: usize = 10_000;
 const MAX_DIMENSIONS: usize = 32;
 /// 16 GiB, as of IDX files.
-const MAX_BYTES: u64 = super::header::MAX_BYTES;
+pub(super) const MAX_BYTES: u64 = super::header::MAX_BYTES;
 
 /// What a header says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
     pub element: Element,
-    order: ByteOrder,
+    pub order: ByteOrder,
     fortran_order: bool,
     pub shape: Vec<usize>,
     /// Bytes before the values.
-    bytes: u64,
+    pub bytes: u64,
 }
 
 /// Reads the array that `fill` gives, which fills what it is given and says how far it came: less only at the end. `name` is
@@ -37,37 +37,27 @@ pub(super) fn read(
     mut fill: impl FnMut(&mut [u8]) -> Result<usize>,
 ) -> Result<Array> {
     let header = header(path, name, &mut fill)?;
-    let refuse = |problem: String| refuse(path, name, &problem);
-    let (promised, expected) = header.check_extent(path, name, extent)?;
+    let count = header.count(path, name, extent, MAX_BYTES)?;
     let Header { element, order, fortran_order, ref shape, .. } = header;
-    let count = (promised / element.bytes() as u64) as usize;
     let Some(values) = Values::take(element, order, count, &mut fill, path)? else {
-        return Err(refuse(format!("cut short: it ends before the {expected} bytes of its shape; copy it again")));
+        return Err(header.ends_early(path, name));
     };
     if fill(&mut [0])? > 0 {
-        return Err(refuse(format!("more than {expected} bytes, the end for its shape of {}", told(shape))));
+        return Err(header.goes_on(path, name));
     }
     let values = if fortran_order && shape.len() > 1 { values.turned(shape) } else { values };
     array::array(path, name, header.shape, values, element.is_whole())
 }
 
 impl Header {
-    /// Whether rows lie one after the other.
-    pub fn is_row_major(&self) -> bool {
-        !self.fortran_order || self.shape.len() == 1
-    }
-
-    /// How many bytes of values its shape promises, and of the whole file: as many as there can be.
-    pub fn check_extent(&self, path: &Path, name: &str, extent: Extent) -> Result<(u64, u64)> {
-        let Header { element, ref shape, bytes, .. } = *self;
+    /// How many values there are, as many as the file can hold, and of `max_bytes` at most.
+    pub fn count(&self, path: &Path, name: &str, extent: Extent, max_bytes: u64) -> Result<usize> {
+        let shape = &self.shape;
         let refuse = |problem: String| refuse(path, name, &problem);
-        let count = shape.iter().try_fold(1_u64, |count, size| count.checked_mul(*size as u64));
-        let promised =
-            count.and_then(|count| count.checked_mul(element.bytes() as u64)).filter(|bytes| *bytes <= MAX_BYTES);
-        let Some(promised) = promised else {
-            return Err(refuse(format!("its shape is {}, more than the {MAX_BYTES} bytes that are read", told(shape))));
+        let Some(expected) = self.value_bytes().filter(|bytes| *bytes <= max_bytes).map(|bytes| bytes + self.bytes)
+        else {
+            return Err(refuse(format!("its shape is {}, more than the {max_bytes} bytes that are read", told(shape))));
         };
-        let expected = bytes + promised;
         let problem = match extent {
             Extent::Exactly(found) if found < expected => {
                 Some(format!("cut short: expected {expected} bytes, found {found}; copy or download it again"))
@@ -80,8 +70,48 @@ impl Header {
             }
             Extent::Exactly(_) | Extent::AtMost { .. } => None,
         };
-        problem.map_or(Ok((promised, expected)), |problem| Err(refuse(problem)))
+        match problem {
+            Some(problem) => Err(refuse(problem)),
+            None => Ok(((expected - self.bytes) / self.element.bytes() as u64) as usize),
+        }
     }
+
+    /// Bytes of all values; `None` for more than any file has.
+    fn value_bytes(&self) -> Option<u64> {
+        let count = self.shape.iter().try_fold(1_u64, |count, size| count.checked_mul(*size as u64));
+        count?.checked_mul(self.element.bytes() as u64).filter(|bytes| i64::try_from(*bytes).is_ok())
+    }
+
+    /// The error that there are fewer values than the shape says.
+    pub fn ends_early(&self, path: &Path, name: &str) -> Error {
+        ends_early(path, name, self.expected())
+    }
+
+    /// The error that there are more.
+    pub fn goes_on(&self, path: &Path, name: &str) -> Error {
+        goes_on(path, name, self.expected(), &self.shape)
+    }
+
+    /// Bytes of the whole file.
+    fn expected(&self) -> u64 {
+        self.value_bytes().unwrap_or(u64::MAX).saturating_add(self.bytes)
+    }
+
+    /// Whether the values of a row stand beside each other, rows in their order.
+    pub fn is_by_rows(&self) -> bool {
+        !self.fortran_order || self.shape.len() < 2
+    }
+}
+
+/// The error that a file of so many bytes ends before them.
+pub(super) fn ends_early(path: &Path, name: &str, expected: u64) -> Error {
+    let problem = format!("cut short: it ends before the {expected} bytes of its shape; copy it again");
+    refuse(path, name, &problem)
+}
+
+/// The error that it does not end there.
+pub(super) fn goes_on(path: &Path, name: &str, expected: u64, shape: &[usize]) -> Error {
+    refuse(path, name, &format!("more than {expected} bytes, the end for its shape of {}", told(shape)))
 }
 
 /// Reads what stands before the values.

@@ -30,7 +30,6 @@ pub struct SourceOptions {
 
 /// What a path holds.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it for each run")]
 pub enum Source {
     /// Pictures, a byte a pixel.
     Images {
@@ -147,7 +146,7 @@ fn is_idx_name(entry: &fs::DirEntry) -> bool {
     entry.file_name().to_str().is_some_and(|name| ["idx1", "idx2", "idx3"].iter().any(|part| name.contains(part)))
 }
 
-fn is_archive(start: &[u8]) -> bool {
+pub(super) fn is_archive(start: &[u8]) -> bool {
     start.starts_with(zip::MAGIC) || start.starts_with(zip::EMPTY_MAGIC)
 }
 
@@ -229,12 +228,12 @@ fn read<'a>(path: &'a Path, options: &SourceOptions, like: Option<&Table>) -> Re
     if libsvm::begins(file.start(), path) {
         return Ok(Content::Table { table: libsvm::read(file)?, target: Some(array::TARGET.into()) });
     }
-    let wanted = Wanted { header: options.header, text_columns: &options.text_columns, like };
+    let wanted = Wanted { header: options.header, text_columns: &options.text_columns, like: like.map(Table::columns) };
     Ok(Content::Table { table: csv::read(file, wanted)?, target: None })
 }
 
 /// The array of targets that lies in a file of its own.
-fn targets_of(path: &Path, options: &SourceOptions) -> Result<Array> {
+pub(super) fn targets_of(path: &Path, options: &SourceOptions) -> Result<Array> {
     match read(path, options, None)? {
         Content::Array(array) => Ok(array),
         Content::Arrays(arrays) => arrays.targets(),
@@ -246,7 +245,7 @@ fn targets_of(path: &Path, options: &SourceOptions) -> Result<Array> {
 }
 
 /// Targets in a file of their own belong to features in an array.
-fn refuse_targets(options: &SourceOptions, path: &Path) -> Result<()> {
+pub(super) fn refuse_targets(options: &SourceOptions, path: &Path) -> Result<()> {
     match &options.targets {
         None => Ok(()),
         Some(targets) => Err(Error::Setting {

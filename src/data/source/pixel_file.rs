@@ -1,15 +1,14 @@
 //! Images in a file, a byte a pixel, by their numbers: IDX, raw or gzip, and NumPy's `.npy`. It knows where an image begins,
 //! not what it shows.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::element::Element;
+use super::file_bytes::{Bytes as _, FileBytes};
 use super::unpack::{Begun, Extent};
-use super::{array, idx, npy};
+use super::{array, header, idx, npy};
 use crate::data::columns::Columns;
 use crate::data::on_disk::{OnDisk, RowFile};
 use crate::data::rows::Rows;
@@ -28,6 +27,9 @@ pub(super) const MAX_TINY_IMAGES: usize = 1 << 22;
 #[derive(Debug, Clone)]
 pub(super) struct PixelFile {
     path: PathBuf,
+    extent: Extent,
+    /// Where the first pixel stands.
+    start: u64,
     format: Format,
     /// As its header has it; the first is how many images there are.
     shape: Vec<usize>,
@@ -35,19 +37,13 @@ pub(super) struct PixelFile {
     image_size: (usize, usize),
     /// Whether rows and columns of each image change places.
     transposed: bool,
-    is_packed: bool,
 }
 
+/// By which rules a file that ends elsewhere than it should is told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Idx,
     Npy,
-}
-
-/// A file whose header has been read.
-enum Opened<'a> {
-    Idx(idx::Values<'a, BufReader<File>>),
-    Npy(Begun<'a>),
 }
 
 impl PixelFile {
@@ -64,8 +60,9 @@ impl PixelFile {
             return Err(Error::Idx { path: path.to_path_buf(), offset: 3, fault });
         };
         let image_size = if transposed { (columns, rows) } else { (rows, columns) };
-        let (path, is_packed) = (path.to_path_buf(), values.is_packed());
-        let file = PixelFile { path, format: Format::Idx, shape, image_size, transposed, is_packed };
+        let (path, start) = (path.to_path_buf(), header::len(shape.len()));
+        let (format, extent) = (Format::Idx, values.extent());
+        let file = PixelFile { path, extent, start, format, shape, image_size, transposed };
         let (images, pixels) = (file.len(), file.pixels());
         if pixels < TINY_PIXELS && images > MAX_TINY_IMAGES {
             let fault = IdxFault::TooManyTinyImages { images, pixels, limit: MAX_TINY_IMAGES };
@@ -85,14 +82,14 @@ impl PixelFile {
         }
         let extent = file.extent();
         let header = npy::header(path, "", |out| file.fill(out))?;
-        if header.element != Element::U8 || !header.is_row_major() {
+        if header.element != Element::U8 || !header.is_by_rows() {
             return Ok(None);
         }
-        header.check_extent(path, "", extent)?;
+        header.count(path, "", extent, npy::MAX_BYTES)?;
         let Some(image_size) = array::image_size(&header.shape) else { return Ok(None) };
-        let (path, is_packed) = (path.to_path_buf(), matches!(extent, Extent::AtMost { .. }));
+        let (path, start) = (path.to_path_buf(), file.given());
         let (format, shape) = (Format::Npy, header.shape);
-        let file = PixelFile { path, format, shape, image_size, transposed: false, is_packed };
+        let file = PixelFile { path, extent, start, format, shape, image_size, transposed: false };
         let is_tiny = file.pixels() < TINY_PIXELS && file.len() > MAX_TINY_IMAGES;
         Ok((!is_tiny).then_some(file))
     }
@@ -141,14 +138,14 @@ impl PixelFile {
         let image = self.pixels();
         let most = (RUN_BYTES / image).max(1);
         let (mut bytes, mut upright) = (Vec::new(), Vec::new());
-        let (mut file, mut at) = (self.open()?, 0);
+        let (mut file, mut at) = (FileBytes::open(&self.path, self.extent)?, 0);
         for range in ranges {
-            let (start, end) = (range.start as usize, range.end as usize);
-            file.skip((start - at) as u64 * image as u64)?;
-            at = start;
+            let end = range.end as usize;
+            at = range.start as usize;
+            file.go_to(self.start + at as u64 * image as u64)?;
             while at < end {
                 let images = most.min(end - at);
-                file.take(&mut bytes, images * image, &self.path)?;
+                self.take(&mut file, &mut bytes, images * image)?;
                 at += images;
                 if self.transposed {
                     self.turn(&bytes, &mut upright);
@@ -158,7 +155,44 @@ impl PixelFile {
                 }
             }
         }
-        if at == self.len() { file.finish(&self.path) } else { Ok(()) }
+        // What is packed tells only at its end whether it was whole.
+        if at == self.len() && file.fill(&mut [0])? > 0 { Err(self.goes_on()) } else { Ok(()) }
+    }
+
+    /// Replaces what `bytes` holds by the next `count` bytes.
+    fn take(&self, file: &mut FileBytes<'_>, bytes: &mut Vec<u8>, count: usize) -> Result<()> {
+        bytes.clear();
+        while bytes.len() < count {
+            // Room grows with what has come, so that a file that promises much and gives little takes little.
+            let (start, next) = (bytes.len(), (count - bytes.len()).min(RUN_BYTES));
+            bytes.try_reserve(next).map_err(|_| Error::out_of_memory(&self.path))?;
+            bytes.resize(start + next, 0);
+            if file.fill(&mut bytes[start..])? < next {
+                return Err(self.ends_early(file.at()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of the file, unpacked.
+    fn expected(&self) -> u64 {
+        self.start + self.shape.iter().map(|size| *size as u64).product::<u64>()
+    }
+
+    fn ends_early(&self, found: u64) -> Error {
+        let (path, expected) = (self.path.clone(), self.expected());
+        match self.format {
+            Format::Idx => Error::Idx { path, offset: found, fault: IdxFault::CutShort { expected, found } },
+            Format::Npy => npy::ends_early(&path, "", expected),
+        }
+    }
+
+    fn goes_on(&self) -> Error {
+        let (path, expected) = (self.path.clone(), self.expected());
+        match self.format {
+            Format::Idx => Error::Idx { path, offset: expected, fault: IdxFault::TrailingBytes { expected } },
+            Format::Npy => npy::goes_on(&path, "", expected, &self.shape),
+        }
     }
 
     fn turn(&self, bytes: &[u8], upright: &mut Vec<u8>) {
@@ -168,68 +202,6 @@ impl PixelFile {
             for (row, to) in to.chunks_exact_mut(height).enumerate() {
                 to.iter_mut().enumerate().for_each(|(column, pixel)| *pixel = from[column * width + row]);
             }
-        }
-    }
-
-    /// At its first pixel. The header is read anew: a file may have changed.
-    fn open(&self) -> Result<Opened<'_>> {
-        let (opened, shape) = match self.format {
-            Format::Idx => {
-                let values = idx::Values::open(&self.path)?;
-                let shape = values.dims().to_vec();
-                (Opened::Idx(values), shape)
-            }
-            Format::Npy => {
-                let mut file = Begun::open(&self.path)?;
-                let extent = file.extent();
-                let header = npy::header(&self.path, "", |out| file.fill(out))?;
-                header.check_extent(&self.path, "", extent)?;
-                let is_same = header.element == Element::U8 && header.is_row_major();
-                (Opened::Npy(file), if is_same { header.shape } else { Vec::new() })
-            }
-        };
-        if shape != self.shape {
-            let problem = "it has changed since it was first read; start anew with the file as it is";
-            return Err(Error::DataFile { path: self.path.clone(), problem: problem.into() });
-        }
-        Ok(opened)
-    }
-}
-
-impl Opened<'_> {
-    fn skip(&mut self, count: u64) -> Result<()> {
-        match self {
-            Opened::Idx(values) => values.skip(count),
-            Opened::Npy(file) => file.skip(count),
-        }
-    }
-
-    /// Replaces what `bytes` holds by the next `count` bytes.
-    fn take(&mut self, bytes: &mut Vec<u8>, count: usize, path: &Path) -> Result<()> {
-        match self {
-            Opened::Idx(values) => values.take(bytes, count),
-            Opened::Npy(file) => {
-                bytes.resize(count, 0);
-                if file.fill(bytes)? < count {
-                    let problem = "cut short: it ends before the bytes of its shape; copy it again";
-                    return Err(Error::DataFile { path: path.to_path_buf(), problem: problem.into() });
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Checks that nothing follows the last pixel.
-    fn finish(self, path: &Path) -> Result<()> {
-        match self {
-            Opened::Idx(values) => values.finish().map(|_| ()),
-            Opened::Npy(mut file) => match file.fill(&mut [0])? {
-                0 => Ok(()),
-                _ => {
-                    let problem = "more bytes than its shape says; is it two files?";
-                    Err(Error::DataFile { path: path.to_path_buf(), problem: problem.into() })
-                }
-            },
         }
     }
 }
@@ -244,7 +216,7 @@ impl RowFile for PixelFile {
     }
 
     fn can_seek(&self) -> bool {
-        !self.is_packed
+        matches!(self.extent, Extent::Exactly(_))
     }
 }
 
@@ -332,11 +304,11 @@ mod tests {
         let whole = fs::read(&path).unwrap();
         fs::write(&path, &whole[..100]).unwrap();
         let error = pixels(&file, &[0..1]).unwrap_err().to_string();
-        assert!(error.contains("expected 256 bytes, found 100") || error.contains("cut short"), "{error}");
+        assert!(error.contains("has changed") && error.ends_with("expected 256 bytes, found 100"), "{error}");
         fs::remove_file(&path).unwrap();
         idx_file(folder.path(), 41, false);
         let error = pixels(&file, &[0..1]).unwrap_err().to_string();
-        assert!(error.contains("it has changed since it was first read"), "{error}");
+        assert!(error.ends_with("expected 256 bytes, found 262"), "{error}");
         fs::remove_file(&path).unwrap();
         assert!(pixels(&file, &[0..1]).is_err());
     }

@@ -85,26 +85,6 @@ impl<'a> Unpacked<'a, BufReader<File>> {
         };
         Self::new(path, BufReader::with_capacity(READ_BUFFER_BYTES, file), file_bytes)
     }
-
-    /// Passes over the next `count` bytes. Of a raw file they are not read.
-    pub(in crate::data) fn skip(&mut self, count: u64) -> Result<()> {
-        if self.gzip.is_none() {
-            let by = i64::try_from(count).map_err(|_| read_failed(self.path, io::ErrorKind::InvalidInput.into()))?;
-            self.reader.seek_relative(by).map_err(|error| read_failed(self.path, error))?;
-            self.given += count;
-            return Ok(());
-        }
-        let (mut left, mut passed) = (count, vec![0; CHUNK_BYTES]);
-        while left > 0 {
-            let next = passed.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            if self.fill(&mut passed[..next])? < next {
-                // What comes next finds that the file is cut short.
-                break;
-            }
-            left -= next as u64;
-        }
-        Ok(())
-    }
 }
 
 impl<'a, R: BufRead> Unpacked<'a, R> {
@@ -225,15 +205,6 @@ impl<'a> Begun<'a> {
         out[..count].copy_from_slice(&left[..count]);
         self.again += count;
         Ok(count + self.source.fill(&mut out[count..])?)
-    }
-}
-
-impl Begun<'_> {
-    /// Passes over the next `count` bytes. Of a raw file they are not read.
-    pub fn skip(&mut self, count: u64) -> Result<()> {
-        let left = (self.start.len() - self.again) as u64;
-        self.again += left.min(count) as usize;
-        self.source.skip(count - left.min(count))
     }
 }
 

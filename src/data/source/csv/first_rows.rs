@@ -1,8 +1,9 @@
 //! The first rows of a text, which are looked at before any is taken: whether the first holds names, and how many columns
 //! there are. It must not know what becomes of the rows.
 
-use super::records::Records;
+use super::records::{Place, Records};
 use super::{Decimal, Layout};
+use crate::data::source::file_bytes::Bytes;
 use crate::data::source::number::{self, Cell};
 use crate::error::Result;
 
@@ -14,7 +15,7 @@ const CELLS: usize = 50_000;
 /// A row as text.
 #[derive(Default)]
 pub(super) struct Row {
-    pub line: u32,
+    pub place: Place,
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
@@ -39,7 +40,7 @@ impl Row {
 pub(super) struct FirstRows(Vec<Row>);
 
 impl FirstRows {
-    pub fn look(records: &mut Records<'_>) -> Result<Self> {
+    pub fn look(records: &mut Records<impl Bytes>) -> Result<Self> {
         let (mut rows, mut cells) = (Vec::new(), 0);
         while rows.len() < ROWS && (rows.len() < 2 || cells < CELLS) {
             let mut row = Row::default();
@@ -48,8 +49,8 @@ impl FirstRows {
                 row.ends.push(row.bytes.len());
                 Ok(())
             })?;
-            let Some((line, count)) = found else { break };
-            row.line = line;
+            let Some((place, count)) = found else { break };
+            row.place = place;
             cells += count;
             rows.push(row);
         }
@@ -79,7 +80,7 @@ impl FirstRows {
             if header && !name.is_empty() { name } else { (column + 1).to_string() }
         };
         let names = first.cells().take(width - usize::from(one_less)).enumerate().map(name).collect();
-        Some(Layout { names, header, trailing: one_less || one_more, line: first.line })
+        Some(Layout { names, header, trailing: one_less || one_more, line: first.place.line })
     }
 }
 

@@ -1,13 +1,14 @@
 //! The different words of a column, numbered as they are met. It knows no columns.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::data::Table;
 
-/// Words and their numbers, from 0.
-#[derive(Default)]
+/// Words and their numbers, from 0. A copy shares them; then no new one is taken.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Words {
-    numbers: HashMap<Box<str>, u32>,
+    numbers: Arc<HashMap<Box<str>, u32>>,
 }
 
 impl Words {
@@ -23,14 +24,20 @@ impl Words {
             return Err(format!("more than {} different words; leave the column out", Table::MAX_WORDS));
         }
         let number = self.numbers.len() as u32;
-        self.numbers.insert(word.into(), number);
+        let Some(numbers) = Arc::get_mut(&mut self.numbers) else {
+            return Err(format!(
+                "{} is a word that was not there before; the file has changed",
+                super::shown(word.as_bytes())
+            ));
+        };
+        numbers.insert(word.into(), number);
         Ok(number as f32)
     }
 
     /// All of them, by their numbers.
-    pub fn into_list(self) -> Vec<String> {
-        let mut words: Vec<(u32, Box<str>)> = self.numbers.into_iter().map(|(word, number)| (number, word)).collect();
+    pub fn list(&self) -> Vec<String> {
+        let mut words: Vec<(u32, &str)> = self.numbers.iter().map(|(word, number)| (*number, &**word)).collect();
         words.sort_unstable_by_key(|(number, _)| *number);
-        words.into_iter().map(|(_, word)| word.into_string()).collect()
+        words.into_iter().map(|(_, word)| word.to_string()).collect()
     }
 }

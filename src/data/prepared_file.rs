@@ -1,0 +1,451 @@
+//! From a table in its file to samples that are read piece by piece: the plan, the fit and the data set of a table in memory,
+//! in passes over the file, to the bit. In memory are the targets, and of the rest what a piece holds. It knows neither
+//! formats nor networks.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::feature_fit::{Constant, FeatureFit, Pixels};
+use super::features::Features;
+use super::outputs::Outputs;
+use super::preparation::{self, Preparation, TablePlan, TableSettings};
+use super::source::{PIECE_CELLS, TableFile};
+use super::task;
+use super::{Dataset, Missing, Table, TableColumn, TargetColumns, Task};
+use crate::error::{Error, Result};
+
+/// What is known of a table in its file before it is split: a [`TablePlan`], and the targets.
+#[derive(Debug)]
+pub(crate) struct FilePlan {
+    file: Arc<TableFile>,
+    plan: TablePlan,
+    /// Of all rows, the target columns alone.
+    targets: Table,
+    /// Whether all that is predicted from are pixels; unknown, and `false`, where a transform was asked for.
+    are_pixels: bool,
+}
+
+impl FilePlan {
+    /// As [`TablePlan::new`], in one pass over the file.
+    ///
+    /// # Errors
+    /// As [`TablePlan::new`] and [`TableFile::read`].
+    pub fn new(file: Arc<TableFile>, settings: &TableSettings) -> Result<Self> {
+        let places = task::target_columns(file.schema(), &settings.targets)?;
+        let rows = preparation::taking_part(file.source(), file.len() as u32, settings, |row| file.has_gap(row))?;
+        let mut cells = Vec::new();
+        let room = cells.try_reserve_exact(file.len().saturating_mul(places.len()));
+        room.map_err(|_| Error::out_of_memory(Path::new(file.source())))?;
+        let mut pixels = Pixels::new(file.columns(), &places);
+        let (mut number, mut may_be_pixels) = (0, settings.transform.is_none());
+        file.read(std::slice::from_ref(&(0..file.len() as u32)), &mut |piece| {
+            for row in piece.rows() {
+                cells.extend(places.iter().map(|place| row[*place]));
+                if may_be_pixels && !(settings.missing == Missing::Drop && file.has_gap(number)) {
+                    may_be_pixels = pixels.add(row);
+                }
+                number += 1;
+            }
+            Ok(())
+        })?;
+        let columns: Arc<[TableColumn]> = places.iter().map(|place| file.columns()[*place].clone()).collect();
+        let targets = Table::piece(&columns, cells, Vec::new(), Vec::new(), file.source());
+        let all: Vec<usize> = (0..places.len()).collect();
+        let plan = TablePlan::of_targets(places, &targets, &all, rows, settings)?;
+        Ok(Self { are_pixels: may_be_pixels && pixels.are_there(), file, plan, targets })
+    }
+
+    /// The targets, what they call for, and the rows that take part.
+    pub fn plan(&self) -> &TablePlan {
+        &self.plan
+    }
+
+    /// The file that it is a plan for.
+    pub fn file(&self) -> &Arc<TableFile> {
+        &self.file
+    }
+
+    /// As [`TablePlan::classes`].
+    pub fn classes(&self) -> Option<Vec<u32>> {
+        self.plan.classes_at(&self.targets, &self.places())
+    }
+
+    /// As [`TablePlan::fit`] on `rows`, which ascend, and the names of columns that are the same in all of them, as
+    /// [`Features::constant`] has them. It takes a pass over the rows, or two to find standard deviations.
+    ///
+    /// # Errors
+    /// As [`TablePlan::fit`] and [`TableFile::read`].
+    pub fn fit(&self, rows: &[u32]) -> Result<(Preparation, Vec<String>)> {
+        let outputs =
+            Outputs::unchecked(&self.targets, &self.places(), rows, self.plan.task, self.plan.scales_targets())?;
+        self.targets_of(&outputs, rows)?;
+        let (columns, targets) = (self.file.columns(), &self.plan.targets);
+        let mut fit = self
+            .plan
+            .transform_unless_pixels(|| self.are_pixels)
+            .map(|transform| FeatureFit::new(columns, targets, transform, self.plan.missing()));
+        let ranges = ranges(rows.iter().copied());
+        let mut constant = Constant::new((0..columns.len()).filter(|place| !targets.contains(place)));
+        self.file.read(&ranges, &mut |piece| {
+            for row in piece.rows() {
+                constant.add(row);
+                if let Some(fit) = &mut fit {
+                    fit.add(row);
+                }
+            }
+            Ok(())
+        })?;
+        let features = match fit {
+            None => Features::pixels(columns, targets),
+            Some(mut fit) => {
+                while fit.needs_another_pass() {
+                    self.file.read(&ranges, &mut |piece| {
+                        piece.rows().for_each(|row| fit.add(row));
+                        Ok(())
+                    })?;
+                }
+                fit.finish()
+            }
+        };
+        let constant = constant.left().map(|at| features.columns[at].name.clone()).collect();
+        Ok((Preparation { table_width: columns.len(), features, outputs }, constant))
+    }
+
+    /// The samples `rows`, which ascend, by a `preparation` that was fitted by this plan.
+    ///
+    /// # Errors
+    /// As [`Preparation::dataset`] for a target.
+    pub fn prepare(&self, preparation: Arc<Preparation>, rows: Vec<u32>) -> Result<PreparedFile> {
+        let targets = self.targets_of(&preparation.outputs, &rows)?;
+        Ok(PreparedFile { file: Arc::clone(&self.file), preparation, rows, targets })
+    }
+
+    /// Where the targets stand in `targets`.
+    fn places(&self) -> Vec<usize> {
+        (0..self.plan.targets.len()).collect()
+    }
+
+    fn targets_of(&self, outputs: &Outputs, rows: &[u32]) -> Result<TargetColumns> {
+        outputs.targets(&self.targets, &self.places(), rows).or_else(|error| {
+            // The same is wrong with the file, and there it has a line.
+            self.file.read(&ranges(rows.iter().copied()), &mut |piece| {
+                outputs.targets(&piece, &self.plan.targets, &all_rows(&piece)).map(|_| ())
+            })?;
+            Err(error)
+        })
+    }
+}
+
+/// Samples that stay in their file: some rows of a table, and how they become inputs and targets.
+#[derive(Debug)]
+pub(crate) struct PreparedFile {
+    file: Arc<TableFile>,
+    preparation: Arc<Preparation>,
+    /// In ascending order.
+    rows: Vec<u32>,
+    targets: TargetColumns,
+}
+
+impl PreparedFile {
+    /// The samples `rows`, which ascend, of a file that need not be the one that `preparation` was fitted on. One pass reads
+    /// the targets.
+    ///
+    /// # Errors
+    /// As [`Preparation::dataset`] for columns and targets, and [`TableFile::read`].
+    pub fn new(file: Arc<TableFile>, preparation: Arc<Preparation>, rows: Vec<u32>) -> Result<Self> {
+        let mut targets = preparation.targets(file.schema(), &[])?;
+        preparation.needed(file.schema())?;
+        file.read(&ranges(rows.iter().copied()), &mut |piece| {
+            match (&mut targets, preparation.targets(&piece, &all_rows(&piece))?) {
+                (TargetColumns::Classes { labels, .. }, TargetColumns::Classes { labels: more, .. }) => {
+                    labels.extend(more);
+                }
+                (TargetColumns::Values { values, .. }, TargetColumns::Values { values: more, .. }) => {
+                    values.extend(more);
+                }
+                (TargetColumns::Classes { .. } | TargetColumns::Values { .. }, _) => {}
+            }
+            Ok(())
+        })?;
+        Ok(Self { file, preparation, rows, targets })
+    }
+
+    /// As [`Preparation::rows`], the rows of a file that take part, which ascend; in a pass over it where gaps may be in
+    /// columns that are not needed.
+    ///
+    /// # Errors
+    /// As [`Preparation::rows`] and [`TableFile::read`].
+    pub fn taking_part(file: &TableFile, preparation: &Preparation) -> Result<Vec<u32>> {
+        let needed = preparation.needed(file.schema())?;
+        let all = 0..file.len() as u32;
+        if preparation.features.missing != Missing::Drop || !all.clone().any(|row| file.has_gap(row)) {
+            return Ok(all.collect());
+        }
+        if (0..file.columns().len()).all(|place| needed.contains(&place)) {
+            return Ok(all.filter(|row| !file.has_gap(*row)).collect());
+        }
+        let (mut rows, mut number) = (Vec::new(), 0);
+        file.read(&[all], &mut |piece| {
+            for row in piece.rows() {
+                if !needed.iter().any(|place| row[*place].is_nan()) {
+                    rows.push(number);
+                }
+                number += 1;
+            }
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no sample.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Their rows in the file.
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    /// What they should give.
+    pub fn targets(&self) -> &TargetColumns {
+        &self.targets
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Arc<TableFile> {
+        &self.file
+    }
+
+    /// How rows become samples.
+    pub fn preparation(&self) -> &Arc<Preparation> {
+        &self.preparation
+    }
+
+    /// Whether columns are pixels, a byte each.
+    pub fn are_pixels(&self) -> bool {
+        self.preparation.features.are_pixels()
+    }
+
+    /// Columns of a sample.
+    pub fn features(&self) -> usize {
+        self.preparation.features.width()
+    }
+
+    /// Rows and columns of a sample as a picture.
+    pub fn image_size(&self) -> (usize, usize) {
+        self.preparation.image_size()
+    }
+
+    /// The names of the classes, in the order of their numbers; empty where targets are values.
+    pub fn class_names(&self) -> Vec<String> {
+        match self.preparation.outputs.task() {
+            Task::Classify => self.preparation.outputs.names().into_iter().map(String::from).collect(),
+            Task::MultiLabel | Task::Regress => Vec::new(),
+        }
+    }
+
+    /// Where the data come from.
+    pub fn source(&self) -> &str {
+        self.file.source()
+    }
+
+    /// Gives the samples at `positions` among these, which ascend, do not overlap and lie below `len`, to `each`: in their
+    /// order, as data sets of a bounded size, each as [`Preparation::dataset`] makes it of its rows.
+    ///
+    /// # Errors
+    /// Those of `each`; as [`Preparation::dataset`] for a row that cannot be used; as [`TableFile::read`].
+    ///
+    /// # Panics
+    /// If a position is not below `len`.
+    pub fn read(&self, positions: &[Range<u32>], each: &mut dyn FnMut(Dataset) -> Result<()>) -> Result<()> {
+        let mut left = positions.iter().cloned().flatten();
+        let rows = ranges(left.clone().map(|position| self.rows[position as usize]));
+        let most_rows = (PIECE_CELLS / self.features().max(1)).max(1);
+        self.file.read_at_most(most_rows, &rows, &mut |piece| {
+            let chosen: Vec<u32> = left.by_ref().take(piece.len()).collect();
+            let targets = self.targets.select(&chosen);
+            each(self.preparation.dataset_of(&piece, &all_rows(&piece), targets)?)
+        })
+    }
+}
+
+fn all_rows(table: &Table) -> Vec<u32> {
+    (0..table.len() as u32).collect()
+}
+
+/// Ascending rows as ranges.
+fn ranges(rows: impl Iterator<Item = u32>) -> Vec<Range<u32>> {
+    let mut ranges: Vec<Range<u32>> = Vec::new();
+    for row in rows {
+        match ranges.last_mut() {
+            Some(last) if last.end == row => last.end += 1,
+            _ => ranges.push(row..row + 1),
+        }
+    }
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::data::columns::Columns;
+    use crate::data::{Source, SourceOptions, Transform, open};
+
+    fn told<T>(result: Result<T>) -> std::result::Result<T, String> {
+        result.map_err(|error| error.to_string())
+    }
+
+    /// Of four in five, as a split draws them.
+    fn some(rows: &[u32]) -> Vec<u32> {
+        rows.iter().copied().filter(|row| (row * 7 + 3) % 5 != 1).collect()
+    }
+
+    /// The bits of numbers, which are compared beside the numbers: 0 and -0 are equal.
+    fn bits(set: &Dataset) -> Vec<u32> {
+        match set.columns() {
+            Columns::Values { values, .. } => values.iter().map(|value| value.to_bits()).collect(),
+            Columns::Bytes { .. } | Columns::Compressed(_) => Vec::new(),
+        }
+    }
+
+    /// Panics unless the file gives at every step what the table in memory gives, or the same error; says how far it came.
+    fn check(path: &Path, options: &SourceOptions, settings: &TableSettings) -> &'static str {
+        let Source::Table { train: table, targets, .. } = open(path, options).unwrap() else { panic!("no table") };
+        let file = Arc::new(TableFile::open(path, options, None).unwrap().unwrap());
+        let mut settings = settings.clone();
+        if settings.targets.is_empty() {
+            settings.targets = targets;
+        }
+        let (of_table, of_file) =
+            (told(TablePlan::new(&table, &settings)), told(FilePlan::new(Arc::clone(&file), &settings)));
+        assert_eq!(of_file.as_ref().map(|plan| plan.plan()), of_table.as_ref(), "{settings:?}");
+        let (Ok(plan), Ok(file_plan)) = (of_table, of_file) else { return "no plan" };
+        assert_eq!(file_plan.classes(), plan.classes(&table));
+        let rows = some(&plan.rows);
+        let (of_table, of_file) = (told(plan.fit(&table, &rows)), told(file_plan.fit(&rows)));
+        assert_eq!(of_file.as_ref().map(|(preparation, _)| preparation), of_table.as_ref(), "{settings:?}");
+        let (Ok(preparation), Ok((same, constant))) = (of_table, of_file) else { return "no fit" };
+        // -0 beside 0 is another text.
+        assert_eq!(format!("{same:?}"), format!("{preparation:?}"));
+        assert_eq!(constant, preparation.features.constant(&table, &rows).collect::<Vec<_>>());
+        let same = Arc::new(same);
+        assert_eq!(PreparedFile::taking_part(&file, &same).unwrap(), preparation.rows(&table).unwrap());
+        let set = told(preparation.dataset(&table, &rows));
+        let of_plan = told(file_plan.prepare(Arc::clone(&same), rows.clone())).unwrap();
+        let of_file = told(PreparedFile::new(Arc::clone(&file), Arc::clone(&same), rows.clone())).unwrap();
+        assert_eq!(of_file.targets(), of_plan.targets());
+        let mut pieces = Vec::new();
+        let read = told(of_plan.read(std::slice::from_ref(&(0..of_plan.len() as u32)), &mut |piece| {
+            pieces.push(piece);
+            Ok(())
+        }));
+        let set = match set {
+            Ok(set) => set,
+            Err(error) => {
+                assert_eq!(read.unwrap_err(), error);
+                return "no set";
+            }
+        };
+        read.unwrap();
+        assert_eq!(of_plan.targets(), set.targets());
+        assert_eq!(
+            (of_plan.features(), of_plan.image_size(), of_plan.source()),
+            (set.features(), set.image_size(), set.source())
+        );
+        assert_eq!(
+            (of_plan.class_names().as_slice(), of_plan.are_pixels()),
+            (set.class_names(), set.scale().is_some())
+        );
+        let compare = |positions: Vec<u32>, pieces: Vec<Dataset>| {
+            let mut first = 0;
+            for piece in pieces {
+                assert!(piece.len() * piece.features() <= PIECE_CELLS.max(piece.features()));
+                let expected = set.select(&positions[first..first + piece.len()]);
+                assert_eq!((&piece, bits(&piece)), (&expected, bits(&expected)));
+                first += piece.len();
+            }
+            assert_eq!(first, positions.len());
+        };
+        compare((0..set.len() as u32).collect(), pieces);
+        let len = set.len() as u32;
+        let positions = [len / 3..len / 2, len / 2..len / 2, len - 1..len];
+        let mut pieces = Vec::new();
+        of_plan
+            .read(&positions, &mut |piece| {
+                pieces.push(piece);
+                Ok(())
+            })
+            .unwrap();
+        compare(positions.into_iter().flatten().collect(), pieces);
+        "all"
+    }
+
+    /// All transforms, and what becomes of gaps: what `check` says of each.
+    fn check_all(path: &Path, options: &SourceOptions, targets: &[&str]) -> Vec<&'static str> {
+        let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
+        let mut said = Vec::new();
+        for missing in [Missing::Error, Missing::Mean, Missing::Drop] {
+            for transform in [
+                None,
+                Some(Transform::MinMax),
+                Some(Transform::Robust),
+                Some(Transform::None),
+                Some(Transform::Standard),
+            ] {
+                let raw_targets = transform == Some(Transform::None);
+                let targets = targets.clone();
+                let settings = TableSettings { targets, transform, missing, raw_targets, ..TableSettings::default() };
+                said.push(check(path, options, &settings));
+            }
+        }
+        said.dedup();
+        said
+    }
+
+    fn random(seed: u32) -> impl FnMut(u32) -> u32 {
+        let mut state = u64::from(seed);
+        move |below| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 33) % u64::from(below)) as u32
+        }
+    }
+
+    /// A table of numbers, words that are met late, and classes; with gaps, if it is so asked.
+    fn text(rows: u32, gaps: bool) -> String {
+        let mut random = random(7);
+        let mut text = String::from("a;w;\"b\";constant;label;value\r\n");
+        for row in 0..rows {
+            let gap = gaps && random(9) == 0;
+            let a = if gap { String::new() } else { format!("{},{}", random(90), random(1000)) };
+            let word = if gap && random(2) == 0 { "NA".into() } else { format!("\"w\r\n{}\"", random(2 + row / 50)) };
+            text += &format!("{a};{word};-{}e-{};7;k{};{},5\r\n", random(1 << 20), random(30), random(4), random(50));
+        }
+        text
+    }
+
+    #[test]
+    fn a_text_in_its_file_becomes_what_it_becomes_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        for (rows, gaps) in [(40, false), (3_000, true), (20_000, false)] {
+            fs::write(&path, text(rows, gaps)).unwrap();
+            let options = SourceOptions::default();
+            let expected: &[&str] = if gaps { &["no set", "all"] } else { &["all"] };
+            assert_eq!(check_all(&path, &options, &[]), expected);
+            assert_eq!(check_all(&path, &options, &["value"]), expected);
+            assert_eq!(check_all(&path, &options, &["value", "constant"]), expected);
+            // Words among several targets, and a target with gaps.
+            assert_eq!(check_all(&path, &options, &["value", "w"]), ["no plan"]);
+            assert_eq!(check_all(&path, &options, &["a"]), if gaps { &["no fit", "all"][..] } else { &["all"] });
+        }
+    }
+}

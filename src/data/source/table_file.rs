@@ -1,0 +1,554 @@
+//! A table that stays in its file and is read in passes, some rows at a time: no more of it is in memory than what is known of
+//! all rows (columns, words, which rows have gaps) and a piece. What it gives are the rows that reading the whole file gives,
+//! to the bit. It must not know what is a target.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::array::{self, Array};
+use super::csv::{self, Place, Text, Wanted};
+use super::file_bytes::{Bytes, FileBytes, changed};
+use super::unpack::{Begun, Extent};
+use super::{SourceOptions, idx, libsvm, npy, open};
+use crate::data::{Table, TableColumn};
+use crate::error::{Error, Result};
+
+/// Cells of a piece: 1 MiB of them.
+pub(crate) const PIECE_CELLS: usize = 1 << 18;
+/// So far apart are the rows of a text that can be gone to: so much is read in vain before another one, at most.
+const MARK_BYTES: u64 = 128 * 1024;
+/// Bytes of an array that are turned into numbers at once.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// A table in a file.
+#[derive(Debug)]
+pub(crate) struct TableFile {
+    path: PathBuf,
+    extent: Extent,
+    /// Its columns, without rows.
+    schema: Table,
+    columns: Arc<[TableColumn]>,
+    rows: u32,
+    /// A bit for each row in which something is missing; those beyond its end are whole.
+    gaps: Vec<u64>,
+    targets: Vec<String>,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// And some of its rows, in their order, row 0 first.
+    Text(Text, Vec<Mark>),
+    /// Of the features, and the targets.
+    Arrays(npy::Header, Option<Array>),
+}
+
+/// Where a row of a text begins.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    row: u32,
+    place: Place,
+}
+
+impl TableFile {
+    /// The table at `path`; `None` where what lies there cannot be read so: folders, archives, LIBSVM's lines, IDX, arrays by
+    /// columns, and arrays of bytes with class numbers, which are images. `like`: the columns of the table that was read
+    /// before, of the same set.
+    ///
+    /// A text of cells is read once from end to end, and so are arrays but for whole numbers in a raw file.
+    ///
+    /// # Errors
+    /// As [`open`](super::open): [`Error::Io`] from the operating system, [`Error::DataFile`] for what is damaged,
+    /// [`Error::Setting`] for an option that does not fit.
+    pub fn open(path: &Path, options: &SourceOptions, like: Option<&[TableColumn]>) -> Result<Option<TableFile>> {
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let file = Begun::open(path)?;
+        if file.start().starts_with(npy::MAGIC) {
+            return Self::of_arrays(path, file.extent(), options);
+        }
+        if open::is_archive(file.start()) || idx::begins(file.start()) || libsvm::begins(file.start(), path) {
+            return Ok(None);
+        }
+        let wanted = Wanted { header: options.header, text_columns: &options.text_columns, like };
+        let file = Self::of_text(file, wanted)?;
+        open::refuse_targets(options, path)?;
+        Ok(Some(file))
+    }
+
+    fn of_text(file: Begun<'_>, wanted: Wanted<'_>) -> Result<Self> {
+        let (path, extent) = (file.path(), file.extent());
+        let (mut rows, mut gaps, mut marks) = (0, Gaps::default(), Vec::<Mark>::new());
+        let text = csv::scan(file, wanted, &mut |place, row| {
+            // There are no more lines than a u32 counts, and so no more rows.
+            if marks.last().is_none_or(|mark| place.offset - mark.place.offset >= MARK_BYTES) {
+                marks.push(Mark { row: rows, place });
+            }
+            gaps.add(rows, row);
+            rows += 1;
+            Ok(())
+        })?;
+        Ok(Self::new(path, extent, text.columns(), Vec::new(), rows, gaps, Content::Text(text, marks)))
+    }
+
+    fn of_arrays(path: &Path, extent: Extent, options: &SourceOptions) -> Result<Option<Self>> {
+        let mut bytes = FileBytes::open(path, extent)?;
+        let header = npy::header(path, "", |out| bytes.fill(out))?;
+        if !header.is_by_rows() {
+            return Ok(None);
+        }
+        header.count(path, "", extent, u64::MAX)?;
+        array::check_width(path, "", &header.shape)?;
+        let Ok(rows) = u32::try_from(header.shape[0]) else {
+            let problem = format!("{} rows, expected at most {}; split the file", header.shape[0], u32::MAX);
+            return Err(array::refuse(path, "", &problem));
+        };
+        let mut gaps = Gaps::default();
+        let is_packed = matches!(extent, Extent::AtMost { .. });
+        if is_packed || !header.element.is_whole() {
+            let mut features = Features { path, header: &header, bytes, numbers: Vec::new(), raw: Vec::new() };
+            let (width, at_once) = (array::columns(&header.shape), features.at_once());
+            let mut row = 0;
+            while row < rows {
+                let end = rows.min(row.saturating_add(at_once));
+                for cells in features.read(row..end)?.chunks_exact(width) {
+                    gaps.add(row, cells);
+                    row += 1;
+                }
+            }
+            if features.bytes.fill(&mut [0])? > 0 {
+                return Err(header.goes_on(path, ""));
+            }
+        }
+        let y = options.targets.as_deref().map(|targets| open::targets_of(targets, options)).transpose()?;
+        let outputs = y.as_ref().map_or(0, Array::columns);
+        if let Some(y) = &y {
+            array::check_rows(y, path, "", header.shape[0])?;
+            let are_images =
+                header.element == super::element::Element::U8 && array::image_size(&header.shape).is_some();
+            if are_images && y.labels().is_some() {
+                return Ok(None);
+            }
+            for row in 0..rows {
+                let first = row as usize * outputs;
+                if (first..first + outputs).any(|at| y.values.number(at).is_nan()) {
+                    gaps.set(row);
+                }
+            }
+        }
+        let features = array::columns(&header.shape);
+        array::check_width(path, "", &[header.shape[0], features + outputs])?;
+        let (columns, targets) = array::table_columns(features, outputs);
+        Ok(Some(Self::new(path, extent, columns, targets, rows, gaps, Content::Arrays(header, y))))
+    }
+
+    fn new(
+        path: &Path,
+        extent: Extent,
+        columns: Vec<TableColumn>,
+        targets: Vec<String>,
+        rows: u32,
+        gaps: Gaps,
+        content: Content,
+    ) -> Self {
+        let columns: Arc<[TableColumn]> = columns.into();
+        let schema = Table::without_rows(&columns, &path.display().to_string());
+        Self { path: path.to_path_buf(), extent, schema, columns, rows, gaps: gaps.0, targets, content }
+    }
+
+    /// Its columns, from left to right.
+    pub fn columns(&self) -> &[TableColumn] {
+        &self.columns
+    }
+
+    /// A table of these columns that has no rows: in it columns are found by name.
+    pub fn schema(&self) -> &Table {
+        &self.schema
+    }
+
+    /// Number of rows, at least 1.
+    pub fn len(&self) -> usize {
+        self.rows as usize
+    }
+
+    /// Where the data come from.
+    pub fn source(&self) -> &str {
+        self.schema.source()
+    }
+
+    /// The columns that the source itself says are targets.
+    pub fn targets(&self) -> &[String] {
+        &self.targets
+    }
+
+    /// Whether something is missing in a row, in any of its columns.
+    pub fn has_gap(&self, row: u32) -> bool {
+        self.gaps.get(row as usize / 64).is_some_and(|bits| bits >> (row % 64) & 1 == 1)
+    }
+
+    /// Whether rows can be gone to without reading all before them: those of a file that is not packed.
+    pub fn is_seekable(&self) -> bool {
+        matches!(self.extent, Extent::Exactly(_))
+    }
+
+    /// Reads the rows of `ranges`, which ascend, do not overlap and lie within the table, and gives them to `each` in tables of
+    /// at most so many cells as make 1 MiB, or of one row.
+    ///
+    /// # Errors
+    /// Those of `each`; [`Error::Io`] from the operating system; [`Error::Shape`] if the file has changed.
+    pub fn read(&self, ranges: &[Range<u32>], each: &mut dyn FnMut(Table) -> Result<()>) -> Result<()> {
+        self.read_at_most(usize::MAX, ranges, each)
+    }
+
+    /// The same in tables of at most so many rows, where that is less.
+    pub fn read_at_most(
+        &self,
+        rows: usize,
+        ranges: &[Range<u32>],
+        each: &mut dyn FnMut(Table) -> Result<()>,
+    ) -> Result<()> {
+        debug_assert!(ranges.windows(2).all(|two| two[0].end <= two[1].start), "{ranges:?}");
+        let most_rows = (PIECE_CELLS / self.columns.len()).min(rows).max(1);
+        let mut pieces = Pieces::new(self, most_rows, each);
+        let done = match &self.content {
+            Content::Text(text, marks) => self.read_text(text, marks, ranges, &mut pieces),
+            Content::Arrays(header, y) => self.read_arrays(header, y.as_ref(), ranges, &mut pieces),
+        };
+        match done.and_then(|()| pieces.give()) {
+            // All of it has been read before, and was no error then.
+            Err(Stop::Read(Error::DataFile { problem, .. })) => Err(self.changed("what it held", problem)),
+            Err(Stop::Read(error @ Error::Idx { .. })) => Err(self.changed("what it held", error.to_string())),
+            Err(Stop::Read(error) | Stop::Each(error)) => Err(error),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn changed(&self, expected: impl Into<String>, found: impl Into<String>) -> Error {
+        changed(&self.path, expected, found)
+    }
+
+    fn read_text(
+        &self,
+        text: &Text,
+        marks: &[Mark],
+        ranges: &[Range<u32>],
+        pieces: &mut Pieces<'_>,
+    ) -> std::result::Result<(), Stop> {
+        let ends_early = |row: u32| self.changed(format!("{} rows", self.rows), format!("{row}"));
+        let mut ranges = ranges.iter().filter(|range| !range.is_empty()).peekable();
+        let Some(first) = ranges.peek() else { return Ok(()) };
+        // The last mark that is not behind a row.
+        let mark_of = |row: u32| marks.partition_point(|mark| mark.row <= row).saturating_sub(1);
+        let mut mark = mark_of(first.start);
+        let Some(Mark { mut row, place }) = marks.get(mark).copied() else { return Ok(()) };
+        let mut rows = text.rows(&self.path, FileBytes::open(&self.path, self.extent)?, place)?;
+        for range in ranges {
+            let nearest = mark_of(range.start);
+            if marks[nearest].row > row {
+                mark = nearest;
+                row = marks[mark].row;
+                rows.go_to(marks[mark].place)?;
+            }
+            while row < range.start {
+                if !rows.pass_over()? {
+                    return Err(ends_early(row).into());
+                }
+                row += 1;
+            }
+            while row < range.end {
+                let Some((place, cells)) = rows.next()? else { return Err(ends_early(row).into()) };
+                while marks.get(mark + 1).is_some_and(|next| next.row <= row) {
+                    mark += 1;
+                }
+                let expected = marks[mark];
+                if expected.row == row && expected.place != place {
+                    let told = |place: Place| format!("line {} at byte {}", place.line, place.offset);
+                    return Err(self.changed(told(expected.place), told(place)).into());
+                }
+                pieces.push(row, Some(place.line), cells)?;
+                row += 1;
+            }
+        }
+        if row == self.rows && rows.pass_over()? {
+            return Err(self.changed(format!("{} rows", self.rows), "more").into());
+        }
+        Ok(())
+    }
+
+    fn read_arrays(
+        &self,
+        header: &npy::Header,
+        y: Option<&Array>,
+        ranges: &[Range<u32>],
+        pieces: &mut Pieces<'_>,
+    ) -> std::result::Result<(), Stop> {
+        let mut bytes = FileBytes::open(&self.path, self.extent)?;
+        if npy::header(&self.path, "", |out| bytes.fill(out))? != *header {
+            return Err(self.changed("the header that it had", "another").into());
+        }
+        let mut features = Features { path: &self.path, header, bytes, numbers: Vec::new(), raw: Vec::new() };
+        let (width, at_once) = (array::columns(&header.shape), features.at_once());
+        let outputs = y.map_or(0, Array::columns);
+        let mut cells = Vec::new();
+        for range in ranges {
+            let mut row = range.start;
+            while row < range.end {
+                let end = range.end.min(row.saturating_add(at_once));
+                for features in features.read(row..end)?.chunks_exact(width) {
+                    cells.clear();
+                    cells.extend_from_slice(features);
+                    if let Some(y) = y {
+                        let first = row as usize * outputs;
+                        cells.extend((first..first + outputs).map(|at| y.values.number(at)));
+                    }
+                    pieces.push(row, None, &cells)?;
+                    row += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which rows have gaps, a bit each.
+#[derive(Default)]
+struct Gaps(Vec<u64>);
+
+impl Gaps {
+    fn add(&mut self, row: u32, cells: &[f32]) {
+        if cells.iter().any(|cell| cell.is_nan()) {
+            self.set(row);
+        }
+    }
+
+    fn set(&mut self, row: u32) {
+        let at = row as usize / 64;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, 0);
+        }
+        self.0[at] |= 1 << (row % 64);
+    }
+}
+
+/// The features in an array by rows.
+struct Features<'a> {
+    path: &'a Path,
+    header: &'a npy::Header,
+    bytes: FileBytes<'a>,
+    raw: Vec<u8>,
+    numbers: Vec<f32>,
+}
+
+impl Features<'_> {
+    fn row_bytes(&self) -> usize {
+        array::columns(&self.header.shape) * self.header.element.bytes()
+    }
+
+    /// Rows that are read at once.
+    fn at_once(&self) -> u32 {
+        (PIECE_BYTES / self.row_bytes()).max(1) as u32
+    }
+
+    /// Those of some rows: `[rows, columns]`.
+    fn read(&mut self, rows: Range<u32>) -> Result<&[f32]> {
+        let row_bytes = self.row_bytes();
+        self.bytes.go_to(self.header.bytes + u64::from(rows.start) * row_bytes as u64)?;
+        self.raw.resize(rows.len() * row_bytes, 0);
+        if self.bytes.fill(&mut self.raw)? < self.raw.len() {
+            return Err(self.header.ends_early(self.path, ""));
+        }
+        self.numbers.clear();
+        self.header.element.append(self.header.order, &self.raw, &mut self.numbers);
+        let columns = array::columns(&self.header.shape);
+        array::check_finite(self.path, "", &self.numbers, columns, rows.start as usize)?;
+        Ok(&self.numbers)
+    }
+}
+
+/// Why a reading stopped: the file, or who was given its rows.
+enum Stop {
+    Read(Error),
+    Each(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Read(error)
+    }
+}
+
+/// Rows on their way into tables of a bounded size.
+struct Pieces<'a> {
+    file: &'a TableFile,
+    most_rows: usize,
+    each: &'a mut dyn FnMut(Table) -> Result<()>,
+    cells: Vec<f32>,
+    lines: Vec<u32>,
+    numbers: Vec<u32>,
+}
+
+impl<'a> Pieces<'a> {
+    fn new(file: &'a TableFile, most_rows: usize, each: &'a mut dyn FnMut(Table) -> Result<()>) -> Self {
+        Self { file, most_rows, each, cells: Vec::new(), lines: Vec::new(), numbers: Vec::new() }
+    }
+
+    fn push(&mut self, row: u32, line: Option<u32>, cells: &[f32]) -> std::result::Result<(), Stop> {
+        if self.numbers.is_empty() {
+            self.cells.reserve_exact(self.most_rows * cells.len());
+        }
+        self.cells.extend_from_slice(cells);
+        self.lines.extend(line);
+        self.numbers.push(row);
+        if self.numbers.len() == self.most_rows { self.give() } else { Ok(()) }
+    }
+
+    /// Gives what there is, if there is anything.
+    fn give(&mut self) -> std::result::Result<(), Stop> {
+        if self.numbers.is_empty() {
+            return Ok(());
+        }
+        let (cells, lines, numbers) =
+            (std::mem::take(&mut self.cells), std::mem::take(&mut self.lines), std::mem::take(&mut self.numbers));
+        let piece = Table::piece(&self.file.columns, cells, lines, numbers, self.file.source());
+        (self.each)(piece).map_err(Stop::Each)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+
+    use super::*;
+    use crate::data::Source;
+
+    pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packer.write_all(bytes).unwrap();
+        packer.finish().unwrap()
+    }
+
+    fn npy(descr: &str, fortran: bool, shape: &[usize], values: &[u8]) -> Vec<u8> {
+        let sizes: String = shape.iter().map(|size| format!("{size},")).collect();
+        let fortran = if fortran { "True" } else { "False" };
+        let header = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': ({sizes}), }}\n");
+        let mut file = b"\x93NUMPY\x01\0".to_vec();
+        file.extend((header.len() as u16).to_le_bytes());
+        file.extend(header.as_bytes());
+        file.extend(values);
+        file
+    }
+
+    /// All of a table: names, words, bits of cells and places of rows.
+    fn all_of(columns: &[TableColumn], pieces: &[Table]) -> String {
+        let mut told = format!("{columns:?}\n");
+        for piece in pieces {
+            assert!(std::ptr::eq(piece.columns(), columns) || piece.columns() == columns);
+            for row in 0..piece.len() {
+                let bits: Vec<u32> = piece.row(row).iter().map(|cell| cell.to_bits()).collect();
+                told += &format!("{}: {bits:x?}\n", piece.place(row));
+            }
+        }
+        told
+    }
+
+    fn pieces(file: &TableFile, most: usize, ranges: &[Range<u32>]) -> Result<Vec<Table>> {
+        let mut pieces = Vec::new();
+        file.read_at_most(most, ranges, &mut |piece| {
+            assert!(!piece.is_empty() && piece.len() <= most);
+            pieces.push(piece);
+            Ok(())
+        })?;
+        Ok(pieces)
+    }
+
+    /// Panics unless the file at `path` holds what reading it whole gives, also by ranges, or the same is wrong with it.
+    fn check(path: &Path, options: &SourceOptions) -> bool {
+        let whole = open(path, options);
+        let file = match TableFile::open(path, options, None) {
+            Ok(Some(file)) => file,
+            Ok(None) => return false,
+            Err(error) => {
+                assert_eq!(error.to_string(), whole.unwrap_err().to_string());
+                return false;
+            }
+        };
+        let Source::Table { train, test: None, targets } = whole.unwrap() else { panic!("no table") };
+        assert_eq!((file.len(), file.source(), file.targets()), (train.len(), train.source(), &*targets));
+        assert_eq!(file.schema().columns(), train.columns());
+        let expected = all_of(train.columns(), std::slice::from_ref(&train));
+        let (rows, all) = (file.rows, 0..file.rows);
+        for most in [1, 3, usize::MAX] {
+            assert_eq!(all_of(file.columns(), &pieces(&file, most, std::slice::from_ref(&all)).unwrap()), expected);
+        }
+        let some = [0..1, rows / 3..rows / 3, rows / 3..rows / 2, rows - 1..rows];
+        let ranges: Vec<Range<u32>> = if rows > 3 { some.to_vec() } else { std::iter::once(rows - 1..rows).collect() };
+        let mut chosen = pieces(&file, 2, &ranges).unwrap().into_iter();
+        let mut piece = chosen.next().unwrap();
+        let mut at = 0;
+        for row in ranges.into_iter().flatten() {
+            if at == piece.len() {
+                (piece, at) = (chosen.next().unwrap(), 0);
+            }
+            let bits = |row: &[f32]| row.iter().map(|cell| cell.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(piece.row(at)), bits(train.row(row as usize)), "{row}");
+            assert_eq!(piece.place(at), train.place(row as usize));
+            at += 1;
+        }
+        assert!(chosen.next().is_none());
+        for row in 0..rows {
+            assert_eq!(file.has_gap(row), train.row(row as usize).iter().any(|cell| cell.is_nan()), "{row}");
+        }
+        true
+    }
+
+    fn is_the_same(name: &str, bytes: &[u8], options: &SourceOptions) {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes) in [(name.to_string(), bytes.to_vec()), (format!("{name}.gz"), gzip(bytes))] {
+            let path = folder.path().join(name);
+            let start = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned();
+            fs::write(&path, bytes).unwrap();
+            assert!(check(&path, options), "{} {options:?}: {start:?}", path.display());
+        }
+    }
+
+    fn texts() -> Vec<Vec<u8>> {
+        let texts: Vec<String> = vec![
+            "x,kind,y\n1.5,cat,7\n,dog,8\n\n-2,\"c\nat\",9\nNA,?,\n".into(),
+            "x;kind;y\r\n1;cat;7\r\n1,5;dog;8\r\n\r\n-2;cat;9".into(),
+            "x;y\n7;8\n7;8.5\n".into(),
+            "\u{feff}x,y,\n1,2,\n3,4,\n9,5,\n".into(),
+            "w,y\n\u{feff}a,2\n\u{feff}b,4\n\u{feff}a,4\n".into(),
+            "n,\u{fc}\r1,x\r2,y\r\r3,z".into(),
+            "1\t2\t3\n4\t5\t6\n".into(),
+            "5\n".into(),
+            "e,n\n,\n,1\n".into(),
+            format!("n,q,w\n{}", many("\n", 0)),
+            format!("n,q,w\r\n{}", many("\r\n", 9)),
+            format!("n,q,w\r{}", many("\r", 9)),
+            format!("\u{feff}w,n\n{}", "\u{feff}a,1\n \n  \"\u{feff}\",2\n".repeat(9_000)),
+            "1,".repeat(3000) + "\n" + &"2,".repeat(3000),
+        ];
+        texts.into_iter().map(String::into_bytes).collect()
+    }
+
+    fn many(ending: &str, from: usize) -> String {
+        (0..20_000).map(|row| format!("{row},\"a \"\"{}\"\"{ending}\",w{}{ending}", row + from, row / 7)).collect()
+    }
+
+    #[test]
+    fn a_text_in_its_file_is_the_text_in_memory() {
+        for text in texts() {
+            for header in [None, Some(false)] {
+                let options = SourceOptions { header, text_columns: vec!["1".into()], ..SourceOptions::default() };
+                is_the_same("t.csv", &text, &options);
+                let options = SourceOptions { text_columns: Vec::new(), ..options };
+                if header.is_none() {
+                    is_the_same("t.csv", &text, &options);
+                }
+            }
+        }
+    }
+}
