@@ -104,8 +104,8 @@ impl Prepared {
         };
         if recipe.stream && !(samples.train.can_seek() && samples.train.is_on_disk()) {
             let (name, found) = ("stream", place.display().to_string());
-            let expected =
-                "files in which single samples are found: IDX that is not packed (gzip -d), or .npy of bytes";
+            let expected = "files in which single samples are found: IDX or .npy that is not packed (gzip -d), or, with \
+                            --shuffle blocks, a table as text or .npy";
             return Err(Error::Setting { name, found, expected: expected.into() });
         }
         if resumed.is_none() {

@@ -347,6 +347,10 @@ impl Dataset {
         }
     }
 
+    pub(super) fn into_columns(self) -> Columns {
+        self.columns
+    }
+
     pub(super) fn columns(&self) -> &Columns {
         &self.columns
     }

@@ -22,7 +22,6 @@ mod on_disk;
 mod outputs;
 mod preparation;
 mod prepare;
-#[allow(dead_code, reason = "for data larger than memory, which the loader does not stream yet")]
 mod prepared_file;
 mod rows;
 pub mod sample;
@@ -45,6 +44,7 @@ pub use loader::{Loader, Shuffle};
 pub use outputs::{Outputs, ValueColumn};
 pub use preparation::{Preparation, TablePlan, TableSettings};
 pub use prepare::Prepare;
+pub(crate) use prepared_file::{FilePlan, PreparedFile};
 pub use sample::SampleSize;
 pub use scale::{Scale, ScaleKind};
 pub use shared::SharedValues;

@@ -6,13 +6,15 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::columns::Columns;
 use super::feature_fit::{Constant, FeatureFit, Pixels};
 use super::features::Features;
+use super::on_disk::{OnDisk, RowFile};
 use super::outputs::Outputs;
 use super::preparation::{self, Preparation, TablePlan, TableSettings};
 use super::source::{PIECE_CELLS, TableFile};
 use super::task;
-use super::{Dataset, Missing, Table, TableColumn, TargetColumns, Task};
+use super::{Dataset, Missing, Scale, Table, TableColumn, TargetColumns, Task};
 use crate::error::{Error, Result};
 
 /// What is known of a table in its file before it is split: a [`TablePlan`], and the targets.
@@ -273,6 +275,30 @@ impl PreparedFile {
             let targets = self.targets.select(&chosen);
             each(self.preparation.dataset_of(&piece, &all_rows(&piece), targets)?)
         })
+    }
+}
+
+impl PreparedFile {
+    /// A data set of these samples, whose features stay in the file.
+    ///
+    /// # Errors
+    /// As [`Dataset::from_values`] for targets, and [`Dataset::with_class_names`].
+    pub fn into_set(self) -> Result<Dataset> {
+        let (targets, image_size) = (self.targets.clone(), self.image_size());
+        let (class_names, source) = (self.class_names(), self.source().to_string());
+        let (len, scale) = (self.len(), self.are_pixels().then_some(Scale::Unit));
+        let columns = OnDisk::new(Arc::new(self), len, scale);
+        Dataset::from_file(columns, targets, image_size, source)?.with_class_names(class_names)
+    }
+}
+
+impl RowFile for PreparedFile {
+    fn read(&self, ranges: &[Range<u32>], each: &mut dyn FnMut(Columns) -> Result<()>) -> Result<()> {
+        self.read(ranges, &mut |piece| each(piece.into_columns()))
+    }
+
+    fn can_seek(&self) -> bool {
+        self.file.is_seekable()
     }
 }
 

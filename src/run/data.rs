@@ -2,13 +2,16 @@
 //! sources, splits and samples, not networks.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::SampledRows;
-use crate::data::source::{self, Source, SourceOptions};
+use crate::data::source::{self, Source, SourceOptions, TableFile};
 use crate::data::split::{self, Fold, SplitRows};
-use crate::data::{Dataset, Preparation, SampleSize, Split, Table, TablePlan, TableSettings, hex, sample};
+use crate::data::{
+    Dataset, FilePlan, Preparation, PreparedFile, SampleSize, Split, Table, TablePlan, TableSettings, hex, sample,
+};
 use crate::error::{Error, Result};
 use crate::rng::Stream;
 
@@ -95,6 +98,11 @@ pub fn load(path: &Path, settings: &DataSettings) -> Result<RunData> {
         let expected = "no rows held out, as val_data names those to validate on".into();
         return Err(Error::Setting { name, found, expected });
     }
+    if settings.on_disk
+        && let Some(tables) = Tables::in_files(path, settings)?
+    {
+        return tables.load(settings);
+    }
     let open = |path: &Path| match settings.on_disk {
         true => source::open_on_disk(path, options),
         false => source::open(path, options),
@@ -107,10 +115,12 @@ pub fn load(path: &Path, settings: &DataSettings) -> Result<RunData> {
         }
         (Source::Table { train, test, targets }, None) => {
             let test = test.filter(|_| !own_split);
-            Tables { train, val: test, is_asked: false, targets }.load(settings)
+            let (train, val) = (Rows::InMemory(train), test.map(Rows::InMemory));
+            Tables { train, val, is_asked: false, targets }.load(settings)
         }
         (Source::Table { train, targets, .. }, Some(Source::Table { train: val, .. })) => {
-            Tables { train, val: Some(val), is_asked: true, targets }.load(settings)
+            let (train, val) = (Rows::InMemory(train), Some(Rows::InMemory(val)));
+            Tables { train, val, is_asked: true, targets }.load(settings)
         }
         (Source::Images { .. }, Some(_)) => Err(other_kind(settings, "pictures", "a table")),
         (Source::Table { .. }, Some(_)) => Err(other_kind(settings, "a table", "pictures")),
@@ -225,9 +235,104 @@ fn first(rows: SplitRows, train: SampleSize, val: SampleSize, settings: &DataSet
     Ok(SplitRows { train: first(rows.train, train, "train_samples")?, val: first(rows.val, val, "val_samples")? })
 }
 
+/// A table, wherever its rows are.
+enum Rows {
+    InMemory(Table),
+    InFile(Arc<TableFile>),
+}
+
+impl Rows {
+    /// Which can be samples by `preparation`.
+    fn taking_part(&self, preparation: &Preparation) -> Result<Vec<u32>> {
+        match self {
+            Rows::InMemory(table) => preparation.rows(table),
+            Rows::InFile(file) => PreparedFile::taking_part(file, preparation),
+        }
+    }
+
+    /// The samples `rows`, which ascend where they stay in a file.
+    fn samples(&self, preparation: &Preparation, rows: &[u32]) -> Result<Dataset> {
+        match self {
+            Rows::InMemory(table) => preparation.dataset(table, rows),
+            Rows::InFile(file) => {
+                PreparedFile::new(Arc::clone(file), Arc::new(preparation.clone()), rows.to_vec())?.into_set()
+            }
+        }
+    }
+
+    fn has_column(&self, name: &str) -> bool {
+        match self {
+            Rows::InMemory(table) => table.find_named(name).is_some(),
+            Rows::InFile(file) => file.columns().iter().any(|column| column.name == name),
+        }
+    }
+}
+
+/// What is known of a table before it is split.
+enum Plan<'a> {
+    InMemory(TablePlan, &'a Table),
+    InFile(FilePlan),
+}
+
+impl Plan<'_> {
+    fn of<'a>(rows: &'a Rows, asked: &TableSettings) -> Result<Plan<'a>> {
+        match rows {
+            Rows::InMemory(table) => Ok(Plan::InMemory(TablePlan::new(table, asked)?, table)),
+            Rows::InFile(file) => Ok(Plan::InFile(FilePlan::new(Arc::clone(file), asked)?)),
+        }
+    }
+
+    fn plan(&self) -> &TablePlan {
+        match self {
+            Plan::InMemory(plan, _) => plan,
+            Plan::InFile(plan) => plan.plan(),
+        }
+    }
+
+    fn classes(&self) -> Option<Vec<u32>> {
+        match self {
+            Plan::InMemory(plan, table) => plan.classes(table),
+            Plan::InFile(plan) => plan.classes(),
+        }
+    }
+
+    /// Fitted on `rows`, and the columns that are the same in all of them.
+    fn fit(&self, rows: &[u32]) -> Result<(Preparation, Vec<String>)> {
+        match self {
+            Plan::InFile(plan) => plan.fit(rows),
+            Plan::InMemory(plan, table) => {
+                let preparation = plan.fit(table, rows)?;
+                let constant = preparation.features.constant(table, rows).map(str::to_string).collect();
+                Ok((preparation, constant))
+            }
+        }
+    }
+
+    /// The samples `rows` of the table.
+    fn samples(&self, preparation: &Preparation, rows: &[u32]) -> Result<Dataset> {
+        match self {
+            Plan::InMemory(_, table) => preparation.dataset(table, rows),
+            Plan::InFile(plan) => plan.prepare(Arc::new(preparation.clone()), rows.to_vec())?.into_set(),
+        }
+    }
+
+    /// The rows of the table, and the names of its targets.
+    fn table(&self) -> (usize, Vec<&str>) {
+        let columns = match self {
+            Plan::InMemory(_, table) => table.columns(),
+            Plan::InFile(plan) => plan.file().columns(),
+        };
+        let len = match self {
+            Plan::InMemory(_, table) => table.len(),
+            Plan::InFile(plan) => plan.file().len(),
+        };
+        (len, self.plan().targets.iter().map(|target| columns[*target].name.as_str()).collect())
+    }
+}
+
 struct Tables {
-    train: Table,
-    val: Option<Table>,
+    train: Rows,
+    val: Option<Rows>,
     /// Whether `val` was asked for, and did not only lie beside.
     is_asked: bool,
     /// What the source says are the targets.
@@ -235,45 +340,69 @@ struct Tables {
 }
 
 impl Tables {
+    /// Tables whose rows stay in their files; `None` where they cannot, or would be asked for in another order than the files'.
+    fn in_files(path: &Path, settings: &DataSettings) -> Result<Option<Self>> {
+        if !settings.in_file_order {
+            return Ok(None);
+        }
+        let options = &settings.source;
+        let own_split = settings.val_split.is_some() || settings.fold.is_some();
+        let Some((train, test)) = source::tables_at(path)? else { return Ok(None) };
+        let Some(train) = TableFile::open(&train, options, None)? else { return Ok(None) };
+        let val = match (&settings.val_data, test.filter(|_| !own_split)) {
+            (Some(val), _) => Some(TableFile::open(val, options, None)?),
+            (None, Some(test)) => Some(TableFile::open(&test, options, Some(train.columns()))?),
+            (None, None) => None,
+        };
+        let (is_asked, targets) = (settings.val_data.is_some(), train.targets().to_vec());
+        let val = match val {
+            None => None,
+            Some(Some(val)) => Some(Rows::InFile(Arc::new(val))),
+            Some(None) => return Ok(None),
+        };
+        Ok(Some(Tables { train: Rows::InFile(Arc::new(train)), val, is_asked, targets }))
+    }
+
     fn load(self, settings: &DataSettings) -> Result<RunData> {
         let mut asked = settings.table.clone();
         if asked.targets.is_empty() {
             asked.targets = self.targets;
         }
-        let (table, plan) = (&self.train, TablePlan::new(&self.train, &asked)?);
+        let plan = Plan::of(&self.train, &asked)?;
+        let taking_part = &plan.plan().rows;
+        let (len, targets) = plan.table();
         let size = |asked: Option<SampleSize>| asked.unwrap_or(SampleSize::All);
         let (train_samples, val_samples) = (size(settings.train_samples), size(settings.val_samples));
         // Rows without their targets are for predictions, not for validation.
-        let has_targets =
-            |val: &Table| plan.targets.iter().all(|target| val.find_named(&table.columns()[*target].name).is_some());
+        let has_targets = |val: &Rows| targets.iter().all(|target| val.has_column(target));
         let val = self.val.as_ref().filter(|val| self.is_asked || has_targets(val));
-        let (rows, held_out, preparation, val_set) = match val {
+        let (rows, held_out, (preparation, constant), val_set) = match val {
             None => {
-                let (rows, held_out) = divide(&plan.rows, plan.classes(table).as_deref(), settings)?;
+                let (rows, held_out) = divide(taking_part, plan.classes().as_deref(), settings)?;
                 let rows = first(rows, train_samples, val_samples, settings)?;
-                let preparation = plan.fit(table, &rows.train)?;
-                let val = preparation.dataset(table, &rows.val)?;
-                (rows, held_out, preparation, val)
+                let fitted = plan.fit(&rows.train)?;
+                let val = plan.samples(&fitted.0, &rows.val)?;
+                (rows, held_out, fitted, val)
             }
             Some(val) => {
-                let drawn = draw(Split::Train, train_samples, plan.rows.len(), settings)?;
-                let train: Vec<u32> = drawn.iter().map(|row| plan.rows[*row as usize]).collect();
-                let preparation = plan.fit(table, &train)?;
-                let whole = preparation.rows(val)?;
+                let drawn = draw(Split::Train, train_samples, taking_part.len(), settings)?;
+                let train: Vec<u32> = drawn.iter().map(|row| taking_part[*row as usize]).collect();
+                let fitted = plan.fit(&train)?;
+                let whole = val.taking_part(&fitted.0)?;
                 let drawn = draw(Split::Test, val_samples, whole.len(), settings)?;
                 let rows = SplitRows { train, val: drawn.iter().map(|row| whole[*row as usize]).collect() };
-                let val = preparation.dataset(val, &rows.val)?;
-                (rows, HeldOut::Files, preparation, val)
+                let val = val.samples(&fitted.0, &rows.val)?;
+                (rows, HeldOut::Files, fitted, val)
             }
         };
         Ok(RunData {
-            train: preparation.dataset(table, &rows.train)?,
+            train: plan.samples(&preparation, &rows.train)?,
             val: val_set,
             train_samples,
             val_samples,
             held_out,
-            left_out: table.len() - plan.rows.len(),
-            constant: preparation.features.constant(table, &rows.train).map(str::to_string).collect(),
+            left_out: len - taking_part.len(),
+            constant,
             preparation: Some(preparation),
             is_of_the_recipe: false,
             rows: rows.into(),

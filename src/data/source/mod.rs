@@ -16,7 +16,6 @@ mod npz;
 mod number;
 mod open;
 mod pixel_file;
-#[allow(dead_code, reason = "for data larger than memory, which the loader does not stream yet")]
 mod table_file;
 mod train_and_test;
 pub(super) mod unpack;
@@ -28,9 +27,9 @@ const TRAIN: [&str; 2] = ["train", "training"];
 const TEST: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
 
 pub use npz::ArrayInfo;
-pub(crate) use open::open_on_disk;
 pub use open::{Source, SourceOptions, arrays, open};
 #[doc(hidden)]
 pub use open::{holds_tables_or_pictures, is_packed_text};
+pub(crate) use open::{open_on_disk, tables_at};
 #[allow(unused_imports, reason = "for data larger than memory, which the loader does not stream yet")]
 pub(crate) use table_file::{PIECE_CELLS, TableFile};

@@ -110,6 +110,21 @@ pub(crate) fn open_on_disk(path: &Path, options: &SourceOptions) -> Result<Sourc
     open(path, options)
 }
 
+/// The tables of a path: a file, or those of a folder, to train on and, where there is one, to test; `None` where it holds
+/// images, or nothing. Whether a file is a table, only its bytes tell.
+///
+/// # Errors
+/// [`Error::Io`] if a folder cannot be read; [`Error::DataFolder`] if there are several tables to choose from.
+pub(crate) fn tables_at(path: &Path) -> Result<Option<(PathBuf, Option<PathBuf>)>> {
+    if path.is_file() {
+        return Ok(Some((path.to_path_buf(), None)));
+    }
+    if !path.is_dir() || Named::at(path)?.find(Split::Train, Kind::Images).is_ok() {
+        return Ok(None);
+    }
+    Ok(train_and_test::find(path)?.map(|tables| (tables.train, tables.test)))
+}
+
 fn images_on_disk(folder: &Path) -> Result<Source> {
     let (train, test) = mnist::load_both(folder, true)?;
     Ok(Source::Images { train, test: Some(test) })
