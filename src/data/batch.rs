@@ -1,9 +1,10 @@
 //! One batch as f32, in buffers that are filled again and again. It knows which blocks of its rows hold only zeros, and
 //! not where the rows come from.
 
+use super::bit_rows::BitRows;
 use super::{CompressedRows, Dataset, Scale, TargetColumns, Targets};
 use crate::kernels::pixels::{ScaledRows, Selection, scale_rows};
-use crate::kernels::sparse::{BLOCK, blocks_per_row, words_per_row};
+use crate::kernels::sparse::{self, BIT_ROWS_SLACK, BLOCK, bit_bytes, blocks_per_row, words_per_row};
 use crate::kernels::{AlignedVec, Rows, SimdLevel, SparseRows};
 
 /// The features and targets of some samples. [`Loader::load`](super::Loader::load) fills it. A network that takes it leaves
@@ -11,12 +12,13 @@ use crate::kernels::{AlignedVec, Rows, SimdLevel, SparseRows};
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     blocks: Blocks,
+    bits: Bits,
     /// What the blocks of zero pixels are, which are left out there.
     fill: f32,
-    /// `[len, width]`, or empty where the blocks say it all.
+    /// `[len, width]`, or empty where the blocks or bits say it all.
     x: AlignedVec,
-    /// Whether `x` does not say it all, and the blocks do.
-    sparse: bool,
+    /// Which of them does.
+    encoding: Encoding,
     width: usize,
     len: usize,
     /// `[len]`, if targets are classes.
@@ -27,6 +29,30 @@ pub struct Batch {
     /// `[len]`, if samples have weights.
     weights: Vec<f32>,
     weighted: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Encoding {
+    #[default]
+    Dense,
+    Blocks,
+    Bits,
+}
+
+/// Rows without their zeros; the fields are those of [`sparse::BitRows`].
+#[derive(Debug, Clone, Default)]
+struct Bits {
+    width: usize,
+    bits: Vec<u8>,
+    values: AlignedVec,
+    starts: Vec<usize>,
+}
+
+impl Bits {
+    fn rows(&self) -> sparse::BitRows<'_> {
+        let Bits { width, bits, values, starts } = self;
+        sparse::BitRows { width: *width, bits, values, starts }
+    }
 }
 
 /// Rows without their blocks of zero pixels; the fields are those of [`SparseRows`].
@@ -80,18 +106,26 @@ impl Batch {
 
     /// `[len, width]`, row-major. A copy: a batch is kept without its blocks of zeros.
     pub fn x(&self) -> Vec<f32> {
-        if !self.sparse {
-            return self.x.to_vec();
+        let mut x = vec![0.0; if self.encoding == Encoding::Dense { 0 } else { self.len * self.width }];
+        match self.encoding {
+            Encoding::Dense => return self.x.to_vec(),
+            Encoding::Blocks => self.blocks.copy(self.fill, &mut x),
+            Encoding::Bits => {
+                let rows = x.chunks_exact_mut(self.width.max(1)).enumerate();
+                rows.for_each(|(index, x)| self.bits.rows().copy_row(index, x));
+            }
         }
-        let mut x = vec![0.0; self.len * self.width];
-        self.blocks.copy(self.fill, &mut x);
         x
     }
 
     /// The features in the encoding that they are kept in, as an operand of a kernel.
     #[doc(hidden)]
     pub fn rows(&self) -> Rows<'_> {
-        if self.sparse { Rows::Sparse(self.blocks.rows()) } else { Rows::Dense(&self.x) }
+        match self.encoding {
+            Encoding::Dense => Rows::Dense(&self.x),
+            Encoding::Blocks => Rows::Sparse(self.blocks.rows()),
+            Encoding::Bits => Rows::Bits(self.bits.rows()),
+        }
     }
 
     /// What its samples should give.
@@ -119,14 +153,15 @@ impl Batch {
         }
         self.fill = scale.apply(0);
         // Zeros that become another number cannot be left out.
-        self.sparse = self.fill == 0.0 && self.len > 0;
-        self.x.set_len(if self.sparse { 0 } else { self.len * self.width });
+        let sparse = self.fill == 0.0 && self.len > 0;
+        self.encoding = if sparse { Encoding::Blocks } else { Encoding::Dense };
+        self.x.set_len(if sparse { 0 } else { self.len * self.width });
         self.blocks.copy(self.fill, &mut self.x);
     }
 
     /// Fills it with some columns of some rows of numbers. `values: [n, width]`.
     pub(super) fn fill_values(&mut self, values: &[f32], width: usize, rows: &[u32], columns: std::ops::Range<usize>) {
-        (self.len, self.width, self.sparse) = (rows.len(), columns.len(), false);
+        (self.len, self.width, self.encoding) = (rows.len(), columns.len(), Encoding::Dense);
         self.x.set_len(self.len * self.width);
         // Rows of no columns fill nothing.
         for (x, row) in self.x.chunks_exact_mut(self.width.max(1)).zip(rows) {
@@ -142,7 +177,7 @@ impl Batch {
         rows: &[u32],
         columns: std::ops::Range<usize>,
     ) {
-        (self.len, self.width, self.fill, self.sparse) = (rows.len(), columns.len(), 0.0, true);
+        (self.len, self.width, self.fill, self.encoding) = (rows.len(), columns.len(), 0.0, Encoding::Blocks);
         self.x.set_len(0);
         let of = |row: &u32| compressed.row(*row as usize, &columns);
         let (words, of_row) = (words_per_row(self.width), blocks_per_row(self.width));
@@ -167,6 +202,37 @@ impl Batch {
             starts[index] = first;
         }
         starts[self.len] = end;
+    }
+
+    /// Fills it with some columns of some rows of numbers without their zeros; `columns` begins at a whole block. `ahead`: the
+    /// rows that come next.
+    pub(super) fn fill_bits(
+        &mut self,
+        simd: SimdLevel,
+        packed: &BitRows,
+        rows: &[u32],
+        ahead: &[u32],
+        columns: std::ops::Range<usize>,
+    ) {
+        (self.len, self.width, self.encoding) = (rows.len(), columns.len(), Encoding::Bits);
+        self.x.set_len(0);
+        let bytes = bit_bytes(self.width);
+        let Bits { width, bits, values, starts } = &mut self.bits;
+        *width = self.width;
+        bits.resize(rows.len() * bytes, 0);
+        values.set_len(rows.iter().map(|row| packed.count(*row as usize)).sum::<usize>() + BIT_ROWS_SLACK);
+        starts.clear();
+        starts.push(0);
+        let mut end = 0;
+        for (index, row) in rows.iter().enumerate() {
+            if let Some(row) = ahead.get(index) {
+                packed.prefetch(simd, *row as usize);
+            }
+            let (numbers, count) = packed.cut_row(*row as usize, &columns, &mut bits[index * bytes..][..bytes]);
+            numbers.write(simd, &mut values[end..][..count]);
+            end += count;
+            starts.push(end);
+        }
     }
 
     /// Fills it with the targets and weights of the same rows.

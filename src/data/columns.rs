@@ -1,6 +1,7 @@
 //! The columns of a data set in any encoding: bytes without their blocks of zeros, dense numbers, or numbers without their
-//! zeros. It must not know targets.
+//! zeros, many or few. It must not know targets.
 
+use super::bit_rows::BitRows;
 use super::rows::Rows;
 use super::{CompressedRows, Scale, SharedValues};
 
@@ -13,6 +14,8 @@ pub(super) enum Columns {
     Values { values: SharedValues, width: usize },
     /// Numbers of which few are not zero.
     Compressed(CompressedRows),
+    /// Numbers of which up to half are not zero.
+    Bits(BitRows),
 }
 
 impl Columns {
@@ -24,6 +27,7 @@ impl Columns {
                 Columns::Values { values: gather(values, *width, rows).into(), width: *width }
             }
             Columns::Compressed(compressed) => Columns::Compressed(compressed.select(rows)),
+            Columns::Bits(packed) => Columns::Bits(packed.select(rows)),
         }
     }
 }

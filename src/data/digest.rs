@@ -24,6 +24,13 @@ impl Dataset {
                 }
             }
             Columns::Values { values, .. } => values.iter().for_each(|value| digest.update(value.to_le_bytes())),
+            Columns::Bits(rows) => {
+                let mut dense = vec![0.0; self.features()];
+                for index in 0..self.len() {
+                    rows.copy_row(index, &mut dense);
+                    dense.iter().for_each(|value: &f32| digest.update(value.to_le_bytes()));
+                }
+            }
             Columns::Compressed(rows) => {
                 let mut dense = vec![0.0; self.features()];
                 for index in 0..self.len() {

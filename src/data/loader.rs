@@ -146,6 +146,10 @@ impl<'a> Loader<'a> {
             }
             Columns::Values { values, width } => into.fill_values(values, *width, rows, columns),
             Columns::Compressed(compressed) => into.fill_compressed(compressed, rows, columns),
+            Columns::Bits(packed) => {
+                let prefetch = &self.order[self.order.len().min(start.saturating_add(AHEAD))..];
+                into.fill_bits(simd, packed, rows, prefetch, columns);
+            }
         }
         into.fill_targets(self.dataset, rows);
     }

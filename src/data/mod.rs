@@ -6,6 +6,7 @@
 //! [`split`].
 
 mod batch;
+mod bit_rows;
 mod columns;
 mod compressed_rows;
 mod dataset;

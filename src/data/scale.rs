@@ -55,7 +55,7 @@ impl Scale {
                     let (mean, std) = mean_and_std(&rows.histogram());
                     Scale::Standard { mean: mean as f32, std: std as f32 }
                 }
-                Columns::Values { .. } | Columns::Compressed(_) => Scale::Unit,
+                Columns::Values { .. } | Columns::Compressed(_) | Columns::Bits(_) => Scale::Unit,
             },
         }
     }

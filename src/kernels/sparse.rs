@@ -83,13 +83,51 @@ impl<'a, T: Copy> SparseRows<'a, T> {
     }
 }
 
-/// An operand of `[m, k]` in either encoding.
+/// Features whose bits make a word of [`BitRows`].
+pub const WORD: usize = 64;
+
+/// Bytes of a row's bits in [`BitRows`]: of whole words of 64.
+pub const fn bit_bytes(width: usize) -> usize {
+    width.div_ceil(WORD) * (WORD / 8)
+}
+
+/// Rows of numbers without their zeros: a bit for every feature says whether the row has one.
+#[derive(Debug, Clone, Copy)]
+pub struct BitRows<'a> {
+    /// Numbers in a row.
+    pub width: usize,
+    /// `[rows, bit_bytes(width)]`: bit `feature % 8` of byte `feature / 8` says whether the row has it.
+    pub bits: &'a [u8],
+    /// Those that are not zero, row after row, and at least [`BIT_ROWS_SLACK`] more, which may be anything. NaN is not zero.
+    pub values: &'a [f32],
+    /// `[rows + 1]`: where each row's values begin, and where the last one's end.
+    pub starts: &'a [usize],
+}
+
+/// Numbers behind the last one, so that whole vectors can be read.
+pub const BIT_ROWS_SLACK: usize = 16;
+
+impl BitRows<'_> {
+    /// Writes row `index` with its zeros: `values: [width]`, overwritten.
+    pub fn copy_row(&self, index: usize, values: &mut [f32]) {
+        let bits = &self.bits[index * bit_bytes(self.width)..][..bit_bytes(self.width)];
+        let mut kept = self.values[self.starts[index]..self.starts[index + 1]].iter();
+        for (feature, value) in values.iter_mut().enumerate() {
+            let has = bits[feature / 8] >> (feature % 8) & 1 == 1;
+            *value = if has { kept.next().copied().unwrap_or_default() } else { 0.0 };
+        }
+    }
+}
+
+/// An operand of `[m, k]` in one of its encodings.
 #[derive(Debug, Clone, Copy)]
 pub enum Rows<'a> {
     /// Row-major.
     Dense(&'a [f32]),
     /// Every number that is left out is 0.
     Sparse(SparseRows<'a, f32>),
+    /// Likewise, number by number.
+    Bits(BitRows<'a>),
 }
 
 impl<'a> Rows<'a> {
@@ -102,6 +140,7 @@ impl<'a> Rows<'a> {
         let (fits, samples) = match self {
             Rows::Dense(values) => (values.len().is_multiple_of(k), values.len() / k),
             Rows::Sparse(rows) => (rows.width == k, rows.starts.len() - 1),
+            Rows::Bits(rows) => (rows.width == k, rows.starts.len() - 1),
         };
         assert!(fits, "rows of {k} features");
         samples
@@ -115,7 +154,7 @@ impl<'a> Rows<'a> {
     pub fn values(self) -> &'a [f32] {
         match self {
             Rows::Dense(values) => values,
-            Rows::Sparse(_) => panic!("rows without their zeros, where all are needed"),
+            Rows::Sparse(_) | Rows::Bits(_) => panic!("rows without their zeros, where all are needed"),
         }
     }
 }

@@ -109,19 +109,25 @@ impl Linear {
         (&mut weight[..self.weight_floats()], &mut bias[..self.out_features])
     }
 
-    /// The rows of `x` as its kernel takes them; `room` is for what it has to make of them.
+    /// The rows of `x` as its kernel takes them; `room` is for what it has to make of them. Where a gradient is to follow,
+    /// `columns` lets [`Self::operand_back`] find what it needs for it.
     pub(crate) fn operand<'a>(
         &self,
         simd: SimdLevel,
         x: Rows<'a>,
         width: usize,
+        columns: bool,
         room: &'a mut Compressed,
     ) -> Operand<'a> {
         match self.kernel {
             Kernel::Gemm | Kernel::Narrow => Operand::Rows(x),
             Kernel::Wide => {
-                room.fill_with_columns(simd, x, width);
-                Operand::Compressed(room.rows())
+                if columns {
+                    room.fill_with_columns(simd, x, width);
+                } else {
+                    room.fill(simd, x, width);
+                }
+                Operand::Compressed(room.rows(x))
             }
         }
     }
@@ -131,8 +137,11 @@ impl Linear {
         match self.kernel {
             Kernel::Gemm | Kernel::Narrow => Operand::Rows(x),
             Kernel::Wide => {
+                if !room.has_columns() {
+                    room.fill_with_columns(simd, x, self.in_features);
+                }
                 room.transpose(simd);
-                Operand::Compressed(room.rows())
+                Operand::Compressed(room.rows(x))
             }
         }
     }

@@ -8,7 +8,7 @@ use super::builder::Builder;
 use super::elementwise::{Dropout, Elementwise, Place};
 use super::linear::Kernel;
 use super::params::{ParamEntry, Params};
-use super::{Context, DataSpec, Init, Input, LayerSpec, LayerSpecs, Linear, ReluGrad, Workspace};
+use super::{Context, DataSpec, Init, Input, LayerSpec, LayerSpecs, Linear, Mode, ReluGrad, Workspace};
 use crate::error::{Error, Result};
 use crate::kernels::compressed::Compressed;
 use crate::kernels::panels::PANEL;
@@ -302,6 +302,7 @@ impl Sequential {
         match (self.layers.first(), x) {
             (_, Input::Dense(_)) => true,
             (Some(Layer::Linear { linear, .. }), Input::SparseRows(_)) => linear.kernel() != Kernel::Gemm,
+            (Some(Layer::Linear { linear, .. }), Input::BitRows(_)) => linear.kernel() == Kernel::Wide,
             _ => false,
         }
     }
@@ -365,7 +366,8 @@ impl Sequential {
             match layer {
                 Layer::Linear { linear, span, cut } => {
                     let params = &self.params.values[span.clone()];
-                    let input = linear.operand(simd, input, linear.in_features(), &mut compressed[index]);
+                    let columns = context.mode == Mode::Train;
+                    let input = linear.operand(simd, input, linear.in_features(), columns, &mut compressed[index]);
                     match cut.axis {
                         Axis::Features => comm.all_reduce(simd, &cut.parts, output, &mut |part, z| {
                             linear.multiply(simd, params, input, cut.range(part), z);
@@ -668,7 +670,7 @@ impl Backward<'_> {
         let Workspace { compressed, compressed_grad, transposed, .. } = workspace;
         // A dense first layer finds the batch where the forward pass wrote it.
         let x = match x {
-            Input::SparseRows(_) if !is_taken => Rows::Dense(input.values()),
+            Input::SparseRows(_) | Input::BitRows(_) if !is_taken => Rows::Dense(input.values()),
             x => x.rows(),
         };
         output_grad.set_len(loss_grad.len());
@@ -688,7 +690,8 @@ impl Backward<'_> {
                     // Before the weight may change.
                     if dx_wanted {
                         let weight = linear.weight_back(simd, &gradient.params()[span.clone()], transposed);
-                        let dz = linear.operand(simd, Rows::Dense(output_grad), linear.out_features(), compressed_grad);
+                        let dz = Rows::Dense(output_grad);
+                        let dz = linear.operand(simd, dz, linear.out_features(), false, compressed_grad);
                         match cut.axis {
                             Axis::Features => {
                                 linear.multiply_back(simd, weight, dz, 0..linear.out_features(), input_grad);
