@@ -3,9 +3,9 @@
 
 use super::bit_rows::BitRows;
 use super::{CompressedRows, Dataset, Scale, TargetColumns, Targets};
-use crate::kernels::pixels::{ScaledRows, Selection, scale_rows};
-use crate::kernels::sparse::{self, BIT_ROWS_SLACK, BLOCK, bit_bytes, blocks_per_row, words_per_row};
-use crate::kernels::{AlignedVec, Rows, SimdLevel, SparseRows};
+use crate::kernels::pixels::{Selection, scale_rows};
+use crate::kernels::sparse::{self, BIT_ROWS_SLACK, Blocks, bit_bytes, blocks_per_row};
+use crate::kernels::{AlignedVec, FewRows, Rows, SimdLevel, SparseRows};
 
 /// The features and targets of some samples. [`Loader::load`](super::Loader::load) fills it. A network that takes it leaves
 /// out what is zero.
@@ -13,6 +13,7 @@ use crate::kernels::{AlignedVec, Rows, SimdLevel, SparseRows};
 pub struct Batch {
     blocks: Blocks,
     bits: Bits,
+    few: Few,
     /// What the blocks of zero pixels are, which are left out there.
     fill: f32,
     /// `[len, width]`, or empty where the blocks or bits say it all.
@@ -37,6 +38,7 @@ enum Encoding {
     Dense,
     Blocks,
     Bits,
+    Few,
 }
 
 /// Rows without their zeros; the fields are those of [`sparse::BitRows`].
@@ -55,36 +57,19 @@ impl Bits {
     }
 }
 
-/// Rows without their blocks of zero pixels; the fields are those of [`SparseRows`].
+/// Rows of which hardly anything is left; the fields are those of [`FewRows`].
 #[derive(Debug, Clone, Default)]
-struct Blocks {
+struct Few {
     width: usize,
-    mask: Vec<u64>,
-    blocks: AlignedVec,
+    columns: Vec<u32>,
+    values: Vec<f32>,
     starts: Vec<usize>,
 }
 
-impl Blocks {
-    fn rows(&self) -> SparseRows<'_, f32> {
-        SparseRows { mask: &self.mask, width: self.width, blocks: self.blocks.as_chunks().0, starts: &self.starts }
-    }
-
-    /// Writes all rows as dense values, with `fill` for what is left out: `x: [rows, width]`, overwritten.
-    fn copy(&self, fill: f32, x: &mut [f32]) {
-        // Rows of no features fill nothing.
-        for (index, x) in x.chunks_exact_mut(self.width.max(1)).enumerate() {
-            self.rows().copy_row(index, fill, x);
-        }
-    }
-
-    /// Room for `len` rows of `width` features, whatever they hold, in at most so many blocks.
-    fn resize(&mut self, len: usize, width: usize, blocks: usize) -> ScaledRows<'_> {
-        self.width = width;
-        self.mask.resize(len * words_per_row(width), 0);
-        self.blocks.set_len(blocks * BLOCK);
-        self.starts.clear();
-        self.starts.resize(len + 1, 0);
-        ScaledRows { mask: &mut self.mask, blocks: self.blocks.as_chunks_mut().0, starts: &mut self.starts }
+impl Few {
+    fn rows(&self) -> FewRows<'_> {
+        let Few { width, columns, values, starts } = self;
+        FewRows { width: *width, columns, values, starts }
     }
 }
 
@@ -110,6 +95,12 @@ impl Batch {
         match self.encoding {
             Encoding::Dense => return self.x.to_vec(),
             Encoding::Blocks => self.blocks.copy(self.fill, &mut x),
+            Encoding::Few => {
+                for (index, x) in x.chunks_exact_mut(self.width.max(1)).enumerate() {
+                    let (columns, values) = self.few.rows().row(index, &(0..self.width));
+                    columns.iter().zip(values).for_each(|(column, value)| x[*column as usize] = *value);
+                }
+            }
             Encoding::Bits => {
                 let rows = x.chunks_exact_mut(self.width.max(1)).enumerate();
                 rows.for_each(|(index, x)| self.bits.rows().copy_row(index, x));
@@ -125,6 +116,7 @@ impl Batch {
             Encoding::Dense => Rows::Dense(&self.x),
             Encoding::Blocks => Rows::Sparse(self.blocks.rows()),
             Encoding::Bits => Rows::Bits(self.bits.rows()),
+            Encoding::Few => Rows::Few(self.few.rows()),
         }
     }
 
@@ -169,39 +161,32 @@ impl Batch {
         }
     }
 
-    /// Fills it with some columns of some rows of numbers, few of which are not zero: without the blocks of zeros.
-    /// `columns` begins at a whole block.
+    /// Fills it with some columns of some rows of numbers, few of which are not zero: without the zeros where hardly any are
+    /// left, else without blocks of them. `columns` begins at a whole block.
     pub(super) fn fill_compressed(
         &mut self,
         compressed: &CompressedRows,
         rows: &[u32],
         columns: std::ops::Range<usize>,
     ) {
-        (self.len, self.width, self.fill, self.encoding) = (rows.len(), columns.len(), 0.0, Encoding::Blocks);
+        (self.len, self.width, self.fill, self.encoding) = (rows.len(), columns.len(), 0.0, Encoding::Few);
         self.x.set_len(0);
-        let of = |row: &u32| compressed.row(*row as usize, &columns);
-        let (words, of_row) = (words_per_row(self.width), blocks_per_row(self.width));
-        let most = rows.iter().map(|row| of(row).0.len().min(of_row)).sum();
-        let ScaledRows { mask, blocks, starts } = self.blocks.resize(self.len, self.width, most);
-        mask.fill(0);
-        let mut end = 0;
-        for (index, row) in rows.iter().enumerate() {
-            let (of_row, values) = of(row);
-            let (mask, first) = (&mut mask[index * words..][..words], end);
-            let mut last = usize::MAX;
-            for (column, value) in of_row.iter().zip(values).filter(|(_, value)| **value != 0.0) {
-                let column = *column as usize - columns.start;
-                let block = column / BLOCK;
-                if block != last {
-                    (last, blocks[end]) = (block, [0.0; BLOCK]);
-                    mask[block / 64] |= 1 << (block % 64);
-                    end += 1;
-                }
-                blocks[end - 1][column % BLOCK] = *value;
-            }
-            starts[index] = first;
+        let few = &mut self.few;
+        few.width = self.width;
+        few.columns.clear();
+        few.values.clear();
+        few.starts.clear();
+        few.starts.push(0);
+        for row in rows {
+            let (of_row, values) = compressed.row(*row as usize, &columns);
+            few.columns.extend(of_row.iter().map(|column| column - columns.start as u32));
+            few.values.extend_from_slice(values);
+            few.starts.push(few.values.len());
         }
-        starts[self.len] = end;
+        if !compressed.has_few() {
+            self.blocks.fill(few.rows());
+            self.encoding = Encoding::Blocks;
+        }
     }
 
     /// Fills it with some columns of some rows of numbers without their zeros; `columns` begins at a whole block. `ahead`: the

@@ -11,6 +11,7 @@ use fearless_simd::{Simd, f32x8, f32x16, mask32x16, prelude::*, u8x64};
 /// Features of a word of bits, and of a tile of numbers.
 pub use crate::kernels::sparse::WORD;
 use crate::kernels::sparse::{BIT_ROWS_SLACK, BLOCK, BitRows, Rows, bit_bytes as bytes_of, blocks_per_row};
+use crate::kernels::wide::few::FewColumns;
 use crate::kernels::{AlignedVec, LANES, SimdLevel, dispatch};
 
 const WORD_BYTES: usize = WORD / 8;
@@ -34,6 +35,8 @@ pub struct Compressed {
 struct Columns {
     /// Whether they are those of the rows that were filled in last.
     filled: bool,
+    /// Of rows of which hardly anything is left; the rest is not theirs then.
+    few: FewColumns,
     /// `[groups, 8 ceil(width / 64), GROUP]`: the same bytes, those of one block side by side.
     block_bits: Vec<[u8; GROUP]>,
     /// `[groups, 64 ceil(width / 64)]`: bit s says whether sample s of the group has the feature.
@@ -59,7 +62,7 @@ impl Compressed {
     /// Takes over `x`, rows of `width` features; they are then what [`Self::rows`] gives for them.
     pub fn fill(&mut self, level: SimdLevel, x: Rows<'_>, width: usize) {
         self.columns.filled = false;
-        if !matches!(x, Rows::Bits(_)) {
+        if !matches!(x, Rows::Bits(_) | Rows::Few(_)) {
             self.resize(x.samples(width), width);
             dispatch!(level, simd => self.fill_at::<_, false>(simd, x));
         }
@@ -68,7 +71,13 @@ impl Compressed {
     /// The same, and their columns, but for [`Self::transpose`].
     pub fn fill_with_columns(&mut self, level: SimdLevel, x: Rows<'_>, width: usize) {
         let rows = x.samples(width);
-        let Columns { filled, block_bits, numbers, .. } = &mut self.columns;
+        let Columns { filled, block_bits, numbers, few, .. } = &mut self.columns;
+        if let Rows::Few(x) = x {
+            block_bits.clear();
+            few.fill(x);
+            *filled = true;
+            return;
+        }
         block_bits.clear();
         block_bits.resize(rows.div_ceil(GROUP) * bytes_of(width), [0; GROUP]);
         numbers.set_len(block_bits.len() * GROUP * BLOCK);
@@ -114,7 +123,7 @@ impl Compressed {
                         }
                     }
                 }
-                Rows::Bits(_) => unreachable!("such rows are taken as they are"),
+                Rows::Bits(_) | Rows::Few(_) => unreachable!("such rows are taken as they are"),
                 Rows::Dense(x) => {
                     let (blocks, rest) = x[sample * width..][..width].as_chunks();
                     for (block, numbers) in blocks.iter().enumerate() {
@@ -142,6 +151,11 @@ impl Compressed {
         let Columns { block_bits, bits, .. } = &mut self.columns;
         bits.resize(block_bits.len() * BLOCK, 0);
         dispatch!(level, simd => transpose_at(simd, block_bits, bits));
+    }
+
+    /// The columns of rows of which hardly anything is left.
+    pub fn few_columns(&self) -> &FewColumns {
+        &self.columns.few
     }
 
     /// The rows `x` that were filled in last, for a kernel.

@@ -33,7 +33,7 @@ pub use choice::KernelChoice;
 pub(crate) use level::dispatch;
 pub use level::{SimdChoice, SimdLevel};
 pub use peak::fma_peak_gflops;
-pub use sparse::{BitRows, Rows, SparseRows};
+pub use sparse::{BitRows, FewRows, Rows, SparseRows};
 
 /// Lanes of the vectors that kernels are written in, on every SIMD level: one algorithm, one order of summation. (Where a
 /// row's zeros are left out, the vectors have the eight of [`sparse::BLOCK`].)

@@ -12,6 +12,7 @@
 //! `w`, `dw`: `[n / 64, k, 64]`, panels.
 
 mod dense;
+pub mod few;
 
 use std::ops::Range;
 
@@ -538,7 +539,7 @@ mod tests {
     use super::*;
     use crate::kernels::compressed::Compressed;
     use crate::kernels::testing::{assert_close, levels, random};
-    use crate::kernels::{Rows, panels, pointwise, reference};
+    use crate::kernels::{FewRows, Rows, panels, pointwise, reference};
 
     const M: [usize; 6] = [1, 3, 32, 64, 65, 130];
     const K: [usize; 6] = [1, 8, 17, 100, 520, 784];
@@ -662,6 +663,55 @@ mod tests {
                     let mut found = before.clone();
                     backward_weight(level, case.rows(&x), dz, n, Output::Descend { lr: 0.3 }, &mut found);
                     assert!(bits(&found) == bits(&stepped), "{}", on("stepped"));
+                }
+            }
+        }
+    }
+
+    /// Rows of which few numbers are left have the bits of the same rows in the other encoding.
+    #[test]
+    fn few_numbers_have_the_bits_of_the_same_rows() {
+        for case in M.into_iter().flat_map(|m| N.map(|n| Case::new(m, 520, n, 0.95))) {
+            let Case { m, k, n, ref x, ref dz, .. } = case;
+            let (mut columns, mut values, mut starts) = (vec![], vec![], vec![0]);
+            for row in x.chunks(k) {
+                for (column, value) in row.iter().enumerate().filter(|(_, value)| **value != 0.0) {
+                    columns.push(column as u32);
+                    values.push(*value);
+                }
+                starts.push(values.len());
+            }
+            let rows = FewRows { width: k, columns: &columns, values: &values, starts: &starts };
+            // Over what a larger batch left.
+            let mut by_features = few::FewColumns::default();
+            by_features.fill(FewRows { width: 3, columns: &[1; 9], values: &[f32::NAN; 9], starts: &[0, 1, 2, 9] });
+            by_features.fill(rows);
+            let (w, before) = (case.panels(&case.w), case.panels(&case.dw));
+            for level in levels() {
+                let compressed = case.compressed(level);
+                let same = case.rows(&compressed);
+                for columns in [0..k, 0..k / 2, 16..k] {
+                    let (mut found, mut wanted) = (vec![f32::NAN; m * n], vec![f32::NAN; m * n]);
+                    few::forward(level, rows, &w, n, &[columns.start, columns.end], &mut found);
+                    forward(level, same, &w, n, columns.clone(), &mut wanted);
+                    assert!(bits(&found) == bits(&wanted), "[{m}, {k}] x [{k}, {n}], {columns:?} on {}", level.name());
+                }
+                // Parts, of which one is empty and some have no number.
+                let bounds = [0, 8, 16, 64, 64, 300, 512, k];
+                let (mut found, mut wanted, mut part) = (vec![f32::NAN; m * n], vec![0.0; m * n], vec![0.0; m * n]);
+                few::forward(level, rows, &w, n, &bounds, &mut found);
+                for bounds in bounds.windows(2) {
+                    forward(level, same, &w, n, bounds[0]..bounds[1], &mut part);
+                    pointwise::add(level, &part, &mut wanted);
+                }
+                assert!(bits(&found) == bits(&wanted), "parts of [{m}, {k}] x [{k}, {n}] on {}", level.name());
+                for output in [Output::Overwrite, Output::Accumulate, Output::Descend { lr: 0.3 }] {
+                    if m <= MAX_DESCEND_SAMPLES || !matches!(output, Output::Descend { .. }) {
+                        let (mut found, mut wanted) = (before.clone(), before.clone());
+                        few::backward_weight(level, &by_features, dz, n, output, &mut found);
+                        backward_weight(level, same, dz, n, output, &mut wanted);
+                        assert!(bits(&found) == bits(&wanted), "{output:?}, {m}, {n} on {}", level.name());
+                    }
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::data::Batch;
 use crate::kernels::sparse::{BLOCK, blocks_per_row, words_per_row, write_block};
-use crate::kernels::{AlignedVec, BitRows, Rows, SparseRows};
+use crate::kernels::{AlignedVec, BitRows, FewRows, Rows, SparseRows};
 
 /// A batch of features, `[m, in_features]`.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +13,8 @@ pub enum Input<'a> {
     SparseRows(SparseRows<'a, f32>),
     /// Without zeros.
     BitRows(BitRows<'a>),
+    /// Without zeros, where hardly anything is left.
+    FewRows(FewRows<'a>),
 }
 
 impl<'a> Input<'a> {
@@ -31,6 +33,7 @@ impl<'a> Input<'a> {
             Input::Dense(values) => Rows::Dense(values),
             Input::SparseRows(rows) => Rows::Sparse(rows),
             Input::BitRows(rows) => Rows::Bits(rows),
+            Input::FewRows(rows) => Rows::Few(rows),
         }
     }
 
@@ -40,6 +43,7 @@ impl<'a> Input<'a> {
             Input::Dense(values) => values,
             Input::SparseRows(rows) => buffer.write(rows, self.samples(in_features)),
             Input::BitRows(rows) => buffer.write_bits(rows, self.samples(in_features)),
+            Input::FewRows(_) => unreachable!("such rows are taken in blocks"),
         }
     }
 }
@@ -68,6 +72,7 @@ impl<'a> From<&'a Batch> for Input<'a> {
             Rows::Dense(values) => Input::Dense(values),
             Rows::Sparse(rows) => Input::SparseRows(rows),
             Rows::Bits(rows) => Input::BitRows(rows),
+            Rows::Few(rows) => Input::FewRows(rows),
         }
     }
 }
