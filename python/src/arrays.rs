@@ -7,6 +7,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::errors::raised;
+use crate::signals::meanwhile;
 
 /// What errors of the library call the data.
 const SOURCE: &str = "X";
@@ -59,35 +60,56 @@ impl Features<'_> {
     }
 
     /// With targets that nobody reads, to predict from.
-    pub fn without_answers(&self) -> PyResult<Dataset> {
-        self.dataset(TargetColumns::Values { values: vec![0.0; self.rows()], width: 1 })
+    pub fn without_answers(&self, py: Python<'_>) -> PyResult<Dataset> {
+        let targets = TargetColumns::Values { values: vec![0.0; self.rows()], width: 1 };
+        self.dataset(py, targets, Dataset::from_shared_values)
     }
 
-    fn dataset(&self, targets: TargetColumns) -> PyResult<Dataset> {
+    /// `dense` takes over what is an array.
+    fn dataset(&self, py: Python<'_>, targets: TargetColumns, dense: TakeOver) -> PyResult<Dataset> {
+        /// Numbers that are read in less time than anybody minds.
+        const FEW: usize = 1 << 24;
         let set = match self {
             Features::Dense(x) => {
                 // A slice may also be had of columns one after another.
                 if !x.is_c_contiguous() {
                     return Err(PyValueError::new_err("X: expected an array in C order"));
                 }
-                Dataset::from_shared_values(borrowed::values(x), self.width(), targets, SOURCE.into())
+                let (values, width) = (borrowed::values(x), self.width());
+                if values.len() < FEW {
+                    py.detach(|| dense(values, width, targets, SOURCE.into()))
+                } else {
+                    meanwhile(py, move || dense(values, width, targets, SOURCE.into()))?
+                }
             }
             Features::Csr(values, columns, starts, width) => {
                 let negative = || PyValueError::new_err("X: expected indices of at least 0");
                 let columns = columns.as_array().iter().map(|column| u32::try_from(*column)).collect::<Result<_, _>>();
                 let starts = starts.as_array().iter().map(|start| usize::try_from(*start)).collect::<Result<_, _>>();
                 let (columns, starts) = (columns.map_err(|_| negative())?, starts.map_err(|_| negative())?);
-                CompressedRows::new(borrowed::values(values), columns, starts, *width, SOURCE)
-                    .and_then(|rows| Dataset::from_compressed_rows(rows, targets, SOURCE.into()))
+                let (values, width) = (borrowed::values(values), *width);
+                let make = move || {
+                    CompressedRows::new(values, columns, starts, width, SOURCE)
+                        .and_then(|rows| Dataset::from_compressed_rows(rows, targets, SOURCE.into()))
+                };
+                if self.rows() < FEW { py.detach(make) } else { meanwhile(py, make)? }
             }
         };
         set.map_err(raised)
     }
 }
 
-/// The samples of a fit.
-pub fn samples(x: &Features<'_>, y: &Answers<'_>, weights: Option<PyReadonlyArray1<'_, f32>>) -> PyResult<Dataset> {
-    let set = x.dataset(y.columns())?;
+/// One of the library's constructors of dense numbers.
+type TakeOver = fn(SharedValues, usize, TargetColumns, String) -> flatnet::Result<Dataset>;
+
+/// The samples of a fit: where many numbers of an array are zeros, a copy without them, which every epoch then reads.
+pub fn samples(
+    py: Python<'_>,
+    x: &Features<'_>,
+    y: &Answers<'_>,
+    weights: Option<PyReadonlyArray1<'_, f32>>,
+) -> PyResult<Dataset> {
+    let set = x.dataset(py, y.columns(), Dataset::from_values_without_zeros)?;
     match weights {
         None => Ok(set),
         Some(weights) => set.with_weights(weights.as_array().iter().copied().collect()).map_err(raised),

@@ -76,8 +76,8 @@ pub fn fit<'py>(
     on_epoch: Option<Py<PyAny>>,
 ) -> PyResult<Fitted> {
     let mut model = network(x.width(), &settings.layers, &weights)?;
-    let train = samples(&x, &y, sample_weight)?;
-    let validation = validation.map(|(x, y, weights)| samples(&x, &y, weights)).transpose()?;
+    let train = samples(py, &x, &y, sample_weight)?;
+    let validation = validation.map(|(x, y, weights)| samples(py, &x, &y, weights)).transpose()?;
     // The library validates after every epoch. Where nothing is held out, what it makes of one sample (one that counts, for
     // there is no mean over none) is not looked at.
     let counts = train.weights().and_then(|weights| weights.iter().position(|weight| *weight > 0.0));
@@ -104,7 +104,7 @@ pub fn fit<'py>(
             intercepts.into_iter().map(|array| array.into_any().unbind()).collect(),
         ),
         slots: (state.optimizer.step, state.optimizer.slots.iter().map(|slot| slot.to_pyarray(py).unbind()).collect()),
-        epochs: state.history.epochs.iter().map(epoch).collect(),
+        epochs: state.history.epochs.iter().map(|record| epoch(record, validation.is_some())).collect(),
         loss_curve: follow.loss_curve,
         scores: follow.scores,
         best_loss: follow.best_loss,

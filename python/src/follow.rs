@@ -2,7 +2,6 @@
 //! in Python wants to hear of epochs. Only for the last two is the interpreter's lock taken.
 
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
 
 use flatnet::data::Dataset;
 use flatnet::train::{BatchEnd, BatchRecord, EpochEnd};
@@ -10,16 +9,13 @@ use flatnet::{Callback, Sequential};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 
-use crate::errors::raised;
 use crate::network::{arrays, squared_norm, values};
 use crate::predict::outputs;
 use crate::rates::Adaptive;
 use crate::score::score;
 use crate::settings::Settings;
+use crate::signals::Signals;
 
-/// How often Python is asked for signals: seldom enough that a busy thread of Python, which keeps its lock for 5 ms, costs
-/// little; soon enough for a person.
-const SIGNALS_EVERY: Duration = Duration::from_millis(100);
 /// Rates below are not lowered any more, as in scikit-learn.
 const SMALLEST_RATE: f64 = 1e-6;
 
@@ -39,7 +35,7 @@ pub struct Follow<'a> {
     validation: Option<(&'a Dataset, bool)>,
     rate: Option<Adaptive>,
     on_epoch: Option<Py<PyAny>>,
-    asked_at: Instant,
+    signals: Signals,
     squared_norm: f64,
     pub loss_curve: Vec<f64>,
     pub scores: Vec<f64>,
@@ -66,7 +62,7 @@ impl<'a> Follow<'a> {
             validation,
             rate,
             on_epoch,
-            asked_at: Instant::now(),
+            signals: Signals::new(),
             squared_norm: if settings.alpha > 0.0 { squared_norm(model) } else { 0.0 },
             loss_curve: Vec::new(),
             scores: Vec::new(),
@@ -113,7 +109,7 @@ impl<'a> Follow<'a> {
     fn compare(&mut self, model: &Sequential, loss: f64) -> PyResult<()> {
         let tol = self.settings.tol;
         let worse = if let Some((data, labels)) = self.validation {
-            let output = outputs(model, data, self.settings.n_jobs).map_err(raised)?;
+            let output = outputs(model, data, self.settings.n_jobs, &mut self.signals)?;
             let score = score(&output, data, labels);
             self.scores.push(score);
             let worse = score < self.best_score + tol;
@@ -148,12 +144,10 @@ impl<'a> Follow<'a> {
 
 impl Callback for Follow<'_> {
     fn after_batch(&mut self, _end: &BatchEnd) -> ControlFlow<()> {
-        if !self.settings.signals || self.asked_at.elapsed() < SIGNALS_EVERY {
+        if !self.settings.signals {
             return ControlFlow::Continue(());
         }
-        let asked = Python::attach(|py| py.check_signals());
-        self.asked_at = Instant::now();
-        asked.map_or_else(|error| self.raise(error), ControlFlow::Continue)
+        self.signals.ask().map_or_else(|error| self.raise(error), ControlFlow::Continue)
     }
 
     fn after_epoch(&mut self, end: &mut EpochEnd<'_>) -> ControlFlow<()> {

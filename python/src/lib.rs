@@ -15,6 +15,7 @@ mod rates;
 mod report;
 mod score;
 mod settings;
+mod signals;
 
 use pyo3::prelude::*;
 

@@ -1,8 +1,10 @@
 //! What a network gives for rows, on as many threads as are asked for.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use flatnet::Sequential;
 use flatnet::data::{Batch, Dataset, Loader, Shuffle};
 use flatnet::nn::{Context, Workspace};
-use flatnet::{Result, Sequential};
 use numpy::ndarray::{Array2, Dimension};
 use numpy::{IntoPyArray, PyArray2, PyReadonlyArray, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
@@ -11,6 +13,7 @@ use pyo3::prelude::*;
 use crate::arrays::Features;
 use crate::errors::raised;
 use crate::network::{Weights, network};
+use crate::signals::Signals;
 
 /// Rows that pass at a time: their outputs stay in the caches.
 const BATCH: usize = 256;
@@ -52,12 +55,12 @@ impl Network {
     /// The outputs of the last linear layer, `[n, outputs]`: logits of classes, or values.
     #[pyo3(signature = (x, threads=1))]
     fn predict<'py>(&self, py: Python<'py>, x: Features<'py>, threads: usize) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let (model, data) = (&self.model, x.without_answers()?);
+        let (model, data) = (&self.model, x.without_answers(py)?);
         if data.features() != model.in_features() {
             let (found, expected) = (data.features(), model.in_features());
             return Err(PyValueError::new_err(format!("X has {found} features, but the network takes {expected}")));
         }
-        let found = py.detach(|| outputs(model, &data, threads)).map_err(raised)?;
+        let found = py.detach(|| outputs(model, &data, threads, &mut Signals::new()))?;
         let shape = (data.len(), model.out_features());
         let found = Array2::from_shape_vec(shape, found).map_err(|error| PyValueError::new_err(error.to_string()))?;
         Ok(found.into_pyarray(py))
@@ -73,35 +76,51 @@ fn same<D: Dimension>(array: &PyReadonlyArray<'_, f32, D>, own: &[f32]) -> bool 
 }
 
 /// `[n, out_features]`. The same bits for any number of threads: a row's depend on the row alone.
-pub fn outputs(model: &Sequential, data: &Dataset, threads: usize) -> Result<Vec<f32>> {
+///
+/// # Errors
+/// What a signal's handler raised.
+pub fn outputs(model: &Sequential, data: &Dataset, threads: usize, signals: &mut Signals) -> PyResult<Vec<f32>> {
     let width = model.out_features();
     let mut found = vec![0.0; data.len() * width];
     if data.is_empty() {
         return Ok(found);
     }
-    let loader = Loader::new(data, BATCH, Shuffle::Never, 0)?;
+    let loader = Loader::new(data, BATCH, Shuffle::Never, 0).map_err(raised)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let per_thread = loader.batches().div_ceil(threads.clamp(1, cores));
+    let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let mut parts = found.chunks_mut(per_thread * BATCH * width).enumerate();
         let first = parts.next();
         for (part, found) in parts {
-            let loader = &loader;
-            scope.spawn(move || run(model, loader, part * per_thread, found));
+            let (loader, is_over) = (&loader, &is_over);
+            scope.spawn(move || {
+                let go_on = || if is_over.load(Ordering::Relaxed) { Err(()) } else { Ok(()) };
+                run(model, loader, part * per_thread, found, go_on)
+            });
         }
-        if let Some((part, found)) = first {
-            run(model, &loader, part * per_thread, found);
-        }
-    });
+        // Only the caller's thread may hear of signals.
+        first
+            .map_or(Ok(()), |(part, found)| run(model, &loader, part * per_thread, found, || signals.ask()))
+            .inspect_err(|_| is_over.store(true, Ordering::Relaxed))
+    })?;
     Ok(found)
 }
 
-/// Fills `found` with the outputs of the batches from `first` on.
-fn run(model: &Sequential, loader: &Loader<'_>, first: usize, found: &mut [f32]) {
+/// Fills `found` with the outputs of the batches from `first` on, as long as `go_on` has nothing against it.
+fn run<E>(
+    model: &Sequential,
+    loader: &Loader<'_>,
+    first: usize,
+    found: &mut [f32],
+    mut go_on: impl FnMut() -> Result<(), E>,
+) -> Result<(), E> {
     let context = Context::evaluate();
     let (mut batch, mut workspace) = (Batch::new(), Workspace::new());
     for (index, found) in (first..).zip(found.chunks_mut(BATCH * model.out_features())) {
+        go_on()?;
         loader.load(index, context.simd, &mut batch);
         found.copy_from_slice(model.forward(&batch, &context, &mut workspace));
     }
+    Ok(())
 }

@@ -17,10 +17,13 @@ use crate::network::{Weights, network};
 /// Losses and accuracies of an epoch, of training and of validation, and the seconds of both.
 pub type Epoch = (f64, f64, f64, f64, f64, f64);
 
-/// One of them.
-pub fn epoch(record: &EpochRecord) -> Epoch {
+/// One of them; of validation, NaN where nothing was held out.
+pub fn epoch(record: &EpochRecord, validated: bool) -> Epoch {
     let EpochRecord { train_loss, train_accuracy, val_loss, val_accuracy, train_seconds, val_seconds, .. } = *record;
-    (train_loss, train_accuracy, val_loss, val_accuracy, train_seconds, val_seconds)
+    match validated {
+        true => (train_loss, train_accuracy, val_loss, val_accuracy, train_seconds, val_seconds),
+        false => (train_loss, train_accuracy, f64::NAN, f64::NAN, train_seconds, 0.0),
+    }
 }
 
 /// Features, targets and weights.
@@ -52,7 +55,7 @@ pub fn write_report<'py>(
         EpochRecord { train_loss, train_accuracy, val_loss, val_accuracy, train_seconds, val_seconds, watch: None }
     };
     let history = History { epochs: epochs.into_iter().map(record).collect(), ..History::default() };
-    let judged = judged.map(|(x, y, weights)| samples(&x, &y, weights)).transpose()?;
+    let judged = judged.map(|(x, y, weights)| samples(py, &x, &y, weights)).transpose()?;
     py.detach(|| {
         let outputs = meta.preparation.as_ref().map(|preparation| &preparation.outputs);
         let findings = match &judged {
@@ -68,7 +71,7 @@ pub fn write_report<'py>(
             simd: &simd,
             kernel: model.kernel_name(),
             stopped: if history.epochs.len() < recipe.epochs { Ended::Patience } else { Ended::Epochs },
-            best_epoch: history.best().map(|best| best.epoch),
+            best_epoch: history.best().filter(|best| !best.val_loss.is_nan()).map(|best| best.epoch),
         };
         let mut summary = Summary::new(data, recipe, &model, &history, environment);
         if let Ok(findings) = &findings {

@@ -148,8 +148,26 @@ def test_the_page_of_a_fit(tmp_path):
     values.report(tmp_path / "other", X[:50], y[:50])
     values.report(tmp_path / "other")
     assert "no samples were given" in (tmp_path / "other" / "report.html").read_text()
-    with pytest.raises(ValueError, match="fit with early_stopping=True"):
-        MLPClassifier(max_iter=2).fit(X, y).report(tmp_path / "none")
+    model.save(tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match="this model was read from a file"):
+        flatnet.load(tmp_path / "model.safetensors").report(tmp_path / "none")
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_the_page_of_a_fit_without_validation(tmp_path, kind):
+    X, y = digits()
+    model = kind(max_iter=4, random_state=0).fit(X[500:], y[500:])
+    model.report(tmp_path / "digits", X[:500], y[:500])
+    page = (tmp_path / "digits" / "report.html").read_text()
+    assert page.count("<svg") >= 2 and f"{model._run['epochs'][-1][0]:.4f}" in page
+    assert "no samples were held out" in page
+    assert "NaN" not in page and ">validation<" not in page and "Validation loss" not in page
+    if kind is MLPClassifier:
+        recall = (model.predict(X[:500]) == y[:500])[y[:500] == 3].mean()
+        assert f"{100 * recall:.1f}" in page
+    model.report(tmp_path / "alone")
+    assert "no samples were given" in (tmp_path / "alone" / "report.html").read_text()
+    model.partial_fit(X, y).report(tmp_path / "partial")
 
 
 def test_mnist_is_bundled():

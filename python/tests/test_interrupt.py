@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from flatnet import MLPClassifier
+from flatnet import MLPClassifier, _native
 
 
 def rows(samples=20_000, features=200):
@@ -31,6 +31,59 @@ def test_ctrl_c_ends_training_within_an_epoch():
     assert time.monotonic() - started < 3
     assert model.n_iter_ == 0 and model.loss_curve_ == []
     assert model.predict(X[:5]).shape == (5,)
+
+
+class Late(Exception):
+    """What a handler raises, in place of KeyboardInterrupt, which a fit takes for its end."""
+
+
+def raised_in(work, after):
+    """Seconds from a signal, which comes `after` so many, to the end of `work`."""
+    sent = []
+
+    def handler(number, frame):
+        raise Late
+
+    def send():
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        timer = threading.Timer(after, send)
+        timer.start()
+        with pytest.raises(Late):
+            work()
+        return time.monotonic() - sent[0]
+    finally:
+        timer.join()
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_signals_are_heard_while_rows_are_predicted():
+    X, y = rows(400_000, 100)
+    model = MLPClassifier((200, 200), max_iter=1, n_jobs=2, random_state=0).fit(X[:2000], y[:2000])
+    started = time.monotonic()
+    model.predict(X[:40_000])
+    long = 10 * (time.monotonic() - started)
+    assert raised_in(lambda: [model.predict(X) for _ in range(20)], 0.2) < 0.5, f"all rows take {long:.1f} s"
+
+
+def test_signals_are_heard_while_held_out_rows_are_scored():
+    X, y = rows(400_000, 100)
+    settings = {"early_stopping": True, "validation_fraction": 0.99, "max_iter": 200, "n_iter_no_change": np.inf}
+    model = MLPClassifier((200, 200), random_state=0, **settings)
+    # After the split; nearly all of the time goes into scores.
+    assert raised_in(lambda: model.fit(X, y), 1.5) < 0.5
+
+
+def test_signals_are_heard_while_numbers_are_read():
+    # 1.6 GB if it were a matrix of its own; all rows are the same memory, which is in no cache for long.
+    X = np.random.default_rng(0).random((200_000, 500), dtype=np.float32) * (np.arange(500) % 3 == 0).astype(np.float32)
+    y = np.arange(len(X)) % 3
+    native = lambda: _native.Network("linear:2", ([np.zeros((500, 2), np.float32)], [np.zeros(2, np.float32)])).predict(X)
+    assert raised_in(lambda: [native() for _ in range(200)], 0.3) < 0.3
+    assert raised_in(lambda: [MLPClassifier((8,), max_iter=1).fit(X, y) for _ in range(20)], 0.3) < 1
 
 
 def test_what_another_handler_raises_is_raised():

@@ -1,22 +1,25 @@
 //! One batch as f32, in buffers that are filled again and again. It knows which blocks of its rows hold only zeros, and
 //! not where the rows come from.
 
+use super::bit_rows::BitRows;
 use super::{CompressedRows, Dataset, Scale, TargetColumns, Targets};
-use crate::kernels::pixels::{ScaledRows, Selection, scale_rows};
-use crate::kernels::sparse::{BLOCK, blocks_per_row, words_per_row};
-use crate::kernels::{AlignedVec, Rows, SimdLevel, SparseRows};
+use crate::kernels::pixels::{Selection, scale_rows};
+use crate::kernels::sparse::{self, BIT_ROWS_SLACK, Blocks, bit_bytes, blocks_per_row};
+use crate::kernels::{AlignedVec, FewRows, Rows, SimdLevel, SparseRows};
 
 /// The features and targets of some samples. [`Loader::load`](super::Loader::load) fills it. A network that takes it leaves
 /// out what is zero.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     blocks: Blocks,
+    bits: Bits,
+    few: Few,
     /// What the blocks of zero pixels are, which are left out there.
     fill: f32,
-    /// `[len, width]`, or empty where the blocks say it all.
+    /// `[len, width]`, or empty where the blocks or bits say it all.
     x: AlignedVec,
-    /// Whether `x` does not say it all, and the blocks do.
-    sparse: bool,
+    /// Which of them does.
+    encoding: Encoding,
     width: usize,
     len: usize,
     /// `[len]`, if targets are classes.
@@ -31,36 +34,44 @@ pub struct Batch {
     places: Vec<u32>,
 }
 
-/// Rows without their blocks of zero pixels; the fields are those of [`SparseRows`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Encoding {
+    #[default]
+    Dense,
+    Blocks,
+    Bits,
+    Few,
+}
+
+/// Rows without their zeros; the fields are those of [`sparse::BitRows`].
 #[derive(Debug, Clone, Default)]
-struct Blocks {
+struct Bits {
     width: usize,
-    mask: Vec<u64>,
-    blocks: AlignedVec,
+    bits: Vec<u8>,
+    values: AlignedVec,
     starts: Vec<usize>,
 }
 
-impl Blocks {
-    fn rows(&self) -> SparseRows<'_, f32> {
-        SparseRows { mask: &self.mask, width: self.width, blocks: self.blocks.as_chunks().0, starts: &self.starts }
+impl Bits {
+    fn rows(&self) -> sparse::BitRows<'_> {
+        let Bits { width, bits, values, starts } = self;
+        sparse::BitRows { width: *width, bits, values, starts }
     }
+}
 
-    /// Writes all rows as dense values, with `fill` for what is left out: `x: [rows, width]`, overwritten.
-    fn copy(&self, fill: f32, x: &mut [f32]) {
-        // Rows of no features fill nothing.
-        for (index, x) in x.chunks_exact_mut(self.width.max(1)).enumerate() {
-            self.rows().copy_row(index, fill, x);
-        }
-    }
+/// Rows of which hardly anything is left; the fields are those of [`FewRows`].
+#[derive(Debug, Clone, Default)]
+struct Few {
+    width: usize,
+    columns: Vec<u32>,
+    values: Vec<f32>,
+    starts: Vec<usize>,
+}
 
-    /// Room for `len` rows of `width` features, whatever they hold, in at most so many blocks.
-    fn resize(&mut self, len: usize, width: usize, blocks: usize) -> ScaledRows<'_> {
-        self.width = width;
-        self.mask.resize(len * words_per_row(width), 0);
-        self.blocks.set_len(blocks * BLOCK);
-        self.starts.clear();
-        self.starts.resize(len + 1, 0);
-        ScaledRows { mask: &mut self.mask, blocks: self.blocks.as_chunks_mut().0, starts: &mut self.starts }
+impl Few {
+    fn rows(&self) -> FewRows<'_> {
+        let Few { width, columns, values, starts } = self;
+        FewRows { width: *width, columns, values, starts }
     }
 }
 
@@ -82,18 +93,33 @@ impl Batch {
 
     /// `[len, width]`, row-major. A copy: a batch is kept without its blocks of zeros.
     pub fn x(&self) -> Vec<f32> {
-        if !self.sparse {
-            return self.x.to_vec();
+        let mut x = vec![0.0; if self.encoding == Encoding::Dense { 0 } else { self.len * self.width }];
+        match self.encoding {
+            Encoding::Dense => return self.x.to_vec(),
+            Encoding::Blocks => self.blocks.copy(self.fill, &mut x),
+            Encoding::Few => {
+                for (index, x) in x.chunks_exact_mut(self.width.max(1)).enumerate() {
+                    let (columns, values) = self.few.rows().row(index, &(0..self.width));
+                    columns.iter().zip(values).for_each(|(column, value)| x[*column as usize] = *value);
+                }
+            }
+            Encoding::Bits => {
+                let rows = x.chunks_exact_mut(self.width.max(1)).enumerate();
+                rows.for_each(|(index, x)| self.bits.rows().copy_row(index, x));
+            }
         }
-        let mut x = vec![0.0; self.len * self.width];
-        self.blocks.copy(self.fill, &mut x);
         x
     }
 
     /// The features in the encoding that they are kept in, as an operand of a kernel.
     #[doc(hidden)]
     pub fn rows(&self) -> Rows<'_> {
-        if self.sparse { Rows::Sparse(self.blocks.rows()) } else { Rows::Dense(&self.x) }
+        match self.encoding {
+            Encoding::Dense => Rows::Dense(&self.x),
+            Encoding::Blocks => Rows::Sparse(self.blocks.rows()),
+            Encoding::Bits => Rows::Bits(self.bits.rows()),
+            Encoding::Few => Rows::Few(self.few.rows()),
+        }
     }
 
     /// What its samples should give.
@@ -131,14 +157,15 @@ impl Batch {
         }
         self.fill = scale.apply(0);
         // Zeros that become another number cannot be left out.
-        self.sparse = self.fill == 0.0 && self.len > 0;
-        self.x.set_len(if self.sparse { 0 } else { self.len * self.width });
+        let sparse = self.fill == 0.0 && self.len > 0;
+        self.encoding = if sparse { Encoding::Blocks } else { Encoding::Dense };
+        self.x.set_len(if sparse { 0 } else { self.len * self.width });
         self.blocks.copy(self.fill, &mut self.x);
     }
 
     /// Fills it with some columns of some rows of numbers. `values: [n, width]`.
     pub(super) fn fill_values(&mut self, values: &[f32], width: usize, rows: &[u32], columns: std::ops::Range<usize>) {
-        (self.len, self.width, self.sparse) = (rows.len(), columns.len(), false);
+        (self.len, self.width, self.encoding) = (rows.len(), columns.len(), Encoding::Dense);
         self.x.set_len(self.len * self.width);
         // Rows of no columns fill nothing.
         for (x, row) in self.x.chunks_exact_mut(self.width.max(1)).zip(rows) {
@@ -146,39 +173,63 @@ impl Batch {
         }
     }
 
-    /// Fills it with some columns of some rows of numbers, few of which are not zero: without the blocks of zeros.
-    /// `columns` begins at a whole block.
+    /// Fills it with some columns of some rows of numbers, few of which are not zero: without the zeros where hardly any are
+    /// left, else without blocks of them. `columns` begins at a whole block.
     pub(super) fn fill_compressed(
         &mut self,
         compressed: &CompressedRows,
         rows: &[u32],
         columns: std::ops::Range<usize>,
     ) {
-        (self.len, self.width, self.fill, self.sparse) = (rows.len(), columns.len(), 0.0, true);
+        (self.len, self.width, self.fill, self.encoding) = (rows.len(), columns.len(), 0.0, Encoding::Few);
         self.x.set_len(0);
-        let of = |row: &u32| compressed.row(*row as usize, &columns);
-        let (words, of_row) = (words_per_row(self.width), blocks_per_row(self.width));
-        let most = rows.iter().map(|row| of(row).0.len().min(of_row)).sum();
-        let ScaledRows { mask, blocks, starts } = self.blocks.resize(self.len, self.width, most);
-        mask.fill(0);
+        let few = &mut self.few;
+        few.width = self.width;
+        few.columns.clear();
+        few.values.clear();
+        few.starts.clear();
+        few.starts.push(0);
+        for row in rows {
+            let (of_row, values) = compressed.row(*row as usize, &columns);
+            few.columns.extend(of_row.iter().map(|column| column - columns.start as u32));
+            few.values.extend_from_slice(values);
+            few.starts.push(few.values.len());
+        }
+        if !compressed.has_few() {
+            self.blocks.fill(few.rows());
+            self.encoding = Encoding::Blocks;
+        }
+    }
+
+    /// Fills it with some columns of some rows of numbers without their zeros; `columns` begins at a whole block. `ahead`: the
+    /// rows that come next.
+    pub(super) fn fill_bits(
+        &mut self,
+        simd: SimdLevel,
+        packed: &BitRows,
+        rows: &[u32],
+        ahead: &[u32],
+        columns: std::ops::Range<usize>,
+    ) {
+        (self.len, self.width, self.encoding) = (rows.len(), columns.len(), Encoding::Bits);
+        self.x.set_len(0);
+        let bytes = bit_bytes(self.width);
+        let Bits { width, bits, values, starts } = &mut self.bits;
+        *width = self.width;
+        bits.resize(rows.len() * bytes, 0);
+        values.set_len(rows.iter().map(|row| packed.count(*row as usize)).sum::<usize>() + BIT_ROWS_SLACK);
+        starts.clear();
+        starts.push(0);
         let mut end = 0;
         for (index, row) in rows.iter().enumerate() {
-            let (of_row, values) = of(row);
-            let (mask, first) = (&mut mask[index * words..][..words], end);
-            let mut last = usize::MAX;
-            for (column, value) in of_row.iter().zip(values).filter(|(_, value)| **value != 0.0) {
-                let column = *column as usize - columns.start;
-                let block = column / BLOCK;
-                if block != last {
-                    (last, blocks[end]) = (block, [0.0; BLOCK]);
-                    mask[block / 64] |= 1 << (block % 64);
-                    end += 1;
-                }
-                blocks[end - 1][column % BLOCK] = *value;
+            if let Some(row) = ahead.get(index) {
+                packed.prefetch(simd, *row as usize);
             }
-            starts[index] = first;
+            let (numbers, count) = packed.cut_row(*row as usize, &columns, &mut bits[index * bytes..][..bytes]);
+            numbers.write(simd, &mut values[end..][..count]);
+            end += count;
+            starts.push(end);
         }
-        starts[self.len] = end;
     }
 
     /// Fills it with the targets and weights of the same rows.

@@ -1,6 +1,7 @@
 //! The columns of a data set in any encoding: bytes without their blocks of zeros, dense numbers, or numbers without their
-//! zeros; in memory or in a file. It must not know targets.
+//! zeros, many or few; in memory or in a file. It must not know targets.
 
+use super::bit_rows::BitRows;
 use super::on_disk::OnDisk;
 use super::rows::Rows;
 use super::{CompressedRows, Scale, SharedValues};
@@ -15,6 +16,8 @@ pub(super) enum Columns {
     Values { values: SharedValues, width: usize },
     /// Numbers of which few are not zero.
     Compressed(CompressedRows),
+    /// Numbers of which up to half are not zero.
+    Bits(BitRows),
     /// Any of those, in a file.
     OnDisk(OnDisk),
 }
@@ -34,7 +37,7 @@ impl Columns {
         match self {
             Columns::Bytes { scale, .. } => Some(*scale),
             Columns::OnDisk(on_disk) => on_disk.scale(),
-            Columns::Values { .. } | Columns::Compressed(_) => None,
+            Columns::Values { .. } | Columns::Compressed(_) | Columns::Bits(_) => None,
         }
     }
 
@@ -44,6 +47,7 @@ impl Columns {
             Columns::Bytes { rows, .. } => Ok(rows.not_zero()),
             Columns::Values { values, .. } => Ok(values.iter().filter(|value| **value != 0.0).count() as u64),
             Columns::Compressed(rows) => Ok(rows.not_zero()),
+            Columns::Bits(rows) => Ok(rows.not_zero()),
             Columns::OnDisk(on_disk) => {
                 let mut all = 0;
                 on_disk.pieces(&mut |piece| piece.not_zero().map(|count| all += count))?;
@@ -56,7 +60,7 @@ impl Columns {
     pub fn histogram(&self) -> Result<Option<[u64; 256]>> {
         match self {
             Columns::Bytes { rows, .. } => Ok(Some(rows.histogram())),
-            Columns::Values { .. } | Columns::Compressed(_) => Ok(None),
+            Columns::Values { .. } | Columns::Compressed(_) | Columns::Bits(_) => Ok(None),
             Columns::OnDisk(on_disk) if on_disk.scale().is_none() => Ok(None),
             Columns::OnDisk(on_disk) => {
                 let mut all = [0; 256];
@@ -78,6 +82,7 @@ impl Columns {
                 Columns::Values { values: gather(values, *width, rows).into(), width: *width }
             }
             Columns::Compressed(compressed) => Columns::Compressed(compressed.select(rows)),
+            Columns::Bits(packed) => Columns::Bits(packed.select(rows)),
             Columns::OnDisk(on_disk) => Columns::OnDisk(on_disk.select(rows)),
         }
     }

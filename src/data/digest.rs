@@ -94,6 +94,13 @@ fn add_columns(
                 dense.iter().for_each(|value: &f32| digest.update(value.to_le_bytes()));
             }
         }
+        Columns::Bits(rows) => {
+            let mut dense = vec![0.0; features];
+            for index in 0..rows.len() {
+                rows.copy_row(index, &mut dense);
+                dense.iter().for_each(|value: &f32| digest.update(value.to_le_bytes()));
+            }
+        }
         Columns::OnDisk(_) => {}
     }
     Ok(())

@@ -291,6 +291,7 @@ fn fill(from: &Columns, rows: &[u32], prefetch: &[u32], columns: Range<usize>, s
         }
         Columns::Values { values, width } => into.fill_values(values, *width, rows, columns),
         Columns::Compressed(compressed) => into.fill_compressed(compressed, rows, columns),
+        Columns::Bits(packed) => into.fill_bits(simd, packed, rows, prefetch, columns),
         // What is read is in memory.
         Columns::OnDisk(_) => {}
     }

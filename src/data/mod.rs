@@ -6,6 +6,7 @@
 //! [`split`].
 
 mod batch;
+mod bit_rows;
 mod blocks;
 mod columns;
 mod compressed_rows;

@@ -194,7 +194,7 @@ impl Gathered {
             *self = match from {
                 Columns::Bytes { rows, .. } => Gathered::Bytes(Rows::new(rows.width())),
                 Columns::Values { width, .. } => Gathered::Values(Vec::new(), *width),
-                Columns::Compressed(_) | Columns::OnDisk(_) => return,
+                Columns::Compressed(_) | Columns::Bits(_) | Columns::OnDisk(_) => return,
             };
         }
         match (self, from) {

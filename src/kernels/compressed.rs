@@ -6,13 +6,14 @@
 
 use std::ops::Range;
 
-use fearless_simd::{Simd, f32x8, prelude::*, u8x64};
-
-use crate::kernels::sparse::{BLOCK, Rows, blocks_per_row};
-use crate::kernels::{AlignedVec, SimdLevel, dispatch};
+use fearless_simd::{Simd, f32x8, f32x16, mask32x16, prelude::*, u8x64};
 
 /// Features of a word of bits, and of a tile of numbers.
-pub const WORD: usize = 64;
+pub use crate::kernels::sparse::WORD;
+use crate::kernels::sparse::{BIT_ROWS_SLACK, BLOCK, BitRows, Rows, bit_bytes as bytes_of, blocks_per_row};
+use crate::kernels::wide::few::FewColumns;
+use crate::kernels::{AlignedVec, LANES, SimdLevel, dispatch};
+
 const WORD_BYTES: usize = WORD / 8;
 /// Samples whose bits make a column's word.
 pub const GROUP: usize = 64;
@@ -32,6 +33,10 @@ pub struct Compressed {
 /// What [`Compressed::fill_with_columns`] leaves for the columns.
 #[derive(Debug, Clone, Default)]
 struct Columns {
+    /// Whether they are those of the rows that were filled in last.
+    filled: bool,
+    /// Of rows of which hardly anything is left; the rest is not theirs then.
+    few: FewColumns,
     /// `[groups, 8 ceil(width / 64), GROUP]`: the same bytes, those of one block side by side.
     block_bits: Vec<[u8; GROUP]>,
     /// `[groups, 64 ceil(width / 64)]`: bit s says whether sample s of the group has the feature.
@@ -54,21 +59,35 @@ pub struct CompressedRows<'a> {
 }
 
 impl Compressed {
-    /// Takes over `x`, rows of `width` features.
+    /// Takes over `x`, rows of `width` features; they are then what [`Self::rows`] gives for them.
     pub fn fill(&mut self, level: SimdLevel, x: Rows<'_>, width: usize) {
-        self.resize(x.samples(width), width);
-        dispatch!(level, simd => self.fill_at::<_, false>(simd, x));
+        self.columns.filled = false;
+        if !matches!(x, Rows::Bits(_) | Rows::Few(_)) {
+            self.resize(x.samples(width), width);
+            dispatch!(level, simd => self.fill_at::<_, false>(simd, x));
+        }
     }
 
     /// The same, and their columns, but for [`Self::transpose`].
     pub fn fill_with_columns(&mut self, level: SimdLevel, x: Rows<'_>, width: usize) {
         let rows = x.samples(width);
-        self.resize(rows, width);
-        let Columns { block_bits, numbers, .. } = &mut self.columns;
+        let Columns { filled, block_bits, numbers, few, .. } = &mut self.columns;
+        if let Rows::Few(x) = x {
+            block_bits.clear();
+            few.fill(x);
+            *filled = true;
+            return;
+        }
         block_bits.clear();
         block_bits.resize(rows.div_ceil(GROUP) * bytes_of(width), [0; GROUP]);
         numbers.set_len(block_bits.len() * GROUP * BLOCK);
-        dispatch!(level, simd => self.fill_at::<_, true>(simd, x));
+        *filled = true;
+        if let Rows::Bits(x) = x {
+            dispatch!(level, simd => self.columns.fill_at(simd, x));
+        } else {
+            self.resize(rows, width);
+            dispatch!(level, simd => self.fill_at::<_, true>(simd, x));
+        }
     }
 
     fn resize(&mut self, rows: usize, width: usize) {
@@ -104,6 +123,7 @@ impl Compressed {
                         }
                     }
                 }
+                Rows::Bits(_) | Rows::Few(_) => unreachable!("such rows are taken as they are"),
                 Rows::Dense(x) => {
                     let (blocks, rest) = x[sample * width..][..width].as_chunks();
                     for (block, numbers) in blocks.iter().enumerate() {
@@ -121,6 +141,11 @@ impl Compressed {
         }
     }
 
+    /// Whether the columns of the rows that were filled in last are there.
+    pub fn has_columns(&self) -> bool {
+        self.columns.filled
+    }
+
     /// Finds out which samples have a feature, for [`CompressedRows::samples_having`].
     pub fn transpose(&mut self, level: SimdLevel) {
         let Columns { block_bits, bits, .. } = &mut self.columns;
@@ -128,19 +153,47 @@ impl Compressed {
         dispatch!(level, simd => transpose_at(simd, block_bits, bits));
     }
 
-    /// For a kernel.
-    pub fn rows(&self) -> CompressedRows<'_> {
+    /// The columns of rows of which hardly anything is left.
+    pub fn few_columns(&self) -> &FewColumns {
+        &self.columns.few
+    }
+
+    /// The rows `x` that were filled in last, for a kernel.
+    pub fn rows<'a>(&'a self, x: Rows<'a>) -> CompressedRows<'a> {
         let Compressed { width, bits, values, starts, columns } = self;
-        CompressedRows { width: *width, bits, values, starts, columns }
+        match x {
+            Rows::Bits(BitRows { width, bits, values, starts }) => {
+                CompressedRows { width, bits, values, starts, columns }
+            }
+            _ => CompressedRows { width: *width, bits, values, starts, columns },
+        }
     }
 }
 
-/// Bytes of a row's bits: of whole words.
-const fn bytes_of(width: usize) -> usize {
-    width.div_ceil(WORD) * WORD_BYTES
-}
-
 impl Columns {
+    /// The columns of rows whose zeros are left out already.
+    #[inline(always)]
+    fn fill_at<S: Simd>(&mut self, simd: S, x: BitRows<'_>) {
+        let bytes = bytes_of(x.width);
+        for (sample, bits) in x.bits.chunks_exact(bytes).enumerate() {
+            let SampleColumns { place, block_bits, tiles } = self.of_sample(sample, bytes);
+            for (bits, block_bits) in bits.iter().zip(block_bits) {
+                block_bits[place] = *bits;
+            }
+            let mut next = x.starts[sample];
+            for (bits, tile) in bits.as_chunks::<WORD_BYTES>().0.iter().zip(tiles.chunks_exact_mut(GROUP)) {
+                // Those of eight features without a number are written too: to look costs more.
+                let numbers = tile[place].as_chunks_mut::<LANES>().0;
+                for (bits, numbers) in bits.as_chunks().0.iter().zip(numbers) {
+                    let bits = u16::from_le_bytes(*bits);
+                    let kept = f32x16::from_slice(simd, &x.values[next..][..BIT_ROWS_SLACK]);
+                    kept.expand(mask32x16::from_bitmask(simd, bits.into())).store_slice(numbers);
+                    next += bits.count_ones() as usize;
+                }
+            }
+        }
+    }
+
     /// Where the blocks of `sample` go, `bytes` of them.
     #[inline(always)]
     fn of_sample(&mut self, sample: usize, bytes: usize) -> SampleColumns<'_> {
@@ -281,13 +334,24 @@ mod tests {
                 compressed.fill_with_columns(level, Rows::Dense(&vec![f32::NAN; 2 * rows * width]), width);
                 compressed.fill_with_columns(level, Rows::Dense(&x), width);
                 compressed.transpose(level);
-                assert_is(compressed.rows(), &x, rows);
+                assert_is(compressed.rows(Rows::Dense(&x)), &x, rows);
                 let mut without_columns = Compressed::default();
                 without_columns.fill(level, Rows::Dense(&x), width);
-                let (with, without) = (compressed.rows(), without_columns.rows());
+                assert!(compressed.has_columns() && !without_columns.has_columns());
+                let (with, without) = (compressed.rows(Rows::Dense(&x)), without_columns.rows(Rows::Dense(&x)));
                 assert_eq!((with.bits, with.starts), (without.bits, without.starts));
                 let count = with.starts[rows];
                 assert_eq!(with.values[..count], without.values[..count]);
+
+                // The same rows without their zeros already.
+                let (bits, values) = (with.bits.to_vec(), [&with.values[..count], &[f32::NAN; 16]].concat());
+                let starts = with.starts.to_vec();
+                let x_bits = Rows::Bits(BitRows { width, bits: &bits, values: &values, starts: &starts });
+                let mut of_bits = Compressed::default();
+                of_bits.fill_with_columns(level, Rows::Dense(&vec![f32::NAN; 2 * rows * width]), width);
+                of_bits.fill_with_columns(level, x_bits, width);
+                of_bits.transpose(level);
+                assert_is(of_bits.rows(x_bits), &x, rows);
             }
         }
     }

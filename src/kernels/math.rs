@@ -36,7 +36,7 @@ pub(crate) fn load<S: Simd>(simd: S, block: &[f32]) -> S::f32s {
         return S::f32s::from_slice(simd, block);
     }
     let mut lanes = S::f32s::splat(simd, 0.0);
-    lanes.as_mut_slice()[..block.len()].copy_from_slice(block);
+    copy_few(block, lanes.as_mut_slice());
     lanes
 }
 
@@ -46,8 +46,30 @@ pub(crate) fn store<S: Simd>(lanes: S::f32s, block: &mut [f32]) {
     if block.len() == width::<S>() {
         lanes.store_slice(block);
     } else {
-        block.copy_from_slice(&lanes.as_slice()[..block.len()]);
+        copy_few(lanes.as_slice(), block);
     }
+}
+
+/// The first of `from` to `to`, as many as the shorter one has, fewer than 16: in pieces of sizes that are known, which need no
+/// call of `memcpy`.
+#[inline(always)]
+fn copy_few(mut from: &[f32], mut to: &mut [f32]) {
+    #[inline(always)]
+    fn copy<'f, 't, const N: usize>(from: &'f [f32], to: &'t mut [f32]) -> (&'f [f32], &'t mut [f32]) {
+        let count = from.len().min(to.len());
+        if count & N == 0 {
+            return (from, to);
+        }
+        let ((piece, from), (place, to)) = (from.split_at(N), to.split_at_mut(N));
+        place.copy_from_slice(piece);
+        (from, to)
+    }
+    let count = from.len().min(to.len());
+    (from, to) = (&from[..count], &mut to[..count]);
+    (from, to) = copy::<8>(from, to);
+    (from, to) = copy::<4>(from, to);
+    (from, to) = copy::<2>(from, to);
+    copy::<1>(from, to);
 }
 
 /// Rows and columns of a square that is transposed in registers.

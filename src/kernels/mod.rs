@@ -3,6 +3,7 @@
 
 pub mod activations;
 mod aligned;
+pub mod bit_rows;
 mod choice;
 pub mod compressed;
 pub mod dropout;
@@ -18,7 +19,7 @@ pub mod panels;
 mod peak;
 pub mod pixels;
 pub mod pointwise;
-mod prefetch;
+pub(crate) mod prefetch;
 pub mod reference;
 pub mod softmax;
 pub mod sparse;
@@ -32,7 +33,7 @@ pub use choice::KernelChoice;
 pub(crate) use level::dispatch;
 pub use level::{SimdChoice, SimdLevel};
 pub use peak::fma_peak_gflops;
-pub use sparse::{Rows, SparseRows};
+pub use sparse::{BitRows, FewRows, Rows, SparseRows};
 
 /// Lanes of the vectors that kernels are written in, on every SIMD level: one algorithm, one order of summation. (Where a
 /// row's zeros are left out, the vectors have the eight of [`sparse::BLOCK`].)

@@ -75,6 +75,7 @@ fn forward_outputs<S: Simd, const N: usize>(simd: S, x: Rows<'_>, w: &[f32], col
                 #[inline(always)]
                 |block, x| add_products(simd, f32x8::load_array_ref(simd, x), &w[block], &mut sums),
             ),
+            Rows::Bits(_) | Rows::Few(_) => unreachable!("for few outputs such rows have their zeros, or blocks"),
             Rows::Dense(values) => {
                 let k = values.len() / m;
                 let (blocks, short) = values[sample * k..][..k][columns.clone()].as_chunks::<BLOCK>();
@@ -173,6 +174,9 @@ fn backward_weight_outputs<S: Simd, const N: usize>(
                             f32x8::load_array_ref(simd, &rows.blocks[at])
                         },
                     ),
+                    Rows::Bits(_) | Rows::Few(_) => {
+                        unreachable!("for few outputs such rows have their zeros, or blocks")
+                    }
                     Rows::Dense(values) => {
                         let k = values.len() / m;
                         let columns = start.min(k)..(start + BLOCK).min(k);

@@ -5,6 +5,9 @@
 
 use std::ops::Range;
 
+use crate::kernels::AlignedVec;
+use crate::kernels::pixels::ScaledRows;
+
 /// Features of a block. Of MNIST's blocks of eight, 39 % hold a pixel that is not zero; of blocks of sixteen, 58 %.
 pub const BLOCK: usize = 8;
 
@@ -83,13 +86,140 @@ impl<'a, T: Copy> SparseRows<'a, T> {
     }
 }
 
-/// An operand of `[m, k]` in either encoding.
+/// Features whose bits make a word of [`BitRows`].
+pub const WORD: usize = 64;
+
+/// Bytes of a row's bits in [`BitRows`]: of whole words of 64.
+pub const fn bit_bytes(width: usize) -> usize {
+    width.div_ceil(WORD) * (WORD / 8)
+}
+
+/// Rows of numbers without their zeros: a bit for every feature says whether the row has one.
+#[derive(Debug, Clone, Copy)]
+pub struct BitRows<'a> {
+    /// Numbers in a row.
+    pub width: usize,
+    /// `[rows, bit_bytes(width)]`: bit `feature % 8` of byte `feature / 8` says whether the row has it.
+    pub bits: &'a [u8],
+    /// Those that are not zero, row after row, and at least [`BIT_ROWS_SLACK`] more, which may be anything. NaN is not zero.
+    pub values: &'a [f32],
+    /// `[rows + 1]`: where each row's values begin, and where the last one's end.
+    pub starts: &'a [usize],
+}
+
+/// Numbers behind the last one, so that whole vectors can be read.
+pub const BIT_ROWS_SLACK: usize = 16;
+
+impl BitRows<'_> {
+    /// Writes row `index` with its zeros: `values: [width]`, overwritten.
+    pub fn copy_row(&self, index: usize, values: &mut [f32]) {
+        let bits = &self.bits[index * bit_bytes(self.width)..][..bit_bytes(self.width)];
+        let mut kept = self.values[self.starts[index]..self.starts[index + 1]].iter();
+        for (feature, value) in values.iter_mut().enumerate() {
+            let has = bits[feature / 8] >> (feature % 8) & 1 == 1;
+            *value = if has { kept.next().copied().unwrap_or_default() } else { 0.0 };
+        }
+    }
+}
+
+/// Rows of numbers of which hardly any are left, each with its column.
+#[derive(Debug, Clone, Copy)]
+pub struct FewRows<'a> {
+    /// Numbers in a row.
+    pub width: usize,
+    /// The column of each value, rising within a row.
+    pub columns: &'a [u32],
+    /// Row after row.
+    pub values: &'a [f32],
+    /// `[rows + 1]`: where each row's values begin, and where the last one's end.
+    pub starts: &'a [usize],
+}
+
+impl<'a> FewRows<'a> {
+    /// What row `index` holds within `columns`: their numbers, and the values of each.
+    #[inline(always)]
+    pub fn row(&self, index: usize, columns: &Range<usize>) -> (&'a [u32], &'a [f32]) {
+        let places = self.starts[index]..self.starts[index + 1];
+        let (of_row, values) = (&self.columns[places.clone()], &self.values[places]);
+        if columns.len() == self.width {
+            return (of_row, values);
+        }
+        let first = of_row.partition_point(|column| (*column as usize) < columns.start);
+        let end = of_row.partition_point(|column| (*column as usize) < columns.end);
+        (&of_row[first..end], &values[first..end])
+    }
+}
+
+/// Rows without their blocks of zeros, to be filled again and again; the fields are those of [`SparseRows`].
+#[derive(Debug, Clone, Default)]
+pub struct Blocks {
+    width: usize,
+    mask: Vec<u64>,
+    blocks: AlignedVec,
+    starts: Vec<usize>,
+}
+
+impl Blocks {
+    /// What it holds.
+    pub fn rows(&self) -> SparseRows<'_, f32> {
+        SparseRows { mask: &self.mask, width: self.width, blocks: self.blocks.as_chunks().0, starts: &self.starts }
+    }
+
+    /// Writes all rows as dense values, with `fill` for what is left out: `x: [rows, width]`, overwritten.
+    pub fn copy(&self, fill: f32, x: &mut [f32]) {
+        // Rows of no features fill nothing.
+        for (index, x) in x.chunks_exact_mut(self.width.max(1)).enumerate() {
+            self.rows().copy_row(index, fill, x);
+        }
+    }
+
+    /// Room for `len` rows of `width` features, whatever they hold, in at most so many blocks.
+    pub fn resize(&mut self, len: usize, width: usize, blocks: usize) -> ScaledRows<'_> {
+        self.width = width;
+        self.mask.resize(len * words_per_row(width), 0);
+        self.blocks.set_len(blocks * BLOCK);
+        self.starts.clear();
+        self.starts.resize(len + 1, 0);
+        ScaledRows { mask: &mut self.mask, blocks: self.blocks.as_chunks_mut().0, starts: &mut self.starts }
+    }
+
+    /// Takes over `x`.
+    pub fn fill(&mut self, x: FewRows<'_>) {
+        let (rows, all) = (x.starts.len() - 1, 0..x.width);
+        let (words, of_row) = (words_per_row(x.width), blocks_per_row(x.width));
+        let most = (0..rows).map(|row| x.row(row, &all).0.len().min(of_row)).sum();
+        let ScaledRows { mask, blocks, starts } = self.resize(rows, x.width, most);
+        mask.fill(0);
+        let mut end = 0;
+        for index in 0..rows {
+            let (of_row, values) = x.row(index, &all);
+            let mask = &mut mask[index * words..][..words];
+            let mut last = usize::MAX;
+            for (column, value) in of_row.iter().zip(values).filter(|(_, value)| **value != 0.0) {
+                let block = *column as usize / BLOCK;
+                if block != last {
+                    (last, blocks[end]) = (block, [0.0; BLOCK]);
+                    mask[block / 64] |= 1 << (block % 64);
+                    end += 1;
+                }
+                blocks[end - 1][*column as usize % BLOCK] = *value;
+            }
+            starts[index + 1] = end;
+        }
+    }
+}
+
+/// An operand of `[m, k]` in one of its encodings.
 #[derive(Debug, Clone, Copy)]
 pub enum Rows<'a> {
     /// Row-major.
     Dense(&'a [f32]),
     /// Every number that is left out is 0.
     Sparse(SparseRows<'a, f32>),
+    /// Likewise, number by number.
+    Bits(BitRows<'a>),
+    /// Likewise, where hardly any are left.
+    Few(FewRows<'a>),
 }
 
 impl<'a> Rows<'a> {
@@ -102,6 +232,8 @@ impl<'a> Rows<'a> {
         let (fits, samples) = match self {
             Rows::Dense(values) => (values.len().is_multiple_of(k), values.len() / k),
             Rows::Sparse(rows) => (rows.width == k, rows.starts.len() - 1),
+            Rows::Bits(rows) => (rows.width == k, rows.starts.len() - 1),
+            Rows::Few(rows) => (rows.width == k, rows.starts.len() - 1),
         };
         assert!(fits, "rows of {k} features");
         samples
@@ -115,7 +247,7 @@ impl<'a> Rows<'a> {
     pub fn values(self) -> &'a [f32] {
         match self {
             Rows::Dense(values) => values,
-            Rows::Sparse(_) => panic!("rows without their zeros, where all are needed"),
+            Rows::Sparse(_) | Rows::Bits(_) | Rows::Few(_) => panic!("rows without their zeros, where all are needed"),
         }
     }
 }

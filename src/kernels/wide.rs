@@ -12,6 +12,7 @@
 //! `w`, `dw`: `[n / 64, k, 64]`, panels.
 
 mod dense;
+pub mod few;
 
 use std::ops::Range;
 
@@ -26,11 +27,13 @@ use crate::kernels::{Output, SimdLevel, dispatch};
 pub const MAX_DESCEND_SAMPLES: usize = GROUP;
 
 /// Outputs whose sums stand in registers together: two panels where a vector has sixteen lanes, which makes eight vectors, as
-/// many as hide the latency of a multiply-add at two a cycle; else one, eight vectors of AVX2.
+/// many as hide the latency of a multiply-add at two a cycle (fewer where the second panel has fewer outputs); else one, eight
+/// vectors of AVX2.
 const STRIPE: usize = 2 * PANEL;
 
-/// Samples of a forward pass that meet a tile's weights one after another: their sums take 16 KB, the weights 32 KB.
-const SAMPLES: usize = 32;
+/// Samples of a forward pass that meet a tile's weights one after another. The tile's weights, 32 KB, come from L2 once for all
+/// of them; their sums, 32 KB too, are read and written in order.
+const SAMPLES: usize = 64;
 
 /// From this share of numbers that are not zero on, a forward pass leaves nothing out: it needs no look at bits then, and takes
 /// four samples at a time. The sums are the same.
@@ -86,36 +89,33 @@ fn add_group<S: Simd>(
     for start in columns.clone().step_by(WORD) {
         let features = start..columns.end.min(start + WORD);
         let tile = Tile { x, features: features.clone(), first };
-        if stripe.is_part() {
-            let rows = stripe.padded_rows(w, x.width, features, &mut padded.0);
-            if is_dense {
-                tile.expand(&mut next, &mut numbers.0[..sums.len()]);
-                dense::add_products(simd, &numbers.0, rows, stripe.vectors, 0, sums);
-                continue;
-            }
-            match stripe.vectors {
-                1 => tile.add_products::<S, 1, 1, 2>(simd, &mut next, [rows], sums),
-                2 => tile.add_products::<S, 2, 1, 2>(simd, &mut next, [rows], sums),
-                3 => tile.add_products::<S, 3, 1, 2>(simd, &mut next, [rows], sums),
-                4 => tile.add_products::<S, 4, 1, 2>(simd, &mut next, [rows], sums),
-                ..=8 => tile.add_products::<S, 8, 1, 1>(simd, &mut next, [rows], sums),
-                _ => tile.add_products::<S, 16, 1, 1>(simd, &mut next, [rows], sums),
-            }
-            continue;
-        }
-        let rows = |panel| stripe.rows(w, x.width, panel, features.clone());
+        let last = stripe.last_rows(w, x.width, features.clone(), &mut padded.0);
         if is_dense {
             tile.expand(&mut next, &mut numbers.0[..sums.len()]);
-            for panel in 0..stripe.panels {
-                dense::add_products(simd, &numbers.0, rows(panel), stripe.vectors, panel * PANEL, sums);
+            if stripe.panels == 2 {
+                let rows = stripe.rows(w, x.width, 0, features);
+                dense::add_products(simd, &numbers.0, rows, stripe.vectors, 0, sums);
+            }
+            dense::add_products(simd, &numbers.0, last, stripe.last, (stripe.panels - 1) * PANEL, sums);
+            continue;
+        }
+        if stripe.panels == 2 {
+            let panels = [stripe.rows(w, x.width, 0, features), last];
+            match stripe.last {
+                1 => tile.add_products::<S, 4, 2, 1, 1>(simd, &mut next, panels, sums),
+                2 => tile.add_products::<S, 4, 2, 2, 1>(simd, &mut next, panels, sums),
+                3 => tile.add_products::<S, 4, 2, 3, 1>(simd, &mut next, panels, sums),
+                _ => tile.add_products::<S, 4, 2, 4, 1>(simd, &mut next, panels, sums),
             }
             continue;
         }
-        match (stripe.panels, stripe.vectors) {
-            (2, _) => tile.add_products::<S, 4, 2, 1>(simd, &mut next, [rows(0), rows(1)], sums),
-            (_, 4) => tile.add_products::<S, 4, 1, 2>(simd, &mut next, [rows(0)], sums),
-            (_, 8) => tile.add_products::<S, 8, 1, 1>(simd, &mut next, [rows(0)], sums),
-            _ => tile.add_products::<S, 16, 1, 1>(simd, &mut next, [rows(0)], sums),
+        match stripe.last {
+            1 => tile.add_products::<S, 1, 1, 1, 2>(simd, &mut next, [last], sums),
+            2 => tile.add_products::<S, 2, 1, 2, 2>(simd, &mut next, [last], sums),
+            3 => tile.add_products::<S, 3, 1, 3, 2>(simd, &mut next, [last], sums),
+            4 => tile.add_products::<S, 4, 1, 4, 2>(simd, &mut next, [last], sums),
+            ..=8 => tile.add_products::<S, 8, 1, 8, 1>(simd, &mut next, [last], sums),
+            _ => tile.add_products::<S, 16, 1, 16, 1>(simd, &mut next, [last], sums),
         }
     }
 }
@@ -158,7 +158,7 @@ impl<'a> Tile<'a> {
     /// `sums += numbers w[features, :]`, of `ROWS` samples at a time: as many sums at once as hide the latency of a
     /// multiply-add. `panels`: the weights of its features.
     #[inline(always)]
-    fn add_products<S: Simd, const VECTORS: usize, const PANELS: usize, const ROWS: usize>(
+    fn add_products<S: Simd, const VECTORS: usize, const PANELS: usize, const LAST: usize, const ROWS: usize>(
         &self,
         simd: S,
         next: &mut [usize; SAMPLES],
@@ -175,21 +175,21 @@ impl<'a> Tile<'a> {
             if rows.iter().all(|row| row.0 == 0) {
                 continue;
             }
-            add_rows::<S, VECTORS, PANELS, ROWS>(simd, rows, panels, sums);
+            add_rows::<S, VECTORS, PANELS, LAST, ROWS>(simd, rows, panels, sums);
         }
         for (offset, sums) in rest.iter_mut().enumerate() {
             let row = self.row(done + offset, &mut next[done + offset]);
             if row.0 == 0 {
                 continue;
             }
-            add_rows::<S, VECTORS, PANELS, 1>(simd, [row], panels, std::array::from_mut(sums));
+            add_rows::<S, VECTORS, PANELS, LAST, 1>(simd, [row], panels, std::array::from_mut(sums));
         }
     }
 }
 
 /// What [`Tile::add_products`] does with a few rows: side by side as long as each has a number left, then one by one.
 #[inline(always)]
-fn add_rows<S: Simd, const VECTORS: usize, const PANELS: usize, const ROWS: usize>(
+fn add_rows<S: Simd, const VECTORS: usize, const PANELS: usize, const LAST: usize, const ROWS: usize>(
     simd: S,
     rows: [(u64, &[f32]); ROWS],
     panels: [&[[f32; PANEL]]; PANELS],
@@ -199,7 +199,7 @@ fn add_rows<S: Simd, const VECTORS: usize, const PANELS: usize, const ROWS: usiz
     let mut lanes = [[[S::f32s::splat(simd, 0.0); VECTORS]; PANELS]; ROWS];
     for (lanes, sums) in lanes.iter_mut().zip(sums.iter()) {
         for (panel, lanes) in lanes.iter_mut().enumerate() {
-            for (vector, lanes) in lanes.iter_mut().enumerate() {
+            for (vector, lanes) in lanes.iter_mut().enumerate().take(vectors(panel, VECTORS, PANELS, LAST)) {
                 *lanes = S::f32s::from_slice(simd, &sums[(panel * VECTORS + vector) * width..][..width]);
             }
         }
@@ -216,26 +216,40 @@ fn add_rows<S: Simd, const VECTORS: usize, const PANELS: usize, const ROWS: usiz
     #[expect(clippy::needless_range_loop, reason = "one number of each row in turn")]
     for index in 0..common {
         for row in 0..ROWS {
-            add_product(simd, &mut bits[row], side_by_side[row][index], panels, &mut lanes[row]);
+            add_product::<S, VECTORS, PANELS, LAST>(
+                simd,
+                &mut bits[row],
+                side_by_side[row][index],
+                panels,
+                &mut lanes[row],
+            );
         }
     }
     if ROWS > 1 {
         for row in 0..ROWS {
             for number in rest[row] {
-                add_product(simd, &mut bits[row], *number, panels, &mut lanes[row]);
+                add_product::<S, VECTORS, PANELS, LAST>(simd, &mut bits[row], *number, panels, &mut lanes[row]);
             }
         }
     }
     for (lanes, sums) in lanes.iter().zip(sums) {
-        for (lanes, sums) in lanes.as_flattened().iter().zip(sums.chunks_exact_mut(width)) {
-            lanes.store_slice(sums);
+        for (panel, lanes) in lanes.iter().enumerate() {
+            for (vector, lanes) in lanes.iter().enumerate().take(vectors(panel, VECTORS, PANELS, LAST)) {
+                lanes.store_slice(&mut sums[(panel * VECTORS + vector) * width..][..width]);
+            }
         }
     }
 }
 
+/// How many vectors are used of each panel's `VECTORS`: of the last one, `LAST`.
+#[inline(always)]
+const fn vectors(panel: usize, of_panel: usize, panels: usize, last: usize) -> usize {
+    if panel + 1 == panels { last } else { of_panel }
+}
+
 /// `lanes += number w[feature, :]`, where the feature is the first of those that `bits` names; it is taken from them.
 #[inline(always)]
-fn add_product<S: Simd, const VECTORS: usize, const PANELS: usize>(
+fn add_product<S: Simd, const VECTORS: usize, const PANELS: usize, const LAST: usize>(
     simd: S,
     bits: &mut u64,
     number: f32,
@@ -245,80 +259,78 @@ fn add_product<S: Simd, const VECTORS: usize, const PANELS: usize>(
     let feature = bits.trailing_zeros() as usize;
     *bits &= *bits - 1;
     let number = S::f32s::splat(simd, number);
-    for (panel, lanes) in panels.iter().zip(lanes) {
-        let row = &panel[feature][..VECTORS * width::<S>()];
-        for (vector, lanes) in lanes.iter_mut().enumerate() {
+    for (panel, (rows, lanes)) in panels.iter().zip(lanes).enumerate() {
+        let row = &rows[feature][..VECTORS * width::<S>()];
+        for (vector, lanes) in lanes.iter_mut().enumerate().take(vectors(panel, VECTORS, PANELS, LAST)) {
             let row = &row[vector * width::<S>()..][..width::<S>()];
             *lanes = number.mul_add_precise(S::f32s::from_slice(simd, row), *lanes);
         }
     }
 }
 
-/// Outputs that are worked on together.
+/// Outputs that are worked on together: a panel, or a whole one and the one behind it.
 struct Stripe {
     outputs: Range<usize>,
-    /// Panels, 1 or 2; 1 too for the last one, which may have fewer outputs.
+    /// 1 or 2.
     panels: usize,
-    /// Vectors of each panel, of the level's own width; of the last one as many as its outputs need.
+    /// Vectors of a whole panel, of the level's own width.
     vectors: usize,
-    /// Outputs of each panel: from a feature's weights to the next feature's.
-    stride: usize,
+    /// Vectors of the last panel, as many as its outputs need.
+    last: usize,
 }
 
 impl Stripe {
-    /// Whether it is a panel of fewer outputs than others.
-    fn is_part(&self) -> bool {
-        self.stride < PANEL
-    }
-
-    /// Where the weights of `feature` begin in its first panel.
+    /// Outputs of panel number `panel`: from a feature's weights to the next feature's.
     #[inline(always)]
-    fn start(&self, k: usize, feature: usize) -> usize {
-        self.outputs.start * k + feature * self.stride
+    fn stride(&self, panel: usize) -> usize {
+        (self.outputs.len() - panel * PANEL).min(PANEL)
     }
 
-    /// The rows of `features` in its panel number `panel`, which is a whole one.
+    /// Where the weights of `feature` begin in panel number `panel`.
+    #[inline(always)]
+    fn start(&self, k: usize, panel: usize, feature: usize) -> usize {
+        (self.outputs.start + panel * PANEL) * k + feature * self.stride(panel)
+    }
+
+    /// The rows of `features` in panel number `panel`, which is a whole one.
     #[inline(always)]
     fn rows<'w>(&self, w: &'w [f32], k: usize, panel: usize, features: Range<usize>) -> &'w [[f32; PANEL]] {
-        let start = self.start(k, features.start) + panel * PANEL * k;
-        w[start..][..features.len() * PANEL].as_chunks().0
+        w[self.start(k, panel, features.start)..][..features.len() * PANEL].as_chunks().0
     }
 
-    /// The same of a part of a panel, copied to where there are as many numbers as vectors have lanes: 16 KB at most, which all of
-    /// the tile's samples then share.
+    /// The same of the last panel. One of fewer outputs is copied to where there are as many numbers as vectors have lanes:
+    /// 16 KB at most, which all of the tile's samples then share.
     #[inline(always)]
-    fn padded_rows<'p>(
+    fn last_rows<'p>(
         &self,
-        w: &[f32],
+        w: &'p [f32],
         k: usize,
         features: Range<usize>,
         padded: &'p mut [[f32; PANEL]; WORD],
     ) -> &'p [[f32; PANEL]] {
-        let rows = w[self.start(k, features.start)..].chunks_exact(self.stride);
-        for (padded, row) in padded.iter_mut().zip(rows).take(features.len()) {
-            padded[..self.stride].copy_from_slice(row);
+        let (panel, count) = (self.panels - 1, features.len());
+        let stride = self.stride(panel);
+        if stride == PANEL {
+            return self.rows(w, k, panel, features);
         }
-        &padded[..features.len()]
+        let rows = w[self.start(k, panel, features.start)..].chunks_exact(stride);
+        for (padded, row) in padded.iter_mut().zip(rows).take(count) {
+            padded[..stride].copy_from_slice(row);
+        }
+        &padded[..count]
     }
 }
 
-/// Cuts `n` outputs: whole panels, in pairs where a panel has only four vectors, and the last panel if it has fewer outputs.
+/// Cuts `n` outputs: where a panel has only four vectors, whole ones and what is behind them in pairs; else panel by panel.
 #[inline(always)]
 fn for_each_stripe<S: Simd>(n: usize, mut visit: impl FnMut(Stripe)) {
-    let (whole, vectors) = (n / PANEL * PANEL, PANEL / width::<S>());
-    let mut start = 0;
-    let pairs = if vectors == 4 { whole / STRIPE * STRIPE } else { 0 };
-    while start < pairs {
-        visit(Stripe { outputs: start..start + STRIPE, panels: 2, vectors, stride: PANEL });
-        start += STRIPE;
-    }
-    while start < whole {
-        visit(Stripe { outputs: start..start + PANEL, panels: 1, vectors, stride: PANEL });
-        start += PANEL;
-    }
-    if start < n {
-        let vectors = (n - start).div_ceil(width::<S>());
-        visit(Stripe { outputs: start..n, panels: 1, vectors, stride: n - start });
+    let vectors = PANEL / width::<S>();
+    let most = if vectors == 4 { STRIPE } else { PANEL };
+    for start in (0..n).step_by(most) {
+        let outputs = start..n.min(start + most);
+        let panels = outputs.len().div_ceil(PANEL);
+        let last = (outputs.len() - (panels - 1) * PANEL).div_ceil(width::<S>());
+        visit(Stripe { outputs, panels, vectors, last });
     }
 }
 
@@ -342,12 +354,12 @@ fn backward_weight_at<S: Simd>(simd: S, x: CompressedRows<'_>, dz: &[f32], n: us
         #[inline(always)]
         |stripe| {
             let mut output = output;
+            // The stripe's columns, side by side.
+            let mut of_stripe = CacheLines([[0.0; STRIPE]; GROUP]);
             for (group, dz) in dz.chunks(GROUP * n).enumerate() {
                 if n == STRIPE && stripe.outputs.len() == n {
                     put_group(simd, x, group, dz.as_chunks().0, &stripe, output, dw);
                 } else {
-                    // The stripe's columns, side by side.
-                    let mut of_stripe = CacheLines([[0.0; STRIPE]; GROUP]);
                     for (to, dz) in of_stripe.0.iter_mut().zip(dz.chunks_exact(n)) {
                         to[..stripe.outputs.len()].copy_from_slice(&dz[stripe.outputs.clone()]);
                     }
@@ -373,90 +385,105 @@ fn put_group<S: Simd>(
     output: Output,
     dw: &mut [f32],
 ) {
-    let start = stripe.start(x.width, 0);
-    let (first, rest) = dw[start..].split_at_mut(x.width * stripe.stride);
-    let second = if stripe.panels == 2 { &mut rest[..x.width * PANEL] } else { &mut [][..] };
-    let mut seconds = second.chunks_mut(WORD * PANEL);
-    let tiles = first.chunks_mut(WORD * stripe.stride).zip(x.samples_having(group).chunks_exact(WORD));
-    for (tile, (first, having)) in tiles.enumerate() {
-        let second = seconds.next().unwrap_or_default();
-        let tile = Columns { numbers: x.tile(group, tile), having, dz, stripe, output };
-        match (stripe.panels, stripe.vectors) {
-            (2, _) => tile.put_sums::<S, 4, 2>(simd, 0, [first, second]),
-            (_, 4..) => {
-                // More would leave no register for what is multiplied.
-                for offset in (0..stripe.outputs.len()).step_by(4 * width::<S>()) {
-                    tile.put_sums::<S, 4, 1>(simd, offset, [first]);
-                }
+    let strides = [stripe.stride(0), if stripe.panels == 2 { stripe.stride(1) } else { 0 }];
+    let (first, rest) = dw[stripe.start(x.width, 0, 0)..].split_at_mut(x.width * strides[0]);
+    let mut panels = [first, &mut rest[..x.width * strides[1]]];
+    let mut sums = CacheLines([[0.0; STRIPE]; COLUMNS]);
+    for (tile, having) in x.samples_having(group).chunks_exact(WORD).enumerate() {
+        for (part, having) in having.as_chunks::<COLUMNS>().0.iter().enumerate() {
+            let feature = tile * WORD + part * COLUMNS;
+            let count = x.width.saturating_sub(feature).min(COLUMNS);
+            let any = having.iter().fold(0, |any, samples| any | samples);
+            if count == 0 || (any == 0 && output != Output::Overwrite) {
+                continue;
             }
-            (_, 3) => tile.put_sums::<S, 3, 1>(simd, 0, [first]),
-            (_, 2) => tile.put_sums::<S, 2, 1>(simd, 0, [first]),
-            _ => tile.put_sums::<S, 1, 1>(simd, 0, [first]),
+            let columns = Columns { numbers: x.tile(group, tile), first: part * COLUMNS, having, dz };
+            match (stripe.panels, stripe.last) {
+                (2, 1) => columns.add_up::<S, 4, 2, 1>(simd, 0, &mut sums.0),
+                (2, 2) => columns.add_up::<S, 4, 2, 2>(simd, 0, &mut sums.0),
+                (2, 3) => columns.add_up::<S, 4, 2, 3>(simd, 0, &mut sums.0),
+                (2, _) => columns.add_up::<S, 4, 2, 4>(simd, 0, &mut sums.0),
+                (_, 4..) => {
+                    // More would leave no register for what is multiplied.
+                    for offset in (0..stripe.outputs.len()).step_by(4 * width::<S>()) {
+                        columns.add_up::<S, 4, 1, 4>(simd, offset, &mut sums.0);
+                    }
+                }
+                (_, 3) => columns.add_up::<S, 3, 1, 3>(simd, 0, &mut sums.0),
+                (_, 2) => columns.add_up::<S, 2, 1, 2>(simd, 0, &mut sums.0),
+                _ => columns.add_up::<S, 1, 1, 1>(simd, 0, &mut sums.0),
+            }
+            for (panel, (dw, stride)) in panels.iter_mut().zip(strides).enumerate().take(stripe.panels) {
+                let dw = &mut dw[feature * stride..][..count * stride];
+                put_rows(simd, having, &sums.0, panel * PANEL, output, dw, stride);
+            }
         }
     }
 }
 
-/// The features of a tile as columns.
+/// Features whose sums are complete before they are put where they belong.
+const COLUMNS: usize = 16;
+
+/// Some features of a tile as columns.
 struct Columns<'a> {
     /// Of each sample of the group; where it has none of a block of features, they may be anything.
     numbers: &'a [[f32; WORD]; GROUP],
+    /// The first of the features in `numbers`.
+    first: usize,
     /// Of each feature, the samples that have it.
-    having: &'a [u64],
+    having: &'a [u64; COLUMNS],
     /// The stripe's, of each sample.
     dz: &'a [[f32; STRIPE]],
-    stripe: &'a Stripe,
-    output: Output,
 }
 
 impl Columns<'_> {
-    /// The gradients with respect to the weights of each feature, and what becomes of them, for so many outputs of the stripe
-    /// from number `offset` on. `panels`: the weights of its features in each panel.
+    /// The gradients with respect to the weights of each feature, for so many outputs of the stripe from number `offset` on:
+    /// `sums: [features, STRIPE]`, overwritten there.
     ///
     /// Of two neighbouring features at a time, which the same samples have as a rule: a row of `dz` is read once for both, and
     /// the product of a sample that lacks one of them is a zero (or, where `dz` is not finite, NaN, on every level alike).
     #[inline(always)]
-    fn put_sums<S: Simd, const VECTORS: usize, const PANELS: usize>(
+    #[expect(clippy::needless_range_loop, reason = "loops of constant lengths, which are unrolled")]
+    fn add_up<S: Simd, const VECTORS: usize, const PANELS: usize, const LAST: usize>(
         &self,
         simd: S,
         offset: usize,
-        mut panels: [&mut [f32]; PANELS],
+        sums: &mut [[f32; STRIPE]; COLUMNS],
     ) {
-        let (width, stripe, output) = (width::<S>(), self.stripe, self.output);
-        let outputs = (stripe.stride - offset).min(VECTORS * width);
-        let features = panels[0].len() / stripe.stride;
-        let (pairs, _) = self.having.as_chunks::<2>();
-        for (pair, having) in pairs.iter().enumerate().take(features.div_ceil(2)) {
+        let width = width::<S>();
+        let (having, sums) = (self.having.as_chunks::<2>().0, sums.as_chunks_mut::<2>().0);
+        for (pair, (having, sums)) in having.iter().zip(sums).enumerate() {
             let mut left = having[0] | having[1];
-            if left == 0 && output != Output::Overwrite {
-                continue;
-            }
-            let mut sums = [[[S::f32s::splat(simd, 0.0); VECTORS]; PANELS]; 2];
+            let mut lanes = [[[S::f32s::splat(simd, 0.0); VECTORS]; PANELS]; 2];
             while left != 0 {
                 let sample = left.trailing_zeros() as usize;
                 left &= left - 1;
-                let (numbers, dz) =
-                    (self.numbers[sample % GROUP].as_chunks::<2>().0[pair % (WORD / 2)], &self.dz[sample]);
+                let numbers = self.numbers[sample % GROUP].as_chunks::<2>().0;
+                let numbers = numbers[(self.first / 2 + pair) % (WORD / 2)];
                 let numbers = [S::f32s::splat(simd, numbers[0]), S::f32s::splat(simd, numbers[1])];
+                let dz = &self.dz[sample];
                 for panel in 0..PANELS {
+                    // A loop of a constant length: lanes stay in registers only where it is unrolled.
                     for vector in 0..VECTORS {
+                        if vector >= vectors(panel, VECTORS, PANELS, LAST) {
+                            continue;
+                        }
                         let dz = &dz[offset + (panel * VECTORS + vector) * width..][..width];
                         let dz = S::f32s::from_slice(simd, dz);
                         for column in 0..2 {
-                            let sum = &mut sums[column][panel][vector];
-                            *sum = numbers[column].mul_add_precise(dz, *sum);
+                            let lanes = &mut lanes[column][panel][vector];
+                            *lanes = numbers[column].mul_add_precise(dz, *lanes);
                         }
                     }
                 }
             }
             for column in 0..2 {
-                let feature = 2 * pair + column;
-                if feature >= features || (having[column] == 0 && output != Output::Overwrite) {
-                    continue;
-                }
-                for (panel, sums) in panels.iter_mut().zip(sums[column]) {
-                    let row = &mut panel[feature * stripe.stride + offset..][..outputs];
-                    for (sum, row) in sums.into_iter().zip(row.chunks_mut(width)) {
-                        put(simd, sum, output, row);
+                for panel in 0..PANELS {
+                    for vector in 0..VECTORS {
+                        if vector < vectors(panel, VECTORS, PANELS, LAST) {
+                            let place = offset + (panel * VECTORS + vector) * width;
+                            lanes[column][panel][vector].store_slice(&mut sums[column][place..][..width]);
+                        }
                     }
                 }
             }
@@ -464,15 +491,47 @@ impl Columns<'_> {
     }
 }
 
-/// What becomes of complete sums.
+/// What becomes of complete sums: of each feature, those from `lane` on, as many as a row of `dw` has (`stride`). Features that no
+/// sample has add nothing.
 #[inline(always)]
-fn put<S: Simd>(simd: S, sum: S::f32s, output: Output, place: &mut [f32]) {
-    let result = match output {
-        Output::Overwrite => sum,
-        Output::Accumulate => load(simd, place) + sum,
-        Output::Descend { lr } => sum.mul_add_precise(S::f32s::splat(simd, -lr), load(simd, place)),
-    };
-    store::<S>(result, place);
+fn put_rows<S: Simd>(
+    simd: S,
+    having: &[u64],
+    sums: &[[f32; STRIPE]],
+    lane: usize,
+    output: Output,
+    dw: &mut [f32],
+    stride: usize,
+) {
+    let rows = dw.chunks_exact_mut(stride).zip(sums);
+    match output {
+        Output::Overwrite => rows.for_each(|(row, sums)| row.copy_from_slice(&sums[lane..][..row.len()])),
+        Output::Accumulate => put_present(simd, rows.zip(having), lane, |sum, dw| dw + sum),
+        Output::Descend { lr } => {
+            let step = S::f32s::splat(simd, -lr);
+            put_present(simd, rows.zip(having), lane, |sum, dw| sum.mul_add_precise(step, dw));
+        }
+    }
+}
+
+#[inline(always)]
+fn put_present<'a, S: Simd>(
+    simd: S,
+    rows: impl Iterator<Item = ((&'a mut [f32], &'a [f32; STRIPE]), &'a u64)>,
+    lane: usize,
+    put: impl Fn(S::f32s, S::f32s) -> S::f32s,
+) {
+    for ((row, sums), _) in rows.filter(|(_, having)| **having != 0) {
+        let mut sums = sums[lane..].chunks_exact(width::<S>());
+        let mut places = row.chunks_exact_mut(width::<S>());
+        for (place, sum) in (&mut places).zip(&mut sums) {
+            put(S::f32s::from_slice(simd, sum), S::f32s::from_slice(simd, place)).store_slice(place);
+        }
+        let place = places.into_remainder();
+        if let (false, Some(sum)) = (place.is_empty(), sums.next()) {
+            store::<S>(put(S::f32s::from_slice(simd, sum), load(simd, place)), place);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -480,7 +539,7 @@ mod tests {
     use super::*;
     use crate::kernels::compressed::Compressed;
     use crate::kernels::testing::{assert_close, levels, random};
-    use crate::kernels::{Rows, panels, pointwise, reference};
+    use crate::kernels::{FewRows, Rows, panels, pointwise, reference};
 
     const M: [usize; 6] = [1, 3, 32, 64, 65, 130];
     const K: [usize; 6] = [1, 8, 17, 100, 520, 784];
@@ -514,6 +573,10 @@ mod tests {
         fn all() -> impl Iterator<Item = Self> {
             let sizes = M.into_iter().flat_map(|m| K.into_iter().flat_map(move |k| N.map(|n| (m, k, n))));
             sizes.flat_map(|(m, k, n)| [0.8, 0.05, 0.0].map(|zeros| Case::new(m, k, n, zeros)))
+        }
+
+        fn rows<'a>(&self, compressed: &'a Compressed) -> CompressedRows<'a> {
+            compressed.rows(Rows::Dense(&[]))
         }
 
         fn compressed(&self, level: SimdLevel) -> Compressed {
@@ -565,7 +628,7 @@ mod tests {
                 let expected = bits(&case.plain_forward(columns.clone()));
                 for level in levels() {
                     let mut z = vec![f32::NAN; case.m * case.n];
-                    forward(level, case.compressed(level).rows(), &w, case.n, columns.clone(), &mut z);
+                    forward(level, case.rows(&case.compressed(level)), &w, case.n, columns.clone(), &mut z);
                     let Case { m, k, n, .. } = case;
                     assert!(bits(&z) == expected, "[{m}, {k}] x [{k}, {n}], {columns:?} on {}", level.name());
                 }
@@ -589,17 +652,66 @@ mod tests {
                 let on = |what: &str| format!("{what}: [{m}, {k}]^T x [{m}, {n}] on {}", level.name());
                 let x = case.compressed(level);
                 let mut found = vec![f32::NAN; k * n];
-                backward_weight(level, x.rows(), dz, n, Output::Overwrite, &mut found);
+                backward_weight(level, case.rows(&x), dz, n, Output::Overwrite, &mut found);
                 assert!(bits(&found) == bits(&sum), "{}", on("replaced"));
                 let mut found = before.clone();
-                backward_weight(level, x.rows(), dz, n, Output::Accumulate, &mut found);
+                backward_weight(level, case.rows(&x), dz, n, Output::Accumulate, &mut found);
                 assert!(bits(&found) == bits(&added), "{}", on("added"));
                 if m <= MAX_DESCEND_SAMPLES {
                     let mut stepped = before.clone();
                     pointwise::sgd_step(level, 0.3, &sum, &mut stepped);
                     let mut found = before.clone();
-                    backward_weight(level, x.rows(), dz, n, Output::Descend { lr: 0.3 }, &mut found);
+                    backward_weight(level, case.rows(&x), dz, n, Output::Descend { lr: 0.3 }, &mut found);
                     assert!(bits(&found) == bits(&stepped), "{}", on("stepped"));
+                }
+            }
+        }
+    }
+
+    /// Rows of which few numbers are left have the bits of the same rows in the other encoding.
+    #[test]
+    fn few_numbers_have_the_bits_of_the_same_rows() {
+        for case in M.into_iter().flat_map(|m| N.map(|n| Case::new(m, 520, n, 0.95))) {
+            let Case { m, k, n, ref x, ref dz, .. } = case;
+            let (mut columns, mut values, mut starts) = (vec![], vec![], vec![0]);
+            for row in x.chunks(k) {
+                for (column, value) in row.iter().enumerate().filter(|(_, value)| **value != 0.0) {
+                    columns.push(column as u32);
+                    values.push(*value);
+                }
+                starts.push(values.len());
+            }
+            let rows = FewRows { width: k, columns: &columns, values: &values, starts: &starts };
+            // Over what a larger batch left.
+            let mut by_features = few::FewColumns::default();
+            by_features.fill(FewRows { width: 3, columns: &[1; 9], values: &[f32::NAN; 9], starts: &[0, 1, 2, 9] });
+            by_features.fill(rows);
+            let (w, before) = (case.panels(&case.w), case.panels(&case.dw));
+            for level in levels() {
+                let compressed = case.compressed(level);
+                let same = case.rows(&compressed);
+                for columns in [0..k, 0..k / 2, 16..k] {
+                    let (mut found, mut wanted) = (vec![f32::NAN; m * n], vec![f32::NAN; m * n]);
+                    few::forward(level, rows, &w, n, &[columns.start, columns.end], &mut found);
+                    forward(level, same, &w, n, columns.clone(), &mut wanted);
+                    assert!(bits(&found) == bits(&wanted), "[{m}, {k}] x [{k}, {n}], {columns:?} on {}", level.name());
+                }
+                // Parts, of which one is empty and some have no number.
+                let bounds = [0, 8, 16, 64, 64, 300, 512, k];
+                let (mut found, mut wanted, mut part) = (vec![f32::NAN; m * n], vec![0.0; m * n], vec![0.0; m * n]);
+                few::forward(level, rows, &w, n, &bounds, &mut found);
+                for bounds in bounds.windows(2) {
+                    forward(level, same, &w, n, bounds[0]..bounds[1], &mut part);
+                    pointwise::add(level, &part, &mut wanted);
+                }
+                assert!(bits(&found) == bits(&wanted), "parts of [{m}, {k}] x [{k}, {n}] on {}", level.name());
+                for output in [Output::Overwrite, Output::Accumulate, Output::Descend { lr: 0.3 }] {
+                    if m <= MAX_DESCEND_SAMPLES || !matches!(output, Output::Descend { .. }) {
+                        let (mut found, mut wanted) = (before.clone(), before.clone());
+                        few::backward_weight(level, &by_features, dz, n, output, &mut found);
+                        backward_weight(level, same, dz, n, output, &mut wanted);
+                        assert!(bits(&found) == bits(&wanted), "{output:?}, {m}, {n} on {}", level.name());
+                    }
                 }
             }
         }
@@ -620,9 +732,9 @@ mod tests {
         let (mut found, mut gradient, mut rows) = (vec![0.0; m * n], vec![0.0; n * k], vec![0.0; n * k]);
         let level = SimdLevel::detect();
         let x = case.compressed(level);
-        forward(level, x.rows(), &case.panels(&case.w), n, 0..k, &mut found);
+        forward(level, case.rows(&x), &case.panels(&case.w), n, 0..k, &mut found);
         assert_close("z", &found, &z, &bounds);
-        backward_weight(level, x.rows(), &case.dz, n, Output::Overwrite, &mut gradient);
+        backward_weight(level, case.rows(&x), &case.dz, n, Output::Overwrite, &mut gradient);
         panels::to_rows(&gradient, k, &mut rows);
         assert_close("dw", &rows, &dw, &vec![bound(20.0); n * k]);
     }

@@ -2,7 +2,7 @@
 
 use crate::data::Batch;
 use crate::kernels::sparse::{BLOCK, blocks_per_row, words_per_row, write_block};
-use crate::kernels::{AlignedVec, Rows, SparseRows};
+use crate::kernels::{AlignedVec, BitRows, FewRows, Rows, SparseRows};
 
 /// A batch of features, `[m, in_features]`.
 #[derive(Debug, Clone, Copy)]
@@ -11,6 +11,10 @@ pub enum Input<'a> {
     Dense(&'a [f32]),
     /// Without blocks of zeros.
     SparseRows(SparseRows<'a, f32>),
+    /// Without zeros.
+    BitRows(BitRows<'a>),
+    /// Without zeros, where hardly anything is left.
+    FewRows(FewRows<'a>),
 }
 
 impl<'a> Input<'a> {
@@ -28,6 +32,8 @@ impl<'a> Input<'a> {
         match self {
             Input::Dense(values) => Rows::Dense(values),
             Input::SparseRows(rows) => Rows::Sparse(rows),
+            Input::BitRows(rows) => Rows::Bits(rows),
+            Input::FewRows(rows) => Rows::Few(rows),
         }
     }
 
@@ -36,6 +42,8 @@ impl<'a> Input<'a> {
         match self {
             Input::Dense(values) => values,
             Input::SparseRows(rows) => buffer.write(rows, self.samples(in_features)),
+            Input::BitRows(rows) => buffer.write_bits(rows, self.samples(in_features)),
+            Input::FewRows(_) => unreachable!("such rows are taken in blocks"),
         }
     }
 }
@@ -63,6 +71,8 @@ impl<'a> From<&'a Batch> for Input<'a> {
         match batch.rows() {
             Rows::Dense(values) => Input::Dense(values),
             Rows::Sparse(rows) => Input::SparseRows(rows),
+            Rows::Bits(rows) => Input::BitRows(rows),
+            Rows::Few(rows) => Input::FewRows(rows),
         }
     }
 }
@@ -84,14 +94,30 @@ impl DenseBuffer {
     }
 
     /// The first `count` of `rows`, row-major.
-    fn write(&mut self, rows: SparseRows<'_, f32>, count: usize) -> &[f32] {
-        let (width, words) = (rows.width, words_per_row(rows.width));
+    fn write_bits(&mut self, rows: BitRows<'_>, count: usize) -> &[f32] {
+        self.resize(rows.width, count);
+        for (index, values) in self.values.chunks_exact_mut(rows.width).enumerate() {
+            rows.copy_row(index, values);
+        }
+        self.mask.fill(u64::MAX);
+        &self.values
+    }
+
+    /// Room for `count` rows, whose blocks are zeros unless the mask says otherwise.
+    fn resize(&mut self, width: usize, count: usize) {
+        let words = words_per_row(width);
         if self.width != width || self.values.capacity() < count * width {
             // From here on every row starts elsewhere: begin with zeros.
             *self = DenseBuffer { values: AlignedVec::zeros(count * width), mask: vec![0; count * words], width };
         }
         self.values.set_len(count * width);
         self.mask.resize(self.mask.len().max(count * words), 0);
+    }
+
+    /// The first `count` of `rows`, row-major.
+    fn write(&mut self, rows: SparseRows<'_, f32>, count: usize) -> &[f32] {
+        let (width, words) = (rows.width, words_per_row(rows.width));
+        self.resize(width, count);
         let samples = self.values.chunks_exact_mut(width).zip(self.mask.chunks_exact_mut(words));
         for (index, (values, before)) in samples.enumerate() {
             let (blocks, short) = values.as_chunks_mut();

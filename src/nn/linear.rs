@@ -8,7 +8,8 @@ use std::ops::Range;
 use super::params::{Layout, ParamEntry, aligned};
 use crate::kernels::compressed::{Compressed, CompressedRows};
 use crate::kernels::gemm::{Matrix, gemm, gemm_into};
-use crate::kernels::{AlignedVec, KernelChoice, Output, Rows, SimdLevel, narrow, panels, pointwise, wide};
+use crate::kernels::wide::few::FewColumns;
+use crate::kernels::{AlignedVec, FewRows, KernelChoice, Output, Rows, SimdLevel, narrow, panels, pointwise, wide};
 
 /// `z = x W^T + b`, with `W: [out_features, in_features]` as in PyTorch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,16 @@ pub(crate) enum Kernel {
 pub(crate) enum Operand<'a> {
     Rows(Rows<'a>),
     Compressed(CompressedRows<'a>),
+    /// Their columns are there for a gradient alone.
+    Few(FewRows<'a>, &'a FewColumns),
+}
+
+/// What a wide kernel takes of rows that are filled in.
+fn compressed_or_few<'a>(x: Rows<'a>, room: &'a Compressed) -> Operand<'a> {
+    match x {
+        Rows::Few(x) => Operand::Few(x, room.few_columns()),
+        x => Operand::Compressed(room.rows(x)),
+    }
 }
 
 impl Linear {
@@ -109,19 +120,25 @@ impl Linear {
         (&mut weight[..self.weight_floats()], &mut bias[..self.out_features])
     }
 
-    /// The rows of `x` as its kernel takes them; `room` is for what it has to make of them.
+    /// The rows of `x` as its kernel takes them; `room` is for what it has to make of them. Where a gradient is to follow,
+    /// `columns` lets [`Self::operand_back`] find what it needs for it.
     pub(crate) fn operand<'a>(
         &self,
         simd: SimdLevel,
         x: Rows<'a>,
         width: usize,
+        columns: bool,
         room: &'a mut Compressed,
     ) -> Operand<'a> {
         match self.kernel {
             Kernel::Gemm | Kernel::Narrow => Operand::Rows(x),
             Kernel::Wide => {
-                room.fill_with_columns(simd, x, width);
-                Operand::Compressed(room.rows())
+                if columns {
+                    room.fill_with_columns(simd, x, width);
+                } else {
+                    room.fill(simd, x, width);
+                }
+                compressed_or_few(x, room)
             }
         }
     }
@@ -131,8 +148,11 @@ impl Linear {
         match self.kernel {
             Kernel::Gemm | Kernel::Narrow => Operand::Rows(x),
             Kernel::Wide => {
+                if !room.has_columns() {
+                    room.fill_with_columns(simd, x, self.in_features);
+                }
                 room.transpose(simd);
-                Operand::Compressed(room.rows())
+                compressed_or_few(x, room)
             }
         }
     }
@@ -150,6 +170,9 @@ impl Linear {
         let weight = self.weight(params);
         match x {
             Operand::Compressed(x) => wide::forward(simd, x, weight, self.out_features, columns, z),
+            Operand::Few(x, _) => {
+                wide::few::forward(simd, x, weight, self.out_features, &[columns.start, columns.end], z);
+            }
             Operand::Rows(x) if self.kernel == Kernel::Narrow => {
                 narrow::forward(simd, x, weight, self.out_features, columns, z);
             }
@@ -159,6 +182,21 @@ impl Linear {
                 gemm(x.columns(columns.clone()), weight.rows(columns), z);
             }
         }
+    }
+
+    /// The sum of what the parts of its features between `bounds` add, one after another, where it has it at once; as for
+    /// [`Self::multiply`].
+    pub(crate) fn multiply_parts(
+        &self,
+        simd: SimdLevel,
+        params: &[f32],
+        x: Operand<'_>,
+        bounds: &[usize],
+        z: &mut [f32],
+    ) -> bool {
+        let Operand::Few(x, _) = x else { return false };
+        wide::few::forward(simd, x, self.weight(params), self.out_features, bounds, z);
+        true
     }
 
     /// `z += b`, for every sample. `z: [m, out_features]`.
@@ -191,6 +229,9 @@ impl Linear {
         match dz {
             // A layer of `out_features` inputs and `in_features` outputs.
             Operand::Compressed(dz) => wide::forward(simd, dz, weight_back, self.in_features, units, dx),
+            Operand::Few(dz, _) => {
+                wide::few::forward(simd, dz, weight_back, self.in_features, &[units.start, units.end], dx);
+            }
             Operand::Rows(dz) if self.kernel == Kernel::Narrow => {
                 debug_assert_eq!(units.len(), self.out_features, "a narrow layer is never cut by its units");
                 narrow::backward_input(simd, dz.values(), weight_back, self.out_features, dx);
@@ -251,6 +292,7 @@ impl Linear {
         let (n, m) = (self.out_features, dz.len() / self.out_features);
         match x {
             Operand::Compressed(x) => wide::backward_weight(simd, x, dz, n, output, weight),
+            Operand::Few(_, columns) => wide::few::backward_weight(simd, columns, dz, n, output, weight),
             Operand::Rows(x) if self.kernel == Kernel::Narrow => {
                 narrow::backward_weight(simd, x, dz, n, output, weight)
             }

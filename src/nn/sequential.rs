@@ -8,7 +8,7 @@ use super::builder::Builder;
 use super::elementwise::{Dropout, Elementwise, Place};
 use super::linear::Kernel;
 use super::params::{ParamEntry, Params};
-use super::{Context, DataSpec, Init, Input, LayerSpec, LayerSpecs, Linear, ReluGrad, Workspace};
+use super::{Context, DataSpec, Init, Input, LayerSpec, LayerSpecs, Linear, Mode, ReluGrad, Workspace};
 use crate::error::{Error, Result};
 use crate::kernels::compressed::Compressed;
 use crate::kernels::panels::PANEL;
@@ -301,9 +301,17 @@ impl Sequential {
     fn takes(&self, x: Input<'_>) -> bool {
         match (self.layers.first(), x) {
             (_, Input::Dense(_)) => true,
-            (Some(Layer::Linear { linear, .. }), Input::SparseRows(_)) => linear.kernel() != Kernel::Gemm,
+            (Some(Layer::Linear { linear, .. }), Input::SparseRows(_) | Input::FewRows(_)) => {
+                linear.kernel() != Kernel::Gemm
+            }
+            (Some(Layer::Linear { linear, .. }), Input::BitRows(_)) => linear.kernel() == Kernel::Wide,
             _ => false,
         }
+    }
+
+    /// Whether its first layer has many outputs, and leaves out zeros number by number.
+    fn is_wide(&self) -> bool {
+        matches!(self.layers.first(), Some(Layer::Linear { linear, .. }) if linear.kernel() == Kernel::Wide)
     }
 
     /// Runs a batch through all layers and returns the output, `[m, out_features]`. `x: [m, in_features]`, read.
@@ -354,7 +362,14 @@ impl Sequential {
     /// [`Self::forward`] on one of several ranks; the output is complete on each of them.
     pub(crate) fn forward_with(&self, x: Input<'_>, context: &Context, workspace: &mut Workspace, comm: &mut dyn Comm) {
         let (m, simd) = (x.samples(self.in_features), context.simd);
-        let Workspace { input, outputs, compressed, .. } = workspace;
+        let Workspace { input, blocks, outputs, compressed, .. } = workspace;
+        let x = match x {
+            Input::FewRows(rows) if !self.is_wide() => {
+                blocks.fill(rows);
+                Input::SparseRows(blocks.rows())
+            }
+            x => x,
+        };
         let x = if self.takes(x) { x.rows() } else { Rows::Dense(x.dense(self.in_features, input)) };
         outputs.resize_with(self.layers.len(), AlignedVec::default);
         compressed.resize_with(self.layers.len(), Compressed::default);
@@ -365,8 +380,11 @@ impl Sequential {
             match layer {
                 Layer::Linear { linear, span, cut } => {
                     let params = &self.params.values[span.clone()];
-                    let input = linear.operand(simd, input, linear.in_features(), &mut compressed[index]);
+                    let columns = context.mode == Mode::Train;
+                    let input = linear.operand(simd, input, linear.in_features(), columns, &mut compressed[index]);
                     match cut.axis {
+                        Axis::Features
+                            if comm.is_alone() && linear.multiply_parts(simd, params, input, cut.bounds(), output) => {}
                         Axis::Features => comm.all_reduce(simd, &cut.parts, output, &mut |part, z| {
                             linear.multiply(simd, params, input, cut.range(part), z);
                         }),
@@ -392,7 +410,7 @@ impl Sequential {
         workspace: &mut Workspace,
         comm: &mut dyn Comm,
     ) {
-        let is_taken = self.takes(x);
+        let (is_taken, is_wide) = (self.takes(x), self.is_wide());
         let Sequential { layers, widths, in_features, params, grads, has_grads, .. } = self;
         let gradient = match update {
             Update::Descend { lr } => Gradient::Descend { lr, params: &mut params.values },
@@ -403,7 +421,7 @@ impl Sequential {
                 Gradient::Keep { params: &params.values, grads, output }
             }
         };
-        Backward { layers, widths, in_features: *in_features, is_taken }
+        Backward { layers, widths, in_features: *in_features, is_taken, is_wide }
             .run(x, loss_grad, gradient, context, workspace, comm);
     }
 
@@ -419,9 +437,10 @@ impl Sequential {
         grads: &mut AlignedVec,
     ) {
         grads.set_len(self.params.values.len());
-        let (is_taken, params) = (self.takes(x), &self.params.values);
+        let (is_taken, is_wide, params) = (self.takes(x), self.is_wide(), &self.params.values);
         let gradient = Gradient::Keep { params, grads, output: Output::Overwrite };
-        Backward { layers: &self.layers, widths: &self.widths, in_features: self.in_features, is_taken }
+        let (layers, widths) = (&self.layers, &self.widths);
+        Backward { layers, widths, in_features: self.in_features, is_taken, is_wide }
             .run(x, loss_grad, gradient, context, workspace, comm);
     }
 
@@ -649,6 +668,8 @@ struct Backward<'a> {
     in_features: usize,
     /// Whether the first layer takes the batch as it is.
     is_taken: bool,
+    /// Whether it leaves out zeros number by number.
+    is_wide: bool,
 }
 
 impl Backward<'_> {
@@ -661,14 +682,15 @@ impl Backward<'_> {
         workspace: &mut Workspace,
         comm: &mut dyn Comm,
     ) {
-        let Backward { layers, widths, in_features, is_taken } = self;
+        let Backward { layers, widths, in_features, is_taken, is_wide } = self;
         let simd = context.simd;
         let m = x.samples(in_features);
-        let Workspace { input, outputs, output_grad, input_grad, scratch, .. } = workspace;
+        let Workspace { input, blocks, outputs, output_grad, input_grad, scratch, .. } = workspace;
         let Workspace { compressed, compressed_grad, transposed, .. } = workspace;
         // A dense first layer finds the batch where the forward pass wrote it.
         let x = match x {
-            Input::SparseRows(_) if !is_taken => Rows::Dense(input.values()),
+            Input::SparseRows(_) | Input::BitRows(_) | Input::FewRows(_) if !is_taken => Rows::Dense(input.values()),
+            Input::FewRows(_) if !is_wide => Rows::Sparse(blocks.rows()),
             x => x.rows(),
         };
         output_grad.set_len(loss_grad.len());
@@ -688,7 +710,8 @@ impl Backward<'_> {
                     // Before the weight may change.
                     if dx_wanted {
                         let weight = linear.weight_back(simd, &gradient.params()[span.clone()], transposed);
-                        let dz = linear.operand(simd, Rows::Dense(output_grad), linear.out_features(), compressed_grad);
+                        let dz = Rows::Dense(output_grad);
+                        let dz = linear.operand(simd, dz, linear.out_features(), false, compressed_grad);
                         match cut.axis {
                             Axis::Features => {
                                 linear.multiply_back(simd, weight, dz, 0..linear.out_features(), input_grad);

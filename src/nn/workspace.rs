@@ -3,6 +3,7 @@
 use super::input::DenseBuffer;
 use crate::kernels::AlignedVec;
 use crate::kernels::compressed::Compressed;
+use crate::kernels::sparse::Blocks;
 use crate::parallel::comm::Local;
 
 /// What a forward pass leaves behind for the backward pass, and room for the latter. A network holds none of it, so that
@@ -11,6 +12,8 @@ use crate::parallel::comm::Local;
 pub struct Workspace {
     /// The batch, for a first layer that reads it dense.
     pub(super) input: DenseBuffer,
+    /// A batch of which hardly anything is left, for a first layer that reads blocks.
+    pub(super) blocks: Blocks,
     /// Each layer's output, `[m, width]`.
     pub(super) outputs: Vec<AlignedVec>,
     /// Each layer's input as a wide kernel takes it; empty where none does.

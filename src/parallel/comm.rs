@@ -32,6 +32,11 @@ pub(crate) trait Comm {
         total: &mut [f32],
         compute: &mut dyn FnMut(usize, &mut [f32]),
     );
+
+    /// Whether all parts are held here, and added up here one after another.
+    fn is_alone(&self) -> bool {
+        false
+    }
 }
 
 /// The only rank: all parts are here.
@@ -55,6 +60,10 @@ impl Comm for Local {
             compute(part, &mut self.part);
             pointwise::add(simd, &self.part, total);
         }
+    }
+
+    fn is_alone(&self) -> bool {
+        true
     }
 }
 

@@ -47,6 +47,11 @@ impl Cut {
         Cut { axis, bounds, parts: Parts { held: 0..parts, total: parts } }
     }
 
+    /// Where the held parts begin and end, counted from the first held one.
+    pub fn bounds(&self) -> &[usize] {
+        &self.bounds
+    }
+
     /// Features or units of the held part number `index` (counting all parts), counted from the first held one.
     pub fn range(&self, index: usize) -> Range<usize> {
         let held = index - self.parts.held.start;

@@ -93,7 +93,8 @@ fn graph(runs: &[Measured<'_>], metric: Metric, steps: Steps) -> Named {
             Steps::Epochs => by_epoch(history, metric),
             Steps::Batches => by_batch(history, metric),
         };
-        for (phase, (x, y)) in [("training", train), ("validation", val)] {
+        let phases = if history.is_validated() { 2 } else { 1 };
+        for (phase, (x, y)) in [("training", train), ("validation", val)].into_iter().take(phases) {
             let training = phase == "training";
             let smoothing = smoothing(history, steps, training);
             lines.push(match runs.len() {
@@ -123,7 +124,7 @@ fn graph(runs: &[Measured<'_>], metric: Metric, steps: Steps) -> Named {
     let per_epoch: Vec<usize> = shown().map(|(_, run)| batches_per_epoch(run.history)).collect();
     let batches_per_epoch = per_epoch.first().copied().unwrap_or(0);
     let mark = match runs {
-        [Measured { history, .. }] => history.best().map(|best| {
+        [Measured { history, .. }] => history.best().filter(|_| history.is_validated()).map(|best| {
             let per_step = if steps == Steps::Epochs { 1 } else { batches_per_epoch };
             ((best.epoch * per_step) as f64, format!("lowest validation loss: epoch {}", best.epoch))
         }),

@@ -67,13 +67,15 @@ pub(super) fn of_run(run: &Run<'_>, graphs: &str) -> String {
     let mut page = open(&format!("{}: flatnet", run.name));
     let _ = write!(
         page,
-        "<header><h1>{}</h1><p class=\"soft\"><code>{}</code> on {}: {} training and {} validation {}, {} \
-         parameters</p></header><main>",
+        "<header><h1>{}</h1><p class=\"soft\"><code>{}</code> on {}: {} training {}{}, {} parameters</p></header><main>",
         escape(run.name),
         escape(&summary.recipe.layers),
         escape(&summary.data.source),
         grouped(summary.data.train_samples),
-        grouped(summary.data.val_samples),
+        match summary.data.val_samples {
+            0 => String::new(),
+            samples => format!("and {} validation ", grouped(samples)),
+        },
         summary.data.kind.several(),
         grouped(summary.model.parameters),
     );
@@ -217,12 +219,17 @@ fn told_of_labels(report: &LabelReport, run: &Run<'_>) -> String {
 fn told_of_right(kind: SampleKind, source: &str, (samples, correct): (u64, u64), what: &str, run: &Run<'_>) -> String {
     let kind = kind.several();
     let mut text = format!(
-        "<p class=\"soft\">{} validation {kind} of {}, {} of them {what}.",
+        "<p class=\"soft\">{} {}{kind} of {}, {} of them {what}.",
         grouped(samples as usize),
+        if run.history.is_validated() { "validation " } else { "" },
         escape(source),
         grouped(correct as usize)
     );
-    let said = run.summary.last.map(|last| (last.val_accuracy * run.summary.data.val_samples as f64).round() as u64);
+    let said = run
+        .summary
+        .last
+        .filter(|_| run.history.is_validated())
+        .map(|last| (last.val_accuracy * run.summary.data.val_samples as f64).round() as u64);
     let is_counted = run.summary.recipe.accuracy_name().is_some();
     if let Some(said) = said.filter(|said| *said != correct && is_counted) {
         let _ = write!(
@@ -239,7 +246,8 @@ fn told_of_values(found: &ValueReport, run: &Run<'_>) -> String {
     const CLOSE: f64 = 1e-6;
     let kind = run.summary.data.kind.several();
     let samples = grouped(found.figures.samples() as usize);
-    let mut text = format!("<p class=\"soft\">{samples} validation {kind} of {}.", escape(&found.source));
+    let validation = if run.history.is_validated() { "validation " } else { "" };
+    let mut text = format!("<p class=\"soft\">{samples} {validation}{kind} of {}.", escape(&found.source));
     let said = run.summary.metrics.get("mse").copied().flatten();
     if let (Some(said), Some(now)) = (said, found.figures.mse())
         && (said - now).abs() > CLOSE * now.abs().max(said.abs())

@@ -28,21 +28,28 @@ pub(super) fn cards(summary: &Summary) -> String {
     if let (Some(last), Some(best)) = (&summary.last, &summary.best) {
         let (accuracy, unit) = (summary.recipe.accuracy_name(), summary.recipe.loss_unit().unwrap_or(""));
         let samples = |count: usize| format!("of {} {}, last epoch", grouped(count), summary.data.kind.several());
+        let validated = !last.val_loss.is_nan();
         if let Some(name) = accuracy {
             let note = samples(summary.data.val_samples);
-            card(&format!("Validation {name}"), &percent(last.val_accuracy), "%", &note);
+            if validated {
+                card(&format!("Validation {name}"), &percent(last.val_accuracy), "%", &note);
+            }
             card(&format!("Training {name}"), &percent(last.train_accuracy), "%", &samples(summary.data.train_samples));
-        } else if let Some(r2) = summary.metrics.get("r2").copied().flatten() {
+        } else if let Some(r2) = summary.metrics.get("r2").copied().flatten().filter(|_| validated) {
             card("Validation R2", &format!("{r2:.4}"), "", &samples(summary.data.val_samples));
         }
-        card("Validation loss", &shown_loss(last.val_loss), unit, "mean over samples, last epoch");
+        if validated {
+            card("Validation loss", &shown_loss(last.val_loss), unit, "mean over samples, last epoch");
+        }
         card("Training loss", &shown_loss(last.train_loss), unit, "mean over samples, last epoch");
         let mut note = format!("of {}, {} {unit}", grouped(summary.epochs), shown_loss(best.val_loss));
         if let Some(name) = accuracy {
             let _ = write!(note, ", {} % {name}", percent(best.val_accuracy));
         }
         let note = note.replace(" ,", ",");
-        card("Lowest validation loss", &format!("epoch {}", grouped(best.epoch)), "", &note);
+        if validated {
+            card("Lowest validation loss", &format!("epoch {}", grouped(best.epoch)), "", &note);
+        }
     }
     let seconds = &summary.seconds;
     let note = format!(
@@ -75,26 +82,27 @@ pub(super) fn epochs(summary: &Summary, history: &History) -> String {
         "<details><summary>Figures by epoch{every}</summary><div class=\"panel\"><table><thead><tr>\
          <th scope=\"col\">epoch</th>"
     );
-    for phase in ["training", "validation"] {
+    let validated = history.is_validated();
+    for phase in ["training", "validation"].into_iter().take(if validated { 2 } else { 1 }) {
         let _ = write!(html, "<th scope=\"col\">{phase} loss{unit}</th>");
         if let Some(name) = accuracy {
             let _ = write!(html, "<th scope=\"col\">{phase} {name}, %</th>");
         }
     }
-    html.push_str("<th scope=\"col\">training, s</th><th scope=\"col\">validation, s</th></tr></thead><tbody>");
+    let seconds = if validated { "<th scope=\"col\">validation, s</th>" } else { "" };
+    let _ = write!(html, "<th scope=\"col\">training, s</th>{seconds}</tr></thead><tbody>");
     let share = |share: f64| accuracy.map_or(String::new(), |_| format!("<td>{}</td>", percent(share)));
     for (index, epoch) in history.epochs.iter().enumerate() {
         if index % step == 0 || index + 1 == count {
+            let phase = |loss, accuracy| format!("<td>{}</td>{}", shown_loss(loss), share(accuracy));
             let _ = write!(
                 html,
-                "<tr><th scope=\"row\">{}</th><td>{}</td>{}<td>{}</td>{}<td>{:.3}</td><td>{:.3}</td></tr>",
+                "<tr><th scope=\"row\">{}</th>{}{}<td>{:.3}</td>{}</tr>",
                 grouped(index + 1),
-                shown_loss(epoch.train_loss),
-                share(epoch.train_accuracy),
-                shown_loss(epoch.val_loss),
-                share(epoch.val_accuracy),
+                phase(epoch.train_loss, epoch.train_accuracy),
+                if validated { phase(epoch.val_loss, epoch.val_accuracy) } else { String::new() },
                 epoch.train_seconds,
-                epoch.val_seconds,
+                if validated { format!("<td>{:.3}</td>", epoch.val_seconds) } else { String::new() },
             );
         }
     }

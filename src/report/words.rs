@@ -112,6 +112,9 @@ fn overfitting(history: &History) -> (String, bool) {
         return ("No epoch ran: the model is the initial one.".into(), false);
     };
     let epochs = history.epochs.len();
+    if !history.is_validated() {
+        return ("Overfitting: no samples were held out that could show it.".into(), false);
+    }
     if epochs == 1 {
         return ("Overfitting: one epoch cannot show it.".into(), false);
     }
@@ -180,6 +183,23 @@ mod tests {
             watch: None,
         };
         History { epochs: losses.iter().map(epoch).collect(), ..History::default() }
+    }
+
+    /// A page of a fit of which nothing was held out.
+    #[test]
+    fn without_validation_nothing_is_said_of_it() {
+        let epoch = EpochRecord {
+            train_loss: 0.5,
+            train_accuracy: 0.8,
+            val_loss: f64::NAN,
+            val_accuracy: f64::NAN,
+            train_seconds: 1.0,
+            val_seconds: 0.0,
+            watch: None,
+        };
+        let history = History { epochs: vec![epoch; 30], ..History::default() };
+        assert_eq!(of(&history, 10, None), ("Overfitting: no samples were held out that could show it.".into(), false));
+        assert_eq!((overfits(&history), history.is_validated()), (None, false));
     }
 
     #[test]

@@ -146,6 +146,11 @@ impl History {
         best
     }
 
+    /// Whether there is a validation loss. Of no samples there is none: it is NaN.
+    pub(crate) fn is_validated(&self) -> bool {
+        self.epochs.iter().any(|epoch| !epoch.val_loss.is_nan())
+    }
+
     /// Seconds spent in training steps, over all epochs. (`sum` would make -0 of none.)
     pub fn train_seconds(&self) -> f64 {
         self.epochs.iter().fold(0.0, |sum, epoch| sum + epoch.train_seconds)

@@ -11,7 +11,7 @@ from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -116,6 +116,8 @@ class BaseMLP(FilesMixin, CallbackSupportMixin, BaseEstimator, ABC):
                 on_epoch=epochs if epochs and epochs.is_needed else None,
             )
         except ValueError as error:
+            # Of numbers that are not finite, scikit-learn's words.
+            assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
             raise ValueError(str(error)) from None
         self._take(fitted, X.shape[0], incremental)
         self._run = self._as_run(settings, fitted, X, validation)
@@ -180,7 +182,6 @@ class BaseMLP(FilesMixin, CallbackSupportMixin, BaseEstimator, ABC):
         held_out = 0 if validation is None else _length(validation[1])
         data = {"source": "X", "train_samples": X.shape[0], "val_samples": held_out, "features": X.shape[1]}
         return {
-            "validated": validation is not None,
             "recipe": recipe,
             "data": data | {"kind": "rows"},
             "epochs": fitted.epochs,
@@ -197,7 +198,7 @@ class BaseMLP(FilesMixin, CallbackSupportMixin, BaseEstimator, ABC):
         self.n_iter_ = self.t_ = self._no_improvement_count = 0
         self.loss_curve_, self.validation_scores_, self.best_validation_score_ = [], None, None
         self.best_loss_ = np.inf
-        self._optimizer, self._run = None, {"validated": False}
+        self._optimizer, self._run = None, {}
 
     def _out_activation(self):
         names = {"cross-entropy": "softmax", "binary-cross-entropy": "logistic"}

@@ -353,8 +353,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return function(np.hstack([-output, output]))
 
     def _check_targets(self, X, y, incremental, reset):
+        # Whether X is finite the engine finds out while it reads all of it anyway.
         X, y = validate_data(
-            self, X, y, accept_sparse="csr", multi_output=True, dtype=np.float32, order="C", reset=reset
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            multi_output=True,
+            dtype=np.float32,
+            order="C",
+            ensure_all_finite=False,
+            reset=reset,
         )
         if sp.issparse(y):
             y = y.toarray()

@@ -108,7 +108,7 @@ class FilesMixin:
     def report(self, path, X=None, y=None, sample_weight=None):
         """Write the page that the program `flatnet` writes of a run: ``report.html`` and graphs.
 
-        It shows training beside validation, so it needs a fit with ``early_stopping=True``.
+        After a fit with ``early_stopping=True`` it shows training beside validation.
 
         Parameters
         ----------
@@ -135,8 +135,8 @@ class FilesMixin:
         ['graphs', 'report.html']
         """
         check_is_fitted(self)
-        if not self._run["validated"]:
-            raise ValueError("report shows validation beside training: fit with early_stopping=True")
+        if "recipe" not in self._run:
+            raise ValueError("report tells of a fit: this model was read from a file")
         judged = None
         if X is not None:
             X, targets = self._judged(X, y)

@@ -257,6 +257,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return output.ravel() if output.shape[1] == 1 else output
 
     def _check_targets(self, X, y, incremental, reset):
+        # Whether X is finite the engine finds out while it reads all of it anyway.
         X, y = validate_data(
             self,
             X,
@@ -266,6 +267,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             y_numeric=True,
             dtype=np.float32,
             order="C",
+            ensure_all_finite=False,
             reset=reset,
         )
         if y.ndim == 2 and y.shape[1] == 1:
