@@ -462,7 +462,7 @@ mod tests {
     fn a_text_in_its_file_becomes_what_it_becomes_in_memory() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.csv");
-        for (rows, gaps) in [(40, false), (3_000, true), (20_000, false)] {
+        for (rows, gaps) in [(40, false), (2_000, true), (900, false)] {
             fs::write(&path, text(rows, gaps)).unwrap();
             let options = SourceOptions::default();
             let expected: &[&str] = if gaps { &["no set", "all"] } else { &["all"] };
@@ -473,5 +473,95 @@ mod tests {
             assert_eq!(check_all(&path, &options, &["value", "w"]), ["no plan"]);
             assert_eq!(check_all(&path, &options, &["a"]), if gaps { &["no fit", "all"][..] } else { &["all"] });
         }
+    }
+
+    #[test]
+    fn pixels_in_their_file_stay_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, options) = (folder.path().join("t.csv"), SourceOptions::default());
+        let mut random = random(3);
+        let names: String = (0..64).map(|at| format!(",p{at}")).collect();
+        for (bright, expected) in [(255, "all"), (16, "all")] {
+            let mut row = |label: u32| {
+                let pixel = |random: &mut dyn FnMut(u32) -> u32| if random(3) == 0 { random(bright + 1) } else { 0 };
+                (0..64).fold(format!("{label}"), |row, _| format!("{row},{}", pixel(&mut random))) + "\n"
+            };
+            let rows: String = (0..500).map(|at| row(at % 3)).collect();
+            fs::write(&path, format!("label{names}\n{rows}")).unwrap();
+            assert_eq!(check_all(&path, &options, &[]), [expected]);
+            let file = Arc::new(TableFile::open(&path, &options, None).unwrap().unwrap());
+            let plan = FilePlan::new(Arc::clone(&file), &TableSettings::default()).unwrap();
+            let (preparation, _) = plan.fit(&plan.plan().rows).unwrap();
+            assert_eq!(preparation.features.are_pixels(), bright == 255);
+        }
+    }
+
+    #[test]
+    fn arrays_in_their_files_become_what_they_become_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, targets) = (folder.path().join("x.npy"), folder.path().join("y.npy"));
+        let npy = |descr: &str, shape: &str, values: Vec<u8>| {
+            let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}\n");
+            let length = (header.len() as u16).to_le_bytes();
+            [&b"\x93NUMPY\x01\0"[..], &length, header.as_bytes(), &values].concat()
+        };
+        let mut random = random(5);
+        let mut numbers = |gaps: bool, count: u32| -> Vec<f64> {
+            let mut number = || if gaps && random(50) == 0 { f64::NAN } else { f64::from(random(9_000)) / 7.0 - 300.0 };
+            (0..count).map(|_| number()).collect()
+        };
+        let f8 = |numbers: &[f64]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
+        let f4 =
+            |numbers: &[f64]| numbers.iter().flat_map(|number| (*number as f32).to_le_bytes()).collect::<Vec<u8>>();
+        let labels: Vec<u8> = (0..700_i64).flat_map(|at| (at % 5 - 2).to_le_bytes()).collect();
+        let bytes: Vec<u8> = (0..700 * 64_u32).map(|at| (at * at % 251) as u8).collect();
+        let (whole, gaps, two) = (numbers(false, 700 * 9), numbers(true, 700 * 9), numbers(false, 700 * 2));
+        for (x, y, expected) in [
+            (npy("<f8", "700, 3, 3", f8(&whole)), npy("<f4", "700, 2", f4(&two)), &["all"][..]),
+            (npy("<f4", "700, 9", f4(&gaps)), npy("<i8", "700,", labels.clone()), &["no set", "all"]),
+            (npy("<f4", "700, 9", f4(&gaps)), npy("<f8", "700, 9", f8(&gaps)), &["no fit", "all"]),
+            (npy("|u1", "700, 64", bytes.clone()), npy("<i8", "700", labels.clone()), &["all"]),
+            (npy("|u1", "700, 64", bytes), npy("<f4", "700, 2", f4(&two)), &["all"]),
+        ] {
+            fs::write(&path, x).unwrap();
+            fs::write(&targets, y).unwrap();
+            let options = SourceOptions { targets: Some(targets.clone()), ..SourceOptions::default() };
+            assert_eq!(check_all(&path, &options, &[]), expected);
+        }
+    }
+
+    /// A table to validate on has its columns in another order, and one more; its gaps there are of no account.
+    #[test]
+    fn another_file_goes_the_same_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (folder.path().join("one.csv"), folder.path().join("other.csv"));
+        fs::write(&one, "a,w,y\n1,u,0\n2,v,1\n4,u,1\n".to_string() + &"3,v,0\n".repeat(30)).unwrap();
+        fs::write(&other, "y,more,w,a\n1,,u,5\n0,2,v,\n1,,,3\n0,1,v,9\n").unwrap();
+        let options = SourceOptions::default();
+        let settings = TableSettings { missing: Missing::Drop, ..TableSettings::default() };
+        let file = Arc::new(TableFile::open(&one, &options, None).unwrap().unwrap());
+        let plan = FilePlan::new(Arc::clone(&file), &settings).unwrap();
+        let (preparation, _) = plan.fit(&plan.plan().rows).unwrap();
+        let preparation = Arc::new(preparation);
+        let val = Arc::new(TableFile::open(&other, &options, Some(file.columns())).unwrap().unwrap());
+        let rows = PreparedFile::taking_part(&val, &preparation).unwrap();
+        assert_eq!(rows, [0, 3]);
+        let Source::Table { train: table, .. } = open(&other, &options).unwrap() else { panic!("no table") };
+        let expected = preparation.dataset(&table, &rows).unwrap();
+        let set = PreparedFile::new(val, Arc::clone(&preparation), rows).unwrap();
+        set.read(&[0..1, 1..2], &mut |piece| {
+            assert_eq!(piece, expected);
+            Ok(())
+        })
+        .unwrap();
+        let error = |text: &str| {
+            fs::write(&other, text).unwrap();
+            let file = Arc::new(TableFile::open(&other, &options, None).unwrap().unwrap());
+            PreparedFile::new(file, Arc::clone(&preparation), vec![0, 1]).map(|_| ()).unwrap_err().to_string()
+        };
+        assert!(error("y,w\n0,u\n1,u\n").contains("columns: expected 'a' among the 2"));
+        assert!(
+            error("y,w,a\n0,u,1\n\n7,u,1\n").contains("line 4, column 'y': expected a class that the training rows")
+        );
     }
 }

@@ -44,17 +44,18 @@ pub(super) struct Wanted<'a> {
 /// than a buffer.
 pub(super) fn read(file: Begun<'_>, wanted: Wanted<'_>) -> Result<Table> {
     let path = file.path();
-    let (mut cells, mut lines) = (Vec::new(), Vec::new());
-    let text = scan(file, wanted, &mut |place, row| {
-        if cells.len() + row.len() > MAX_CELLS {
+    let (mut width, mut lines) = (None, Vec::new());
+    let (text, mut cells) = scan(file, wanted, &mut |place, cells| {
+        if cells.len() > MAX_CELLS {
             let line = place.line;
             let problem =
                 format!("line {line}: more than {MAX_CELLS} cells, the most that are read; leave out columns");
             return Err(refuse(path, problem));
         }
-        let room = cells.try_reserve(row.len()).and_then(|()| lines.try_reserve(1));
+        // For the next row, whose cells are added to these.
+        let width = *width.get_or_insert(cells.len());
+        let room = cells.try_reserve(width).and_then(|()| lines.try_reserve(1));
         room.map_err(|_| Error::out_of_memory(path))?;
-        cells.extend_from_slice(row);
         lines.push(place.line);
         Ok(())
     })?;
@@ -63,13 +64,13 @@ pub(super) fn read(file: Begun<'_>, wanted: Wanted<'_>) -> Result<Table> {
     Table::new(text.columns(), cells, lines, path.display().to_string())
 }
 
-/// Reads all of `file` and keeps nothing of it but its form: `each` gets every row, where it begins and its cells, as
-/// [`Table`] has them, but that a number of a word is one of those met so far.
+/// Reads all of `file` and keeps nothing of it but its form, and cells that `each` leaves. `each` gets every row: where it
+/// begins, and its cells, as [`Table`] has them, behind those of rows before it that it did not clear.
 pub(super) fn scan(
     file: Begun<'_>,
     wanted: Wanted<'_>,
-    each: &mut dyn FnMut(Place, &[f32]) -> Result<()>,
-) -> Result<Text> {
+    each: &mut dyn FnMut(Place, &mut Vec<f32>) -> Result<()>,
+) -> Result<(Text, Vec<f32>)> {
     let path = file.path();
     check_encoding(path, file.start())?;
     let delimiter = delimiter::find(file.start(), path);
@@ -84,7 +85,6 @@ pub(super) fn scan(
     let mut cells = Cells { path, layout: &layout, decimal, kinds, row: Vec::new(), beyond: false };
     let mut any = false;
     for row in first.rows(layout.header) {
-        cells.row.clear();
         for (index, cell) in row.cells().enumerate() {
             cells.add(row.place.line, index, cell)?;
         }
@@ -92,20 +92,17 @@ pub(super) fn scan(
         any = true;
     }
     drop(first);
-    while let Some((place, count)) = {
-        cells.row.clear();
-        records.next(|line, index, cell| cells.add(line, index, cell))?
-    } {
+    while let Some((place, count)) = records.next(|line, index, cell| cells.add(line, index, cell))? {
         each(place, cells.end(place.line, count)?)?;
         any = true;
     }
     if !any {
         return Err(refuse(path, "it holds one line of names and no rows under it; is it the right file?"));
     }
-    let Cells { kinds, decimal, .. } = cells;
+    let Cells { kinds, decimal, row, .. } = cells;
     let kinds =
         kinds.into_iter().map(|kind| if matches!(kind, Kind::Unknown) { Kind::Nothing } else { kind }).collect();
-    Ok(Text { dialect: records.dialect(), layout, decimal, kinds })
+    Ok((Text { dialect: records.dialect(), layout, decimal, kinds }, row))
 }
 
 /// The form of a text that was read to its end: enough to read any of its rows again.
@@ -271,6 +268,7 @@ struct Cells<'a> {
     layout: &'a Layout,
     decimal: Decimal,
     kinds: Vec<Kind>,
+    /// Its cells, and before them those of other rows that are kept.
     row: Vec<f32>,
     /// Whether there is anything in a cell beyond the last column.
     beyond: bool,
@@ -332,10 +330,10 @@ impl Cells<'_> {
     }
 
     /// The row, which is at its end after `count` cells.
-    fn end(&mut self, line: u32, count: usize) -> Result<&[f32]> {
+    fn end(&mut self, line: u32, count: usize) -> Result<&mut Vec<f32>> {
         let width = self.kinds.len();
         let trailing = self.layout.trailing && count == width + 1 && !self.beyond;
-        if count == width || trailing { Ok(&self.row) } else { Err(self.ragged(line, count)) }
+        if count == width || trailing { Ok(&mut self.row) } else { Err(self.ragged(line, count)) }
     }
 
     fn ragged(&self, line: u32, count: usize) -> Error {

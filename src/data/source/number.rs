@@ -36,6 +36,9 @@ pub(super) fn cell(cell: &[u8], decimal: &mut Decimal) -> Cell {
     if cell.len() <= 7 && !cell.is_empty() && cell.iter().all(u8::is_ascii_digit) {
         return Cell::Number(cell.iter().fold(0, |number, digit| 10 * number + u32::from(digit - b'0')) as f32);
     }
+    if let Some(number) = short(cell, *decimal == Decimal::Point) {
+        return Cell::Number(number);
+    }
     if MISSING.iter().any(|missing| missing.as_bytes() == cell) {
         return Cell::Missing;
     }
@@ -64,6 +67,33 @@ pub(super) fn cell(cell: &[u8], decimal: &mut Decimal) -> Cell {
         Some(number) if number.is_finite() => Cell::Number(number),
         Some(_) => Cell::TooLarge,
     }
+}
+
+/// Numbers of few digits, maybe with a point, which most are: the quotient of a whole number and a power of
+/// ten that an f32 holds exactly, so that its one rounding is to the nearest f32, as `parse` rounds.
+fn short(cell: &[u8], may_have_point: bool) -> Option<f32> {
+    const POWERS: [f32; 9] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8];
+    const EXACT: u32 = 1 << f32::MANTISSA_DIGITS;
+    let digits = cell.strip_prefix(b"-").unwrap_or(cell);
+    if digits.len() > POWERS.len() {
+        return None;
+    }
+    let (mut whole, mut point) = (0, None);
+    for (at, byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => whole = 10 * whole + u32::from(byte - b'0'),
+            b'.' if may_have_point && point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    if whole > EXACT || digits.len() == usize::from(point.is_some()) {
+        return None;
+    }
+    let number = match point {
+        None => whole as f32,
+        Some(at) => whole as f32 / POWERS[digits.len() - 1 - at],
+    };
+    Some(if digits.len() < cell.len() { -number } else { number })
 }
 
 fn plain(cell: &[u8]) -> Option<f32> {
@@ -122,6 +152,31 @@ mod tests {
             assert_eq!(cell(text.as_bytes(), &mut Decimal::Point), expected, "{text}");
         }
         assert_eq!(trimmed(b" \t7\r "), b"7");
+    }
+
+    #[test]
+    fn short_numbers_are_what_parsing_makes_of_them() {
+        let parsed = |text: &str| text.parse::<f32>().unwrap().to_bits();
+        let mut state = 1_u64;
+        for _ in 0..200_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let digits = (state >> 33) % 10_u64.pow(1 + (state >> 20) as u32 % 9);
+            let mut text = digits.to_string();
+            if state >> 40 & 3 > 0 {
+                text.insert((state >> 45) as usize % (text.len() + 1), '.');
+            }
+            if state >> 50 & 1 == 1 {
+                text.insert(0, '-');
+            }
+            match cell(text.as_bytes(), &mut Decimal::Point) {
+                Cell::Number(number) => assert_eq!(number.to_bits(), parsed(&text), "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        for text in ["0", "-0", "-0.0", "16777216", "16777217", "-.5", "5.", "00000000.1"] {
+            assert_eq!(cell(text.as_bytes(), &mut Decimal::Point), Cell::Number(text.parse().unwrap()), "{text}");
+        }
+        assert!([".", "-", "-.", "1.2.3", "--1", "1-"].iter().all(|text| short(text.as_bytes(), true).is_none()));
     }
 
     #[test]
