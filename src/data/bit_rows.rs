@@ -194,8 +194,8 @@ mod tests {
             let (dense, packed) = (set(true), set(false));
             let Columns::Bits(rows) = packed.columns() else { panic!("{width}: dense") };
             assert_eq!(matches!(rows.values, Values::Bytes(..)), width % 2 == 0);
-            assert_eq!((packed.sha256(), packed.features()), (dense.sha256(), width));
-            assert_eq!(packed.share_not_zero(), dense.share_not_zero());
+            assert_eq!((packed.sha256().unwrap(), packed.features()), (dense.sha256().unwrap(), width));
+            assert_eq!(packed.share_not_zero().unwrap(), dense.share_not_zero().unwrap());
             for picked in [None, Some([4, 0, 4])] {
                 let pick = |set: &Dataset| picked.map_or_else(|| set.clone(), |rows| set.select(&rows));
                 let (dense, packed) = (pick(&dense), pick(&packed));

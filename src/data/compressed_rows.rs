@@ -144,7 +144,7 @@ mod tests {
             for picked in [None, Some([4, 0, 4])] {
                 let pick = |set: &Dataset| picked.map_or_else(|| set.clone(), |rows| set.select(&rows));
                 let (sparse, dense) = (pick(&sparse), pick(&dense));
-                let few = sparse.share_not_zero() < 1.0 / 32.0;
+                let few = sparse.share_not_zero().unwrap() < 1.0 / 32.0;
                 assert!(few || width < 1000);
                 let load = |set: &Dataset, batch, columns: &Range<usize>, into: &mut Batch| {
                     let loader = Loader::new(set, 2, Shuffle::Never, 0).unwrap();

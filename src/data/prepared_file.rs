@@ -205,31 +205,6 @@ impl PreparedFile {
         self.rows.len()
     }
 
-    /// Whether there is no sample.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// Their rows in the file.
-    pub fn rows(&self) -> &[u32] {
-        &self.rows
-    }
-
-    /// What they should give.
-    pub fn targets(&self) -> &TargetColumns {
-        &self.targets
-    }
-
-    /// The file.
-    pub fn file(&self) -> &Arc<TableFile> {
-        &self.file
-    }
-
-    /// How rows become samples.
-    pub fn preparation(&self) -> &Arc<Preparation> {
-        &self.preparation
-    }
-
     /// Whether columns are pixels, a byte each.
     pub fn are_pixels(&self) -> bool {
         self.preparation.features.are_pixels()
@@ -339,7 +314,7 @@ mod tests {
     fn bits(set: &Dataset) -> Vec<u32> {
         match set.columns() {
             Columns::Values { values, .. } => values.iter().map(|value| value.to_bits()).collect(),
-            Columns::Bytes { .. } | Columns::Compressed(_) => Vec::new(),
+            Columns::Bytes { .. } | Columns::Compressed(_) | Columns::Bits(_) | Columns::OnDisk(_) => Vec::new(),
         }
     }
 
@@ -368,7 +343,7 @@ mod tests {
         let set = told(preparation.dataset(&table, &rows));
         let of_plan = told(file_plan.prepare(Arc::clone(&same), rows.clone())).unwrap();
         let of_file = told(PreparedFile::new(Arc::clone(&file), Arc::clone(&same), rows.clone())).unwrap();
-        assert_eq!(of_file.targets(), of_plan.targets());
+        assert_eq!(of_file.targets, of_plan.targets);
         let mut pieces = Vec::new();
         let read = told(of_plan.read(std::slice::from_ref(&(0..of_plan.len() as u32)), &mut |piece| {
             pieces.push(piece);
@@ -382,7 +357,7 @@ mod tests {
             }
         };
         read.unwrap();
-        assert_eq!(of_plan.targets(), set.targets());
+        assert_eq!(of_plan.targets, *set.targets());
         assert_eq!(
             (of_plan.features(), of_plan.image_size(), of_plan.source()),
             (set.features(), set.image_size(), set.source())
