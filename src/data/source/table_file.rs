@@ -670,6 +670,7 @@ mod tests {
             ("t.csv", rows("x"), with("1,x,7\n"), "expected nothing in column 'e', found '7' in line 2000"),
             ("t.csv", rows("x"), with("1\nx,"), "line 1"),
             ("t.csv", rows("x"), with("\n\n\n\n\n\n"), "expected 2000 rows, found 1999"),
+            ("t.csv", rows("x"), with(",,\n,,\n,,\n\n\n\n"), "expected 2000 rows, found more"),
             ("t.csv", rows("x"), b"\n".repeat(rows("x").len()), "expected 2000 rows, found 0"),
             ("t.csv.gz", gzip(&rows("x")), rows("x"), "expected a gzip file of"),
             ("x.npy", array.clone(), infinite, "row 600, column 7: inf"),
