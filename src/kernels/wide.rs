@@ -31,9 +31,8 @@ pub const MAX_DESCEND_SAMPLES: usize = GROUP;
 /// vectors of AVX2.
 const STRIPE: usize = 2 * PANEL;
 
-/// Samples of a forward pass that meet a tile's weights one after another. The tile's weights, 32 KB, come from L2 once for all
-/// of them; their sums, 32 KB too, are read and written in order.
-const SAMPLES: usize = 64;
+/// Samples of a forward pass that meet a tile's weights one after another: their sums take 16 KB, the weights 32 KB.
+const SAMPLES: usize = 32;
 
 /// From this share of numbers that are not zero on, a forward pass leaves nothing out: it needs no look at bits then, and takes
 /// four samples at a time. The sums are the same.
@@ -385,6 +384,9 @@ fn put_group<S: Simd>(
     output: Output,
     dw: &mut [f32],
 ) {
+    if stripe.stride(stripe.panels - 1) == PANEL {
+        return put_whole_panels(simd, x, group, dz, stripe, output, dw);
+    }
     let strides = [stripe.stride(0), if stripe.panels == 2 { stripe.stride(1) } else { 0 }];
     let (first, rest) = dw[stripe.start(x.width, 0, 0)..].split_at_mut(x.width * strides[0]);
     let mut panels = [first, &mut rest[..x.width * strides[1]]];
@@ -402,6 +404,7 @@ fn put_group<S: Simd>(
                 (2, 1) => columns.add_up::<S, 4, 2, 1>(simd, 0, &mut sums.0),
                 (2, 2) => columns.add_up::<S, 4, 2, 2>(simd, 0, &mut sums.0),
                 (2, 3) => columns.add_up::<S, 4, 2, 3>(simd, 0, &mut sums.0),
+                // Fewer outputs than a panel's may still take all of its vectors.
                 (2, _) => columns.add_up::<S, 4, 2, 4>(simd, 0, &mut sums.0),
                 (_, 4..) => {
                     // More would leave no register for what is multiplied.
@@ -419,6 +422,108 @@ fn put_group<S: Simd>(
             }
         }
     }
+}
+
+/// The same of whole panels, whose sums go from registers to where they belong.
+#[inline(always)]
+fn put_whole_panels<S: Simd>(
+    simd: S,
+    x: CompressedRows<'_>,
+    group: usize,
+    dz: &[[f32; STRIPE]],
+    stripe: &Stripe,
+    output: Output,
+    dw: &mut [f32],
+) {
+    let (first, rest) = dw[stripe.start(x.width, 0, 0)..].split_at_mut(x.width * PANEL);
+    let second = if stripe.panels == 2 { &mut rest[..x.width * PANEL] } else { &mut [][..] };
+    let mut seconds = second.chunks_mut(WORD * PANEL);
+    let tiles = first.chunks_mut(WORD * PANEL).zip(x.samples_having(group).chunks_exact(WORD));
+    for (tile, (first, having)) in tiles.enumerate() {
+        let second = seconds.next().unwrap_or_default();
+        let tile = Tiles { numbers: x.tile(group, tile), having, dz, output };
+        if stripe.panels == 2 {
+            tile.put_sums::<S, 4, 2>(simd, 0, [first, second]);
+            continue;
+        }
+        // More would leave no register for what is multiplied.
+        for offset in (0..PANEL).step_by(4 * width::<S>()) {
+            tile.put_sums::<S, 4, 1>(simd, offset, [first]);
+        }
+    }
+}
+
+/// The features of a tile as columns.
+struct Tiles<'a> {
+    /// Of each sample of the group; where it has none of a block of features, they may be anything.
+    numbers: &'a [[f32; WORD]; GROUP],
+    /// Of each feature, the samples that have it.
+    having: &'a [u64],
+    /// The stripe's, of each sample.
+    dz: &'a [[f32; STRIPE]],
+    output: Output,
+}
+
+impl Tiles<'_> {
+    /// As [`Columns::add_up`], and what becomes of the sums. `panels`: the weights of its features in each panel.
+    #[inline(always)]
+    fn put_sums<S: Simd, const VECTORS: usize, const PANELS: usize>(
+        &self,
+        simd: S,
+        offset: usize,
+        mut panels: [&mut [f32]; PANELS],
+    ) {
+        let (width, output) = (width::<S>(), self.output);
+        let features = panels[0].len() / PANEL;
+        let (pairs, _) = self.having.as_chunks::<2>();
+        for (pair, having) in pairs.iter().enumerate().take(features.div_ceil(2)) {
+            let mut left = having[0] | having[1];
+            if left == 0 && output != Output::Overwrite {
+                continue;
+            }
+            let mut sums = [[[S::f32s::splat(simd, 0.0); VECTORS]; PANELS]; 2];
+            while left != 0 {
+                let sample = left.trailing_zeros() as usize;
+                left &= left - 1;
+                let (numbers, dz) =
+                    (self.numbers[sample % GROUP].as_chunks::<2>().0[pair % (WORD / 2)], &self.dz[sample]);
+                let numbers = [S::f32s::splat(simd, numbers[0]), S::f32s::splat(simd, numbers[1])];
+                for panel in 0..PANELS {
+                    for vector in 0..VECTORS {
+                        let dz = &dz[offset + (panel * VECTORS + vector) * width..][..width];
+                        let dz = S::f32s::from_slice(simd, dz);
+                        for column in 0..2 {
+                            let sum = &mut sums[column][panel][vector];
+                            *sum = numbers[column].mul_add_precise(dz, *sum);
+                        }
+                    }
+                }
+            }
+            for column in 0..2 {
+                let feature = 2 * pair + column;
+                if feature >= features || (having[column] == 0 && output != Output::Overwrite) {
+                    continue;
+                }
+                for (panel, sums) in panels.iter_mut().zip(sums[column]) {
+                    let row = &mut panel[feature * PANEL + offset..][..VECTORS * width];
+                    for (sum, row) in sums.into_iter().zip(row.chunks_exact_mut(width)) {
+                        put(simd, sum, output, row);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What becomes of complete sums.
+#[inline(always)]
+fn put<S: Simd>(simd: S, sum: S::f32s, output: Output, place: &mut [f32]) {
+    let result = match output {
+        Output::Overwrite => sum,
+        Output::Accumulate => S::f32s::from_slice(simd, place) + sum,
+        Output::Descend { lr } => sum.mul_add_precise(S::f32s::splat(simd, -lr), S::f32s::from_slice(simd, place)),
+    };
+    result.store_slice(place);
 }
 
 /// Features whose sums are complete before they are put where they belong.
