@@ -31,5 +31,4 @@ pub use open::{Source, SourceOptions, arrays, open};
 #[doc(hidden)]
 pub use open::{holds_tables_or_pictures, is_packed_text};
 pub(crate) use open::{open_on_disk, tables_at};
-#[allow(unused_imports, reason = "for data larger than memory, which the loader does not stream yet")]
 pub(crate) use table_file::{PIECE_CELLS, TableFile};
