@@ -352,22 +352,24 @@ fn backward_weight_at<S: Simd>(simd: S, x: CompressedRows<'_>, dz: &[f32], n: us
         n,
         #[inline(always)]
         |stripe| {
-            let mut output = output;
+            let groups = dz.chunks(GROUP * n).enumerate();
+            let of_group = |group: usize| match output {
+                Output::Overwrite if group > 0 => Output::Accumulate,
+                output => output,
+            };
+            if n == STRIPE && stripe.outputs.len() == n {
+                for (group, dz) in groups {
+                    put_group(simd, x, group, dz.as_chunks().0, &stripe, of_group(group), dw);
+                }
+                return;
+            }
             // The stripe's columns, side by side.
             let mut of_stripe = CacheLines([[0.0; STRIPE]; GROUP]);
-            for (group, dz) in dz.chunks(GROUP * n).enumerate() {
-                if n == STRIPE && stripe.outputs.len() == n {
-                    put_group(simd, x, group, dz.as_chunks().0, &stripe, output, dw);
-                } else {
-                    for (to, dz) in of_stripe.0.iter_mut().zip(dz.chunks_exact(n)) {
-                        to[..stripe.outputs.len()].copy_from_slice(&dz[stripe.outputs.clone()]);
-                    }
-                    put_group(simd, x, group, &of_stripe.0, &stripe, output, dw);
+            for (group, dz) in groups {
+                for (to, dz) in of_stripe.0.iter_mut().zip(dz.chunks_exact(n)) {
+                    to[..stripe.outputs.len()].copy_from_slice(&dz[stripe.outputs.clone()]);
                 }
-                output = match output {
-                    Output::Overwrite => Output::Accumulate,
-                    other => other,
-                };
+                put_group(simd, x, group, &of_stripe.0, &stripe, of_group(group), dw);
             }
         },
     );
