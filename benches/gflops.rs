@@ -77,6 +77,7 @@ fn share_not_zero(x: Rows<'_>) -> f64 {
     match x {
         Rows::Dense(values) => not_zero(values) / values.len() as f64,
         Rows::Sparse(rows) => not_zero(rows.blocks.as_flattened()) / (x.samples(rows.width) * rows.width) as f64,
+        Rows::Bits(_) | Rows::Few(_) => panic!("measured here are dense rows and images"),
     }
 }
 
@@ -102,6 +103,7 @@ fn in_turn<'a>(x: Rows<'a>, m: usize) -> impl FnMut() -> Rows<'a> {
             starts: &rows.starts[index * m..=(index + 1) * m],
             ..rows
         }),
+        Rows::Bits(_) | Rows::Few(_) => panic!("measured here are dense rows and images"),
     });
     let batches: Vec<Rows<'_>> = batches.collect();
     let mut next = 0;
@@ -142,14 +144,16 @@ fn wide_kernels<'a>(level: SimdLevel, what: &str, x: Rows<'a>, m: usize, n: usiz
     let work = Work::Flops(2.0 * (m * FEATURES * n) as f64 * share_not_zero(x));
     let shape = format!("{m}x{FEATURES}x{n}, {what}, {}", level.name());
     let forward = move || {
-        forward_room.fill_with_columns(level, x_forward(), FEATURES);
-        wide::forward(level, forward_room.rows(), black_box(&w), n, 0..FEATURES, &mut z);
+        let x = x_forward();
+        forward_room.fill_with_columns(level, x, FEATURES);
+        wide::forward(level, forward_room.rows(x), black_box(&w), n, 0..FEATURES, &mut z);
         black_box(&z);
     };
     let backward = move || {
-        backward_room.fill_with_columns(level, x_backward(), FEATURES);
+        let x = x_backward();
+        backward_room.fill_with_columns(level, x, FEATURES);
         backward_room.transpose(level);
-        wide::backward_weight(level, backward_room.rows(), black_box(&dz), n, Output::Descend { lr: 1e-9 }, &mut dw);
+        wide::backward_weight(level, backward_room.rows(x), black_box(&dz), n, Output::Descend { lr: 1e-9 }, &mut dw);
         black_box(&dw);
     };
     [

@@ -80,6 +80,7 @@
 //! row-major. Pixels stay bytes in memory and become f32 when a batch is loaded. The feature `cli` (on by default) holds
 //! what only the program needs.
 #![deny(missing_docs, unsafe_code)]
+#![allow(clippy::single_range_in_vec_init, reason = "rows are lists of ranges, often of one")]
 
 pub mod data;
 pub mod error;

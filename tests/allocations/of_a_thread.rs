@@ -126,7 +126,7 @@ fn a_step_by_hand_asks_for_packing_buffers_only() {
                 let expected = Calls { forward: case.forward, backward: case.backward, ..Calls::default() };
                 let optimizer: &dyn Optimizer = match shuffle {
                     Shuffle::Never => &Sgd::new(0.01),
-                    Shuffle::Epoch => &AdamW::new(0.01),
+                    Shuffle::Epoch | Shuffle::Blocks => &AdamW::new(0.01),
                 };
                 let found = epochs(&mut model, optimizer, &data, shuffle);
                 assert!(

@@ -30,6 +30,7 @@ pub struct SourceOptions {
 
 /// What a path holds.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it for each run")]
 pub enum Source {
     /// Pictures, a byte a pixel.
     Images {
