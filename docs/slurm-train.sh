@@ -24,5 +24,5 @@ exec srun --cpu-bind=cores target/release/flatnet train \
     --data /scratch/my-set \
     --layers linear:512,relu,linear:256,relu,linear:10 \
     --batch-size 16384 --parallel samples \
-    --optimizer adamw --lr 0.001 --shuffle epoch --epochs 100 \
+    --optimizer adamw --lr 0.001 --shuffle blocks --epochs 100 \
     --out "$run"

@@ -57,6 +57,7 @@
 //! | `whole_file` | files that appear whole or not at all | what is written |
 //! | `tensor_file` | safetensors files: strings and tensors, read without trust | what they mean |
 //! | `rng` | seeded streams: a draw depends on (seed, purpose, epoch, batch, position) alone | data, networks |
+//! | `shards` | into how many shards a batch is cut, and who has which | samples, ranks |
 //! | `kernels` | arithmetic on flat slices, shapes as arguments, on every SIMD level | threads, layers |
 //! | `kernels/reference` | the same arithmetic as plain loops: the oracle of the tests | every kernel |
 //! | `parallel` | the team of threads (the one room that names rayon), shards, who adds up what, one thread or all | what is computed |
@@ -104,6 +105,7 @@ pub mod train;
 mod names;
 #[doc(hidden)]
 pub mod regular_file;
+mod shards;
 mod tensor_file;
 #[doc(hidden)]
 pub mod whole_file;

@@ -11,8 +11,8 @@
 
 use std::ops::Range;
 
-use crate::parallel::choice::{batch_shards, shard_samples};
 use crate::rng;
+use crate::shards::{batch_shards, shard_samples};
 
 /// Rows that are read together.
 pub(super) const CHUNK: usize = 256;

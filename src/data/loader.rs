@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::kernels::SimdLevel;
 use crate::kernels::pixels::Selection;
 use crate::kernels::sparse::BLOCK;
-use crate::parallel::choice::{batch_shards, shard_samples};
+use crate::shards::{batch_shards, shard_samples};
 use crate::{names, rng};
 
 /// The choice of `--shuffle`.
@@ -351,7 +351,7 @@ mod tests {
     use crate::data::source::open_on_disk;
     use crate::data::{Prepare, Scale, ScaleKind, Source, SourceOptions, TargetColumns, Targets, load_mnist_folder};
     use crate::kernels::Rows;
-    use crate::parallel::choice::dealt;
+    use crate::shards::dealt;
 
     /// Pixel `c` of row `r` is `3 r + c`, its label `r % 10`, both as bytes.
     fn set(rows: usize, features: usize) -> Dataset {

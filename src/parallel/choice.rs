@@ -2,13 +2,13 @@
 //! for or follow from shapes and sizes, never from a clock or from how many there are. It knows sizes, not what is computed.
 
 use std::fmt;
-use std::ops::Range;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::names;
+use crate::shards::batch_shards;
 
 /// The choice of `--parallel`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -67,24 +67,6 @@ impl Parallel {
     }
 }
 
-/// Into how many shards a batch is cut: a power of two, each of at least 256 samples, so that adding up their gradients is a
-/// small part of computing them. It follows from the batch size alone, and is the most threads that can share a batch.
-pub(crate) fn batch_shards(batch_size: usize) -> usize {
-    const LEAST: usize = 256;
-    const MOST: usize = 4096;
-    1 << (batch_size / LEAST).clamp(1, MOST).ilog2()
-}
-
-/// The samples of a batch of `len` that are in a shard of it.
-pub(crate) fn shard_samples(shard: usize, shards: usize, len: usize) -> Range<usize> {
-    len * shard / shards..len * (shard + 1) / shards
-}
-
-/// The shards that one of `size` ranks has, or of what a rank has one of its threads.
-pub(crate) fn dealt(shards: Range<usize>, rank: usize, size: usize) -> Range<usize> {
-    shards.start + shards.len() * rank / size..shards.start + shards.len() * (rank + 1) / size
-}
-
 impl FromStr for Parallel {
     type Err = Error;
 
@@ -116,12 +98,6 @@ impl fmt::Display for Reduce {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn shards_follow_from_the_batch_size() {
-        let sizes = [1, 32, 256, 511, 512, 1023, 2048, 3000, 1 << 30];
-        assert_eq!(sizes.map(batch_shards), [1, 1, 1, 1, 2, 2, 8, 8, 4096]);
-    }
 
     #[test]
     fn batches_may_be_cut_where_that_is_asked_for_or_they_are_large() {

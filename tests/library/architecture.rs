@@ -7,13 +7,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room, from the ground up. A room is a folder or a file of `src/`.
-const MAP: [&str; 23] = [
+const MAP: [&str; 24] = [
     "error",
     "names",
     "regular_file",
     "whole_file",
     "tensor_file",
     "rng",
+    "shards",
     "kernels",
     "kernels/reference",
     "parallel",
