@@ -130,8 +130,11 @@ impl Prepared {
         let (mut train, mut val) = (train.with_scale(scale)?, val.with_scale(scale)?);
         let trainer = recipe.trainer()?.threads(threads.used).sharing(threads.sharing).world(world.clone());
         if !recipe.stream {
-            let model = recipe.network(train.features())?;
-            train = match trainer.rows_of_rank(&model, train.len()) {
+            let rows = match train.is_on_disk() {
+                true => trainer.rows_of_rank(&recipe.network(train.features())?, train.len()),
+                false => None,
+            };
+            train = match rows {
                 Some(rows) => train.hold(rows)?,
                 None => train.in_memory()?,
             };

@@ -168,6 +168,11 @@ impl OnDisk {
 pub(super) fn ranges_of(mut rows: Vec<u32>) -> Vec<Range<u32>> {
     rows.sort_unstable();
     rows.dedup();
+    ascending_ranges(rows.into_iter())
+}
+
+/// The same of rows that ascend.
+pub(super) fn ascending_ranges(rows: impl Iterator<Item = u32>) -> Vec<Range<u32>> {
     let mut ranges: Vec<Range<u32>> = Vec::new();
     for row in rows {
         match ranges.last_mut() {
@@ -242,7 +247,7 @@ impl RowFile for Selected {
         const PIECE: usize = 4096;
         let rows = ranges.iter().flat_map(|range| &self.rows[range.start as usize..range.end as usize]);
         if self.ascending {
-            return self.file.read(&ranges_of(rows.copied().collect()), each);
+            return self.file.read(&ascending_ranges(rows.copied()), each);
         }
         let rows: Vec<u32> = rows.copied().collect();
         // A packed file is unpacked once, and not for each piece.

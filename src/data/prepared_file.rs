@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::columns::Columns;
 use super::feature_fit::{Constant, FeatureFit, Pixels};
 use super::features::Features;
-use super::on_disk::{OnDisk, RowFile};
+use super::on_disk::{OnDisk, RowFile, ascending_ranges};
 use super::outputs::Outputs;
 use super::preparation::{self, Preparation, TablePlan, TableSettings};
 use super::source::{PIECE_CELLS, TableFile};
@@ -41,7 +41,7 @@ impl FilePlan {
         room.map_err(|_| Error::out_of_memory(Path::new(file.source())))?;
         let mut pixels = Pixels::new(file.columns(), &places);
         let (mut number, mut may_be_pixels) = (0, settings.transform.is_none());
-        file.read(std::slice::from_ref(&(0..file.len() as u32)), &mut |piece| {
+        file.read(&[0..file.len() as u32], &mut |piece| {
             for row in piece.rows() {
                 cells.extend(places.iter().map(|place| row[*place]));
                 if may_be_pixels && !(settings.missing == Missing::Drop && file.has_gap(number)) {
@@ -87,7 +87,7 @@ impl FilePlan {
             .plan
             .transform_unless_pixels(|| self.are_pixels)
             .map(|transform| FeatureFit::new(columns, targets, transform, self.plan.missing()));
-        let ranges = ranges(rows.iter().copied());
+        let ranges = ascending_ranges(rows.iter().copied());
         let mut constant = Constant::new((0..columns.len()).filter(|place| !targets.contains(place)));
         self.file.read(&ranges, &mut |piece| {
             for row in piece.rows() {
@@ -131,7 +131,7 @@ impl FilePlan {
     fn targets_of(&self, outputs: &Outputs, rows: &[u32]) -> Result<TargetColumns> {
         outputs.targets(&self.targets, &self.places(), rows).or_else(|error| {
             // The same is wrong with the file, and there it has a line.
-            self.file.read(&ranges(rows.iter().copied()), &mut |piece| {
+            self.file.read(&ascending_ranges(rows.iter().copied()), &mut |piece| {
                 outputs.targets(&piece, &self.plan.targets, &all_rows(&piece)).map(|_| ())
             })?;
             Err(error)
@@ -158,7 +158,7 @@ impl PreparedFile {
     pub fn new(file: Arc<TableFile>, preparation: Arc<Preparation>, rows: Vec<u32>) -> Result<Self> {
         let mut targets = preparation.targets(file.schema(), &[])?;
         preparation.needed(file.schema())?;
-        file.read(&ranges(rows.iter().copied()), &mut |piece| {
+        file.read(&ascending_ranges(rows.iter().copied()), &mut |piece| {
             match (&mut targets, preparation.targets(&piece, &all_rows(&piece))?) {
                 (TargetColumns::Classes { labels, .. }, TargetColumns::Classes { labels: more, .. }) => {
                     labels.extend(more);
@@ -243,7 +243,7 @@ impl PreparedFile {
     /// If a position is not below `len`.
     pub fn read(&self, positions: &[Range<u32>], each: &mut dyn FnMut(Dataset) -> Result<()>) -> Result<()> {
         let mut left = positions.iter().cloned().flatten();
-        let rows = ranges(left.clone().map(|position| self.rows[position as usize]));
+        let rows = ascending_ranges(left.clone().map(|position| self.rows[position as usize]));
         let most_rows = (PIECE_CELLS / self.features().max(1)).max(1);
         self.file.read_at_most(most_rows, &rows, &mut |piece| {
             let chosen: Vec<u32> = left.by_ref().take(piece.len()).collect();
@@ -281,24 +281,13 @@ fn all_rows(table: &Table) -> Vec<u32> {
     (0..table.len() as u32).collect()
 }
 
-/// Ascending rows as ranges.
-fn ranges(rows: impl Iterator<Item = u32>) -> Vec<Range<u32>> {
-    let mut ranges: Vec<Range<u32>> = Vec::new();
-    for row in rows {
-        match ranges.last_mut() {
-            Some(last) if last.end == row => last.end += 1,
-            _ => ranges.push(row..row + 1),
-        }
-    }
-    ranges
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::*;
     use crate::data::columns::Columns;
+    use crate::data::source::testing::npy_with;
     use crate::data::{Source, SourceOptions, Transform, open};
 
     fn told<T>(result: Result<T>) -> std::result::Result<T, String> {
@@ -345,7 +334,7 @@ mod tests {
         let of_file = told(PreparedFile::new(Arc::clone(&file), Arc::clone(&same), rows.clone())).unwrap();
         assert_eq!(of_file.targets, of_plan.targets);
         let mut pieces = Vec::new();
-        let read = told(of_plan.read(std::slice::from_ref(&(0..of_plan.len() as u32)), &mut |piece| {
+        let read = told(of_plan.read(&[0..of_plan.len() as u32], &mut |piece| {
             pieces.push(piece);
             Ok(())
         }));
@@ -477,8 +466,7 @@ mod tests {
         let (path, targets) = (folder.path().join("x.npy"), folder.path().join("y.npy"));
         let npy = |descr: &str, shape: &str, values: Vec<u8>| {
             let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}\n");
-            let length = (header.len() as u16).to_le_bytes();
-            [&b"\x93NUMPY\x01\0"[..], &length, header.as_bytes(), &values].concat()
+            npy_with(&header, &values)
         };
         let mut random = random(5);
         let mut numbers = |gaps: bool, count: u32| -> Vec<f64> {

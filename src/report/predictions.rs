@@ -128,7 +128,7 @@ impl<'a> Predictions<'a> {
                     }
                 }
             });
-            loader.failure().map_or(Ok(()), Err)?;
+            loader.take_failure().map_or(Ok(()), Err)?;
             for place in places {
                 let Place { outputs, labels, values, buffers } = place;
                 let of_classes = loader.dataset().classes() > 0;

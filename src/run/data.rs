@@ -318,13 +318,9 @@ impl Plan<'_> {
 
     /// The rows of the table, and the names of its targets.
     fn table(&self) -> (usize, Vec<&str>) {
-        let columns = match self {
-            Plan::InMemory(_, table) => table.columns(),
-            Plan::InFile(plan) => plan.file().columns(),
-        };
-        let len = match self {
-            Plan::InMemory(_, table) => table.len(),
-            Plan::InFile(plan) => plan.file().len(),
+        let (len, columns) = match self {
+            Plan::InMemory(_, table) => (table.len(), table.columns()),
+            Plan::InFile(plan) => (plan.file().len(), plan.file().columns()),
         };
         (len, self.plan().targets.iter().map(|target| columns[*target].name.as_str()).collect())
     }

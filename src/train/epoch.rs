@@ -209,7 +209,7 @@ impl EpochRunner {
                 }
                 _ => (self.one_thread(plan, loader, batches, working), false),
             };
-            self.world.share_failure(loader.dataset().is_on_disk(), || loader.failure())?;
+            self.world.share_failure(loader.dataset().is_on_disk(), || loader.take_failure())?;
             if working.records.last().is_some_and(|record| !record.is_finite()) {
                 let layer = match (&self.shards, &self.samples) {
                     (Some(shards), _) if shared => shards.first_not_finite(),

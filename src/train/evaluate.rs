@@ -51,7 +51,7 @@ pub fn evaluate_by(
     let team = Team::new(threads.min(available_cores()))?;
     let mut records = Vec::new();
     Evaluator::new(&team, World::alone()).run(model, loss, SimdLevel::detect(), &loader, &team, &mut records);
-    loader.failure().map_or(Ok(()), Err)?;
+    loader.take_failure().map_or(Ok(()), Err)?;
     let (loss, accuracy) = mean_loss_and_accuracy(&records);
     let correct = records.iter().map(|record| record.correct as usize).sum();
     Ok(Evaluation { samples: data.len(), correct, accuracy, loss })

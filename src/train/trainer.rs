@@ -356,7 +356,7 @@ impl Trainer {
             }
             evaluator.run(model, &*loss, simd, &val_loader, &team, &mut state.history.val_batches);
             self.world
-                .share_failure(val_loader.dataset().is_on_disk(), || val_loader.failure())
+                .share_failure(val_loader.dataset().is_on_disk(), || val_loader.take_failure())
                 .inspect_err(|_| good.restore(model, state))?;
             let validated = Instant::now();
 

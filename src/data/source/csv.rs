@@ -352,9 +352,8 @@ impl Cells<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
+    use crate::data::source::testing::gzip;
 
     fn read_with(text: impl AsRef<[u8]>, wanted: Wanted<'_>) -> Result<Table> {
         let folder = tempfile::tempdir().unwrap();
@@ -531,11 +530,7 @@ mod tests {
 
     #[test]
     fn packed_tables_may_have_members_and_padding() {
-        let pack = |text: &str| {
-            let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            packer.write_all(text.as_bytes()).unwrap();
-            packer.finish().unwrap()
-        };
+        let pack = |text: &str| gzip(text.as_bytes());
         let packed = [pack("a,b\n1,"), pack("2\n3,4\n"), vec![0; 512]].concat();
         assert_eq!(told(&table(&packed).unwrap()), ["1|2", "3|4"]);
         refused(&packed[..packed.len() - 520], Wanted::default(), "the gzip stream is cut short");

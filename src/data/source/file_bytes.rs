@@ -148,22 +148,15 @@ fn read_failed(path: &Path, source: io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
-
-    fn packed(bytes: &[u8]) -> Vec<u8> {
-        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        packer.write_all(bytes).unwrap();
-        packer.finish().unwrap()
-    }
+    use crate::data::source::testing::gzip;
 
     #[test]
     fn every_place_of_a_file_is_reached_raw_and_packed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bytes");
         let bytes: Vec<u8> = (0..400_000_u32).map(|at| (at * 7 % 251) as u8).collect();
-        for file in [bytes.clone(), packed(&bytes)] {
+        for file in [bytes.clone(), gzip(&bytes)] {
             std::fs::write(&path, &file).unwrap();
             let extent = Unpacked::open(&path).unwrap().extent();
             let mut read = FileBytes::open(&path, extent).unwrap();
@@ -181,9 +174,7 @@ mod tests {
     fn another_length_is_another_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bytes");
-        for (first, second) in
-            [(vec![1; 9], vec![1; 10]), (packed(&[1; 9]), vec![1; 9]), (packed(&[1; 9]), packed(&[]))]
-        {
+        for (first, second) in [(vec![1; 9], vec![1; 10]), (gzip(&[1; 9]), vec![1; 9]), (gzip(&[1; 9]), gzip(&[]))] {
             std::fs::write(&path, &first).unwrap();
             let extent = Unpacked::open(&path).unwrap().extent();
             std::fs::write(&path, &second).unwrap();

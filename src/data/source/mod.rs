@@ -17,6 +17,8 @@ mod number;
 mod open;
 mod pixel_file;
 mod table_file;
+#[cfg(test)]
+pub(super) mod testing;
 mod train_and_test;
 pub(super) mod unpack;
 mod zip;

@@ -279,15 +279,8 @@ impl<'a> Rest<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::source::testing::npy_with as file;
     use crate::data::source::unpack::Begun;
-
-    fn file(header: &str, values: &[u8]) -> Vec<u8> {
-        let mut file = b"\x93NUMPY\x01\0".to_vec();
-        file.extend((header.len() as u16).to_le_bytes());
-        file.extend(header.as_bytes());
-        file.extend(values);
-        file
-    }
 
     fn read_bytes(bytes: &[u8]) -> Result<Array> {
         let folder = tempfile::tempdir().unwrap();

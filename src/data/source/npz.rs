@@ -162,16 +162,13 @@ mod tests {
 
     use super::*;
     use crate::data::Source;
+    use crate::data::source::testing::npy_with;
     use crate::data::source::{SourceOptions, arrays, open};
 
     /// An array of one dimension or more.
     fn npy(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
         let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}\n");
-        let mut file = b"\x93NUMPY\x01\0".to_vec();
-        file.extend((header.len() as u16).to_le_bytes());
-        file.extend(header.as_bytes());
-        file.extend(values);
-        file
+        npy_with(&header, values)
     }
 
     fn crc(bytes: &[u8]) -> u32 {

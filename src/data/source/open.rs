@@ -295,17 +295,11 @@ fn source(train: Samples, test: Option<Samples>) -> Source {
 mod tests {
     use super::*;
     use crate::data::TargetColumns;
+    use crate::data::source::testing;
 
-    /// An array file of this shape.
+    /// An array by rows.
     fn npy(descr: &str, shape: &[usize], values: &[u8]) -> Vec<u8> {
-        let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
-        let header =
-            format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({sizes}), }}\n").replace(", )", ",)");
-        let mut file = b"\x93NUMPY\x01\0".to_vec();
-        file.extend((header.len() as u16).to_le_bytes());
-        file.extend(header.as_bytes());
-        file.extend(values);
-        file
+        testing::npy(descr, false, shape, values)
     }
 
     fn open_pair(x: Vec<u8>, y: Vec<u8>) -> Result<Source> {

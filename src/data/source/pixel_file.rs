@@ -226,6 +226,7 @@ mod tests {
 
     use super::*;
     use crate::data::idx::IdxArray;
+    use crate::data::source::testing;
 
     /// Image `i` is `[6 i, 6 i + 1, ...]`, in two rows of three.
     fn idx_file(folder: &Path, images: usize, packed: bool) -> PathBuf {
@@ -269,30 +270,25 @@ mod tests {
     #[test]
     fn numpys_bytes_are_images_too() {
         let folder = tempfile::tempdir().unwrap();
-        let write = |descr: &str, fortran: &str, shape: &str, bytes: &[u8]| {
-            let header = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}\n");
-            let mut file = b"\x93NUMPY\x01\0".to_vec();
-            file.extend((header.len() as u16).to_le_bytes());
-            file.extend(header.as_bytes());
-            file.extend(bytes);
+        let write = |descr: &str, fortran: bool, shape: &[usize], bytes: &[u8]| {
             let path = folder.path().join("x.npy");
-            fs::write(&path, file).unwrap();
+            fs::write(&path, testing::npy(descr, fortran, shape, bytes)).unwrap();
             path
         };
         let bytes: Vec<u8> = (0..24).collect();
         for (shape, image_size) in
-            [("(4, 2, 3)", (2, 3)), ("(4, 6)", (1, 6)), ("(6, 4)", (2, 2)), ("(4, 3, 2, 1)", (3, 2))]
+            [(&[4, 2, 3][..], (2, 3)), (&[4, 6], (1, 6)), (&[6, 4], (2, 2)), (&[4, 3, 2, 1], (3, 2))]
         {
-            let file = PixelFile::npy(&write("|u1", "False", shape, &bytes)).unwrap().unwrap();
+            let file = PixelFile::npy(&write("|u1", false, shape, &bytes)).unwrap().unwrap();
             assert_eq!((file.image_size(), pixels(&file, &[1..3]).unwrap().len()), (image_size, 2 * file.pixels()));
             assert_eq!(pixels(&file, &[0..1, 2..3]).unwrap()[..file.pixels()], bytes[..file.pixels()]);
         }
-        for path in [write("<f4", "False", "(2, 3)", &bytes), write("|u1", "True", "(4, 6)", &bytes)] {
-            // The second has overwritten the first: neither order nor type is one of images.
-            assert!(PixelFile::npy(&path).unwrap().is_none());
+        // Neither type nor order is one of images.
+        for (descr, fortran, shape) in [("<f4", false, [2, 3]), ("|u1", true, [4, 6])] {
+            assert!(PixelFile::npy(&write(descr, fortran, &shape, &bytes)).unwrap().is_none());
         }
         assert!(PixelFile::npy(&idx_file(folder.path(), 1, false)).unwrap().is_none());
-        let error = PixelFile::npy(&write("|u1", "False", "(4, 6)", &bytes[1..])).unwrap_err().to_string();
+        let error = PixelFile::npy(&write("|u1", false, &[4, 6], &bytes[1..])).unwrap_err().to_string();
         assert!(error.contains("cut short: expected "), "{error}");
     }
 

@@ -420,27 +420,10 @@ impl<'a> Pieces<'a> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io::Write;
 
     use super::*;
     use crate::data::Source;
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        packer.write_all(bytes).unwrap();
-        packer.finish().unwrap()
-    }
-
-    fn npy(descr: &str, fortran: bool, shape: &[usize], values: &[u8]) -> Vec<u8> {
-        let sizes: String = shape.iter().map(|size| format!("{size},")).collect();
-        let fortran = if fortran { "True" } else { "False" };
-        let header = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': ({sizes}), }}\n");
-        let mut file = b"\x93NUMPY\x01\0".to_vec();
-        file.extend((header.len() as u16).to_le_bytes());
-        file.extend(header.as_bytes());
-        file.extend(values);
-        file
-    }
+    use crate::data::source::testing::{gzip, npy};
 
     /// All of a table: names, words, bits of cells and places of rows.
     fn all_of(columns: &[TableColumn], pieces: &[Table]) -> String {
