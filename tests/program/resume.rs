@@ -91,13 +91,15 @@ fn a_killed_run_goes_on_to_the_same_end() {
         std::thread::sleep(Duration::from_millis(millis));
         let _ = child.kill();
         child.wait().unwrap();
-        // Killed in its very last moment a run is complete all the same.
+        // No other one is put in its place unasked. Killed in its very last moment a run is complete all the same, if need be once
+        // whoever comes next has moved its files to their places.
+        train(cwd.path(), set.path(), &["--out", "run"]).assert().failure();
         let ended = run.join("summary.json").exists();
         kills += usize::from(!ended);
+        let told = if ended { "holds a run already (summary.json)" } else { "did not end" };
+        refused(&mut train(cwd.path(), set.path(), &["--out", "run"]), 1, &[told, "--overwrite"]);
         if !ended {
             assert!((1..=3).contains(&checkpoints(&run).iter().filter(|name| !name.starts_with('.')).count()));
-            // What it holds is a run that did not end: no other one is put in its place unasked.
-            refused(&mut train(cwd.path(), set.path(), &["--out", "run"]), 1, &["did not end", "--overwrite"]);
         }
         resume(cwd.path(), &["run"]).assert().success();
         assert!(figures(&run) == expected, "after {millis} ms");
