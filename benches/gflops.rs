@@ -11,7 +11,7 @@ use flatnet::kernels::compressed::Compressed;
 use flatnet::kernels::gemm::{Matrix, gemm};
 use flatnet::kernels::softmax::{SoftmaxOutput, softmax_cross_entropy_backward, softmax_cross_entropy_forward};
 use flatnet::kernels::sparse::words_per_row;
-use flatnet::kernels::{AlignedVec, LANES, Output, Rows, SimdLevel, SparseRows, fma_peak_gflops, narrow, wide};
+use flatnet::kernels::{AlignedVec, LANES, Output, Rows, SimdLevel, SparseRows, fma_peak_gflops, narrow, panels, wide};
 use flatnet::rng::{Stream, stream, uniform};
 
 const ROUNDS: usize = 21;
@@ -136,8 +136,8 @@ fn narrow_kernels<'a>(level: SimdLevel, what: &str, x: Rows<'a>, m: usize) -> [K
 
 /// The kernels for many outputs, on batches of `m` rows of `x`; what they leave out does not count.
 fn wide_kernels<'a>(level: SimdLevel, what: &str, x: Rows<'a>, m: usize, n: usize) -> [Kernel<'a>; 2] {
-    let (w, dz) = (random(n * FEATURES, 2), random(m * n, 3));
-    let (mut z, mut dw) = (AlignedVec::zeros(m * n), AlignedVec::zeros(n * FEATURES));
+    let (w, dz) = (random(panels::len(n, FEATURES), 2), random(m * n, 3));
+    let (mut z, mut dw) = (AlignedVec::zeros(m * n), AlignedVec::zeros(panels::len(n, FEATURES)));
     // As the trainer does: compressed with its columns before the forward pass; bits transposed before the backward one.
     let (mut x_forward, mut x_backward) = (in_turn(x, m), in_turn(x, m));
     let (mut forward_room, mut backward_room) = (Compressed::default(), Compressed::default());

@@ -80,11 +80,12 @@ impl Compressed {
         }
         block_bits.clear();
         block_bits.resize(rows.div_ceil(GROUP) * bytes_of(width), [0; GROUP]);
-        numbers.set_len(block_bits.len() * GROUP * BLOCK);
         *filled = true;
         if let Rows::Bits(x) = x {
-            dispatch!(level, simd => self.columns.fill_at(simd, x));
+            numbers.set_len(0);
+            self.columns.fill(x);
         } else {
+            numbers.set_len(block_bits.len() * GROUP * BLOCK);
             self.resize(rows, width);
             dispatch!(level, simd => self.fill_at::<_, true>(simd, x));
         }
@@ -171,25 +172,13 @@ impl Compressed {
 }
 
 impl Columns {
-    /// The columns of rows whose zeros are left out already.
-    #[inline(always)]
-    fn fill_at<S: Simd>(&mut self, simd: S, x: BitRows<'_>) {
+    /// The bits of rows whose zeros are left out already: their numbers stay where they are.
+    fn fill(&mut self, x: BitRows<'_>) {
         let bytes = bytes_of(x.width);
         for (sample, bits) in x.bits.chunks_exact(bytes).enumerate() {
-            let SampleColumns { place, block_bits, tiles } = self.of_sample(sample, bytes);
+            let block_bits = &mut self.block_bits[sample / GROUP * bytes..][..bytes];
             for (bits, block_bits) in bits.iter().zip(block_bits) {
-                block_bits[place] = *bits;
-            }
-            let mut next = x.starts[sample];
-            for (bits, tile) in bits.as_chunks::<WORD_BYTES>().0.iter().zip(tiles.chunks_exact_mut(GROUP)) {
-                // Those of eight features without a number are written too: to look costs more.
-                let numbers = tile[place].as_chunks_mut::<LANES>().0;
-                for (bits, numbers) in bits.as_chunks().0.iter().zip(numbers) {
-                    let bits = u16::from_le_bytes(*bits);
-                    let kept = f32x16::from_slice(simd, &x.values[next..][..BIT_ROWS_SLACK]);
-                    kept.expand(mask32x16::from_bitmask(simd, bits.into())).store_slice(numbers);
-                    next += bits.count_ones() as usize;
-                }
+                block_bits[sample % GROUP] = *bits;
             }
         }
     }
@@ -304,12 +293,55 @@ impl<'a> CompressedRows<'a> {
         &self.columns.bits[group * len..][..len]
     }
 
-    /// Of a group's samples the features from `64 tile` on. The numbers of a block of eight are there if the sample has one of
-    /// them; else they may be anything.
+    /// The tiles of group number `group` in order, to be asked for one after another.
     #[inline(always)]
-    pub(crate) fn tile(&self, group: usize, tile: usize) -> &'a [[f32; WORD]; GROUP] {
-        let (tiles, _) = self.columns.numbers.as_chunks::<WORD>().0.as_chunks::<GROUP>();
-        &tiles[group * self.width.div_ceil(WORD) + tile]
+    pub(crate) fn tiles(&self, group: usize) -> GroupTiles<'a> {
+        let mut next = [0; GROUP];
+        let first = group * GROUP;
+        next.iter_mut().zip(&self.starts[first..self.len()]).for_each(|(next, start)| *next = *start);
+        GroupTiles { rows: *self, group, next, room: Room([[0.0; WORD]; GROUP]) }
+    }
+}
+
+/// A tile's room, at the start of a cache line.
+#[repr(align(64))]
+struct Room([[f32; WORD]; GROUP]);
+
+/// The numbers of a group of samples, tile by tile.
+pub(crate) struct GroupTiles<'a> {
+    rows: CompressedRows<'a>,
+    group: usize,
+    /// Where each sample's numbers in the next tile begin.
+    next: [usize; GROUP],
+    room: Room,
+}
+
+impl GroupTiles<'_> {
+    /// Of the group's samples the features from `64 tile` on. The numbers of a block of eight are there if the sample has one of
+    /// them; else they may be anything.
+    ///
+    /// Rows that came without their zeros are spread out here, while the kernel has use for them: all tiles of a batch are more
+    /// than fits in L1.
+    #[inline(always)]
+    pub fn tile<S: Simd>(&mut self, simd: S, tile: usize) -> &[[f32; WORD]; GROUP] {
+        let CompressedRows { width, values, columns, .. } = self.rows;
+        let (tiles, _) = columns.numbers.as_chunks::<WORD>().0.as_chunks::<GROUP>();
+        if let Some(tile) = tiles.get(self.group * width.div_ceil(WORD) + tile) {
+            return tile;
+        }
+        let first = self.group * GROUP;
+        let samples = first..self.rows.len().min(first + GROUP);
+        for ((sample, next), room) in samples.zip(&mut self.next).zip(&mut self.room.0) {
+            let bits = &self.rows.words_of(sample)[tile];
+            // Those of eight features without a number are written too: to look costs more.
+            for (bits, room) in bits.as_chunks().0.iter().zip(room.as_chunks_mut::<LANES>().0) {
+                let bits = u16::from_le_bytes(*bits);
+                let kept = f32x16::from_slice(simd, &values[*next..][..BIT_ROWS_SLACK]);
+                kept.expand(mask32x16::from_bitmask(simd, bits.into())).store_slice(room);
+                *next += bits.count_ones() as usize;
+            }
+        }
+        &self.room.0
     }
 }
 
@@ -334,7 +366,7 @@ mod tests {
                 compressed.fill_with_columns(level, Rows::Dense(&vec![f32::NAN; 2 * rows * width]), width);
                 compressed.fill_with_columns(level, Rows::Dense(&x), width);
                 compressed.transpose(level);
-                assert_is(compressed.rows(Rows::Dense(&x)), &x, rows);
+                assert_is(level, compressed.rows(Rows::Dense(&x)), &x, rows);
                 let mut without_columns = Compressed::default();
                 without_columns.fill(level, Rows::Dense(&x), width);
                 assert!(compressed.has_columns() && !without_columns.has_columns());
@@ -351,13 +383,22 @@ mod tests {
                 of_bits.fill_with_columns(level, Rows::Dense(&vec![f32::NAN; 2 * rows * width]), width);
                 of_bits.fill_with_columns(level, x_bits, width);
                 of_bits.transpose(level);
-                assert_is(of_bits.rows(x_bits), &x, rows);
+                assert_is(level, of_bits.rows(x_bits), &x, rows);
             }
         }
     }
 
-    fn assert_is(found: CompressedRows<'_>, x: &[f32], rows: usize) {
-        let width = found.width;
+    /// Every tile of every group.
+    fn all_tiles(level: SimdLevel, rows: CompressedRows<'_>) -> Vec<Vec<[[f32; WORD]; GROUP]>> {
+        let of_group = |group| {
+            let mut tiles = rows.tiles(group);
+            (0..rows.width.div_ceil(WORD)).map(|tile| dispatch!(level, simd => *tiles.tile(simd, tile))).collect()
+        };
+        (0..rows.len().div_ceil(GROUP)).map(of_group).collect()
+    }
+
+    fn assert_is(level: SimdLevel, found: CompressedRows<'_>, x: &[f32], rows: usize) {
+        let (width, tiles) = (found.width, all_tiles(level, found));
         assert_eq!(found.len(), rows);
         for (row, x) in x.chunks(width).enumerate() {
             let kept: Vec<f32> = x.iter().copied().filter(|x| *x != 0.0).collect();
@@ -372,7 +413,7 @@ mod tests {
                 before += has as usize;
                 let block = feature / BLOCK * BLOCK;
                 if found.bits_of(row, block..width.min(block + BLOCK)) != 0 {
-                    let number = found.tile(group, feature / WORD)[place][feature % WORD];
+                    let number = tiles[group][feature / WORD][place][feature % WORD];
                     assert_eq!(number, *x, "{row}, {feature}");
                 }
             }

@@ -6,7 +6,8 @@
 //! multiply-add, so the bits are the same on every SIMD level, and those of a product that leaves nothing out.
 //!
 //! The weight stands in panels of 64 outputs (`kernels/panels.rs`): 64 features of one are 16 KB without a gap, which stay in L1
-//! while many samples go by. In rows of hundreds of outputs, those of neighbouring features would push each other out.
+//! while many samples go by. In rows of hundreds of outputs, those of neighbouring features would push each other out. The last
+//! panel is filled up with zeros to whole vectors, and what is computed for them stays zero.
 //!
 //! Legend: `m` batch size, `k` in_features, `n` out_features; `x: [m, k]`, compressed; `z`, `dz: [m, n]`, row-major;
 //! `w`, `dw`: `[n / 64, k, 64]`, panels.
@@ -20,7 +21,7 @@ use fearless_simd::{Simd, prelude::*};
 
 use crate::kernels::compressed::{CompressedRows, GROUP, WORD};
 use crate::kernels::math::{load, store, width};
-use crate::kernels::panels::PANEL;
+use crate::kernels::panels::{self, PANEL};
 use crate::kernels::{Output, SimdLevel, dispatch};
 
 /// The most samples that [`backward_weight`] descends with.
@@ -42,7 +43,7 @@ const DENSE_SHARE: f64 = 0.9;
 ///
 /// `columns`: any of the `k`; `z: [m, n]`, overwritten.
 pub fn forward(level: SimdLevel, x: CompressedRows<'_>, w: &[f32], n: usize, columns: Range<usize>, z: &mut [f32]) {
-    debug_assert!(w.len() == x.width * n && z.len() == x.len() * n && columns.end <= x.width);
+    debug_assert!(w.len() == panels::len(n, x.width) && z.len() == x.len() * n && columns.end <= x.width);
     dispatch!(level, simd => forward_at(simd, x, w, n, columns, z));
 }
 
@@ -57,7 +58,9 @@ fn forward_at<S: Simd>(simd: S, x: CompressedRows<'_>, w: &[f32], n: usize, colu
                 let sums = &mut sums.0[..z.len() / n];
                 add_group(simd, x, group * SAMPLES, w, &stripe, columns.clone(), sums);
                 for (z, sums) in z.chunks_exact_mut(n).zip(sums) {
-                    z[stripe.outputs.clone()].copy_from_slice(&sums[..stripe.outputs.len()]);
+                    for (z, sums) in z[stripe.outputs.clone()].chunks_mut(width::<S>()).zip(sums.chunks(width::<S>())) {
+                        store::<S>(S::f32s::from_slice(simd, sums), z);
+                    }
                 }
             }
         },
@@ -84,36 +87,34 @@ fn add_group<S: Simd>(
         *next = x.starts[first + offset] + x.count_before(first + offset, columns.start);
     }
     let is_dense = x.is_at_least(DENSE_SHARE, first..first + sums.len());
-    let (mut numbers, mut padded) = (CacheLines([[0.0; WORD]; SAMPLES]), CacheLines([[0.0; PANEL]; WORD]));
+    let mut numbers = CacheLines([[0.0; WORD]; SAMPLES]);
     for start in columns.clone().step_by(WORD) {
         let features = start..columns.end.min(start + WORD);
         let tile = Tile { x, features: features.clone(), first };
-        let last = stripe.last_rows(w, x.width, features.clone(), &mut padded.0);
+        let panels = [0, 1].map(
+            #[inline(always)]
+            |panel| if panel < stripe.panels { stripe.rows(w, x.width, panel, features.clone()) } else { &[] },
+        );
+        let last = panels[stripe.panels - 1];
         if is_dense {
             tile.expand(&mut next, &mut numbers.0[..sums.len()]);
-            if stripe.panels == 2 {
-                let rows = stripe.rows(w, x.width, 0, features);
-                dense::add_products(simd, &numbers.0, rows, stripe.vectors, 0, sums);
-            }
-            dense::add_products(simd, &numbers.0, last, stripe.last, (stripe.panels - 1) * PANEL, sums);
-            continue;
-        }
-        if stripe.panels == 2 {
-            let panels = [stripe.rows(w, x.width, 0, features), last];
-            match stripe.last {
-                1 => tile.add_products::<S, 4, 2, 1, 1>(simd, &mut next, panels, sums),
-                2 => tile.add_products::<S, 4, 2, 2, 1>(simd, &mut next, panels, sums),
-                3 => tile.add_products::<S, 4, 2, 3, 1>(simd, &mut next, panels, sums),
-                _ => tile.add_products::<S, 4, 2, 4, 1>(simd, &mut next, panels, sums),
+            for (panel, w) in panels.into_iter().enumerate().take(stripe.panels) {
+                dense::add_products(simd, &numbers.0, w, stripe.stride(panel), panel * PANEL, sums);
             }
             continue;
         }
-        match stripe.last {
-            1 => tile.add_products::<S, 1, 1, 1, 2>(simd, &mut next, [last], sums),
-            2 => tile.add_products::<S, 2, 1, 2, 2>(simd, &mut next, [last], sums),
-            3 => tile.add_products::<S, 3, 1, 3, 2>(simd, &mut next, [last], sums),
-            4 => tile.add_products::<S, 4, 1, 4, 2>(simd, &mut next, [last], sums),
-            ..=8 => tile.add_products::<S, 8, 1, 8, 1>(simd, &mut next, [last], sums),
+        match (stripe.panels, stripe.last) {
+            (2, 1) => tile.add_products::<S, 4, 2, 1, 1>(simd, &mut next, panels, sums),
+            (2, 2) => tile.add_products::<S, 4, 2, 2, 1>(simd, &mut next, panels, sums),
+            (2, 3) => tile.add_products::<S, 4, 2, 3, 1>(simd, &mut next, panels, sums),
+            (2, _) => tile.add_products::<S, 4, 2, 4, 1>(simd, &mut next, panels, sums),
+            (_, 1) => tile.add_products::<S, 1, 1, 1, 2>(simd, &mut next, [last], sums),
+            (_, 2) => tile.add_products::<S, 2, 1, 2, 2>(simd, &mut next, [last], sums),
+            (_, 3) => tile.add_products::<S, 3, 1, 3, 2>(simd, &mut next, [last], sums),
+            (_, 4) => tile.add_products::<S, 4, 1, 4, 2>(simd, &mut next, [last], sums),
+            (_, 6) => tile.add_products::<S, 6, 1, 6, 1>(simd, &mut next, [last], sums),
+            (_, 8) => tile.add_products::<S, 8, 1, 8, 1>(simd, &mut next, [last], sums),
+            (_, 12) => tile.add_products::<S, 12, 1, 12, 1>(simd, &mut next, [last], sums),
             _ => tile.add_products::<S, 16, 1, 16, 1>(simd, &mut next, [last], sums),
         }
     }
@@ -161,7 +162,7 @@ impl<'a> Tile<'a> {
         &self,
         simd: S,
         next: &mut [usize; SAMPLES],
-        panels: [&[[f32; PANEL]]; PANELS],
+        panels: [&[f32]; PANELS],
         sums: &mut [[f32; STRIPE]],
     ) {
         let (chunks, rest) = sums.as_chunks_mut::<ROWS>();
@@ -191,7 +192,7 @@ impl<'a> Tile<'a> {
 fn add_rows<S: Simd, const VECTORS: usize, const PANELS: usize, const LAST: usize, const ROWS: usize>(
     simd: S,
     rows: [(u64, &[f32]); ROWS],
-    panels: [&[[f32; PANEL]]; PANELS],
+    panels: [&[f32]; PANELS],
     sums: &mut [[f32; STRIPE]; ROWS],
 ) {
     let width = width::<S>();
@@ -252,14 +253,15 @@ fn add_product<S: Simd, const VECTORS: usize, const PANELS: usize, const LAST: u
     simd: S,
     bits: &mut u64,
     number: f32,
-    panels: [&[[f32; PANEL]]; PANELS],
+    panels: [&[f32]; PANELS],
     lanes: &mut [[S::f32s; VECTORS]; PANELS],
 ) {
     let feature = bits.trailing_zeros() as usize;
     *bits &= *bits - 1;
     let number = S::f32s::splat(simd, number);
-    for (panel, (rows, lanes)) in panels.iter().zip(lanes).enumerate() {
-        let row = &rows[feature][..VECTORS * width::<S>()];
+    for (panel, (weights, lanes)) in panels.iter().zip(lanes).enumerate() {
+        let stride = if panel + 1 == PANELS { LAST * width::<S>() } else { PANEL };
+        let row = &weights[feature * stride..][..stride];
         for (vector, lanes) in lanes.iter_mut().enumerate().take(vectors(panel, VECTORS, PANELS, LAST)) {
             let row = &row[vector * width::<S>()..][..width::<S>()];
             *lanes = number.mul_add_precise(S::f32s::from_slice(simd, row), *lanes);
@@ -272,17 +274,17 @@ struct Stripe {
     outputs: Range<usize>,
     /// 1 or 2.
     panels: usize,
-    /// Vectors of a whole panel, of the level's own width.
-    vectors: usize,
-    /// Vectors of the last panel, as many as its outputs need.
+    /// Vectors of the last panel, of the level's own width.
     last: usize,
+    /// Numbers of a feature in the last panel: those vectors' lanes.
+    last_stride: usize,
 }
 
 impl Stripe {
-    /// Outputs of panel number `panel`: from a feature's weights to the next feature's.
+    /// From a feature's weights to the next feature's in panel number `panel`.
     #[inline(always)]
     fn stride(&self, panel: usize) -> usize {
-        (self.outputs.len() - panel * PANEL).min(PANEL)
+        if panel + 1 == self.panels { self.last_stride } else { PANEL }
     }
 
     /// Where the weights of `feature` begin in panel number `panel`.
@@ -291,32 +293,10 @@ impl Stripe {
         (self.outputs.start + panel * PANEL) * k + feature * self.stride(panel)
     }
 
-    /// The rows of `features` in panel number `panel`, which is a whole one.
+    /// The weights of `features` in panel number `panel`.
     #[inline(always)]
-    fn rows<'w>(&self, w: &'w [f32], k: usize, panel: usize, features: Range<usize>) -> &'w [[f32; PANEL]] {
-        w[self.start(k, panel, features.start)..][..features.len() * PANEL].as_chunks().0
-    }
-
-    /// The same of the last panel. One of fewer outputs is copied to where there are as many numbers as vectors have lanes:
-    /// 16 KB at most, which all of the tile's samples then share.
-    #[inline(always)]
-    fn last_rows<'p>(
-        &self,
-        w: &'p [f32],
-        k: usize,
-        features: Range<usize>,
-        padded: &'p mut [[f32; PANEL]; WORD],
-    ) -> &'p [[f32; PANEL]] {
-        let (panel, count) = (self.panels - 1, features.len());
-        let stride = self.stride(panel);
-        if stride == PANEL {
-            return self.rows(w, k, panel, features);
-        }
-        let rows = w[self.start(k, panel, features.start)..].chunks_exact(stride);
-        for (padded, row) in padded.iter_mut().zip(rows).take(count) {
-            padded[..stride].copy_from_slice(row);
-        }
-        &padded[..count]
+    fn rows<'w>(&self, w: &'w [f32], k: usize, panel: usize, features: Range<usize>) -> &'w [f32] {
+        &w[self.start(k, panel, features.start)..][..features.len() * self.stride(panel)]
     }
 }
 
@@ -328,8 +308,17 @@ fn for_each_stripe<S: Simd>(n: usize, mut visit: impl FnMut(Stripe)) {
     for start in (0..n).step_by(most) {
         let outputs = start..n.min(start + most);
         let panels = outputs.len().div_ceil(PANEL);
-        let last = (outputs.len() - (panels - 1) * PANEL).div_ceil(width::<S>());
-        visit(Stripe { outputs, panels, vectors, last });
+        let last_stride = panels::padded(outputs.len()) - (panels - 1) * PANEL;
+        visit(Stripe { outputs, panels, last: last_stride / width::<S>(), last_stride });
+    }
+}
+
+/// The columns of a stripe, side by side, and zeros behind them; `dz: [GROUP, n]`, of which the last rows may be missing.
+#[inline(always)]
+fn copy_columns<S: Simd>(simd: S, stripe: &Stripe, dz: &[f32], n: usize, columns: &mut [[f32; STRIPE]; GROUP]) {
+    for (to, dz) in columns.iter_mut().zip(dz.chunks_exact(n)) {
+        let dz = dz[stripe.outputs.clone()].chunks(width::<S>());
+        to.chunks_exact_mut(width::<S>()).zip(dz).for_each(|(to, dz)| load(simd, dz).store_slice(to));
     }
 }
 
@@ -341,7 +330,7 @@ fn for_each_stripe<S: Simd>(n: usize, mut visit: impl FnMut(Stripe)) {
 /// `m` is at most [`MAX_DESCEND_SAMPLES`]: of more, a sum is put together from several pieces, and has to be complete before
 /// it meets the weight.
 pub fn backward_weight(level: SimdLevel, x: CompressedRows<'_>, dz: &[f32], n: usize, output: Output, dw: &mut [f32]) {
-    debug_assert!(dw.len() == x.width * n && dz.len() == x.len() * n);
+    debug_assert!(dw.len() == panels::len(n, x.width) && dz.len() == x.len() * n);
     debug_assert!(!matches!(output, Output::Descend { .. }) || x.len() <= MAX_DESCEND_SAMPLES);
     dispatch!(level, simd => backward_weight_at(simd, x, dz, n, output, dw));
 }
@@ -366,9 +355,7 @@ fn backward_weight_at<S: Simd>(simd: S, x: CompressedRows<'_>, dz: &[f32], n: us
             // The stripe's columns, side by side.
             let mut of_stripe = CacheLines([[0.0; STRIPE]; GROUP]);
             for (group, dz) in groups {
-                for (to, dz) in of_stripe.0.iter_mut().zip(dz.chunks_exact(n)) {
-                    to[..stripe.outputs.len()].copy_from_slice(&dz[stripe.outputs.clone()]);
-                }
+                copy_columns(simd, &stripe, dz, n, &mut of_stripe.0);
                 put_group(simd, x, group, &of_stripe.0, &stripe, of_group(group), dw);
             }
         },
@@ -386,99 +373,70 @@ fn put_group<S: Simd>(
     output: Output,
     dw: &mut [f32],
 ) {
-    if stripe.stride(stripe.panels - 1) == PANEL {
-        return put_whole_panels(simd, x, group, dz, stripe, output, dw);
-    }
-    let strides = [stripe.stride(0), if stripe.panels == 2 { stripe.stride(1) } else { 0 }];
-    let (first, rest) = dw[stripe.start(x.width, 0, 0)..].split_at_mut(x.width * strides[0]);
-    let mut panels = [first, &mut rest[..x.width * strides[1]]];
-    let mut sums = CacheLines([[0.0; STRIPE]; COLUMNS]);
+    let strides = [0, 1].map(
+        #[inline(always)]
+        |panel| if panel < stripe.panels { stripe.stride(panel) } else { 0 },
+    );
+    let (first, second) = dw[stripe.start(x.width, 0, 0)..].split_at_mut(x.width * strides[0]);
+    let mut tiles = x.tiles(group);
     for (tile, having) in x.samples_having(group).chunks_exact(WORD).enumerate() {
-        for (part, having) in having.as_chunks::<COLUMNS>().0.iter().enumerate() {
-            let feature = tile * WORD + part * COLUMNS;
-            let count = x.width.saturating_sub(feature).min(COLUMNS);
-            let any = having.iter().fold(0, |any, samples| any | samples);
-            if count == 0 || (any == 0 && output != Output::Overwrite) {
-                continue;
-            }
-            let columns = Columns { numbers: x.tile(group, tile), first: part * COLUMNS, having, dz };
-            match (stripe.panels, stripe.last) {
-                (2, 1) => columns.add_up::<S, 4, 2, 1>(simd, 0, &mut sums.0),
-                (2, 2) => columns.add_up::<S, 4, 2, 2>(simd, 0, &mut sums.0),
-                (2, 3) => columns.add_up::<S, 4, 2, 3>(simd, 0, &mut sums.0),
-                // Fewer outputs than a panel's may still take all of its vectors.
-                (2, _) => columns.add_up::<S, 4, 2, 4>(simd, 0, &mut sums.0),
-                (_, 4..) => {
-                    // More would leave no register for what is multiplied.
-                    for offset in (0..stripe.outputs.len()).step_by(4 * width::<S>()) {
-                        columns.add_up::<S, 4, 1, 4>(simd, offset, &mut sums.0);
+        let features = tile * WORD..x.width.min((tile + 1) * WORD);
+        let [first, second] = [(&mut *first, strides[0]), (&mut *second, strides[1])].map(
+            #[inline(always)]
+            |(panel, stride)| &mut panel[features.start * stride..features.end * stride],
+        );
+        let columns = Columns { numbers: tiles.tile(simd, tile), having, features: features.len(), dz, output };
+        match (stripe.panels, stripe.last) {
+            (2, 1) => columns.put_sums::<S, 4, 2, 1>(simd, 0, [first, second], strides),
+            (2, 2) => columns.put_sums::<S, 4, 2, 2>(simd, 0, [first, second], strides),
+            (2, 3) => columns.put_sums::<S, 4, 2, 3>(simd, 0, [first, second], strides),
+            (2, _) => columns.put_sums::<S, 4, 2, 4>(simd, 0, [first, second], strides),
+            (_, last) => {
+                // More at once would leave no register for what is multiplied.
+                for vector in (0..last).step_by(4) {
+                    let (offset, panel) = (vector * width::<S>(), [&mut *first]);
+                    match last - vector {
+                        1 => columns.put_sums::<S, 1, 1, 1>(simd, offset, panel, [strides[0]]),
+                        2 => columns.put_sums::<S, 2, 1, 2>(simd, offset, panel, [strides[0]]),
+                        3 => columns.put_sums::<S, 3, 1, 3>(simd, offset, panel, [strides[0]]),
+                        _ => columns.put_sums::<S, 4, 1, 4>(simd, offset, panel, [strides[0]]),
                     }
                 }
-                (_, 3) => columns.add_up::<S, 3, 1, 3>(simd, 0, &mut sums.0),
-                (_, 2) => columns.add_up::<S, 2, 1, 2>(simd, 0, &mut sums.0),
-                _ => columns.add_up::<S, 1, 1, 1>(simd, 0, &mut sums.0),
             }
-            for (panel, (dw, stride)) in panels.iter_mut().zip(strides).enumerate().take(stripe.panels) {
-                let dw = &mut dw[feature * stride..][..count * stride];
-                put_rows(simd, having, &sums.0, panel * PANEL, output, dw, stride);
-            }
-        }
-    }
-}
-
-/// The same of whole panels, whose sums go from registers to where they belong.
-#[inline(always)]
-fn put_whole_panels<S: Simd>(
-    simd: S,
-    x: CompressedRows<'_>,
-    group: usize,
-    dz: &[[f32; STRIPE]],
-    stripe: &Stripe,
-    output: Output,
-    dw: &mut [f32],
-) {
-    let (first, rest) = dw[stripe.start(x.width, 0, 0)..].split_at_mut(x.width * PANEL);
-    let second = if stripe.panels == 2 { &mut rest[..x.width * PANEL] } else { &mut [][..] };
-    let mut seconds = second.chunks_mut(WORD * PANEL);
-    let tiles = first.chunks_mut(WORD * PANEL).zip(x.samples_having(group).chunks_exact(WORD));
-    for (tile, (first, having)) in tiles.enumerate() {
-        let second = seconds.next().unwrap_or_default();
-        let tile = Tiles { numbers: x.tile(group, tile), having, dz, output };
-        if stripe.panels == 2 {
-            tile.put_sums::<S, 4, 2>(simd, 0, [first, second]);
-            continue;
-        }
-        // More would leave no register for what is multiplied.
-        for offset in (0..PANEL).step_by(4 * width::<S>()) {
-            tile.put_sums::<S, 4, 1>(simd, offset, [first]);
         }
     }
 }
 
 /// The features of a tile as columns.
-struct Tiles<'a> {
+struct Columns<'a> {
     /// Of each sample of the group; where it has none of a block of features, they may be anything.
     numbers: &'a [[f32; WORD]; GROUP],
     /// Of each feature, the samples that have it.
     having: &'a [u64],
+    /// How many features there are.
+    features: usize,
     /// The stripe's, of each sample.
     dz: &'a [[f32; STRIPE]],
     output: Output,
 }
 
-impl Tiles<'_> {
-    /// As [`Columns::add_up`], and what becomes of the sums. `panels`: the weights of its features in each panel.
+impl Columns<'_> {
+    /// The gradients with respect to the weights of each feature, and what becomes of them, for so many vectors of outputs from
+    /// number `offset` of the stripe on. `panels`: the weights of its features, `strides` numbers each.
+    ///
+    /// Of two neighbouring features at a time, which the same samples have as a rule: a row of `dz` is read once for both, and
+    /// the product of a sample that lacks one of them is a zero (or, where `dz` is not finite, NaN, on every level alike).
     #[inline(always)]
-    fn put_sums<S: Simd, const VECTORS: usize, const PANELS: usize>(
+    fn put_sums<S: Simd, const VECTORS: usize, const PANELS: usize, const LAST: usize>(
         &self,
         simd: S,
         offset: usize,
-        mut panels: [&mut [f32]; PANELS],
+        panels: [&mut [f32]; PANELS],
+        strides: [usize; PANELS],
     ) {
         let (width, output) = (width::<S>(), self.output);
-        let features = panels[0].len() / PANEL;
         let (pairs, _) = self.having.as_chunks::<2>();
-        for (pair, having) in pairs.iter().enumerate().take(features.div_ceil(2)) {
+        for (pair, having) in pairs.iter().enumerate().take(self.features.div_ceil(2)) {
             let mut left = having[0] | having[1];
             if left == 0 && output != Output::Overwrite {
                 continue;
@@ -490,8 +448,12 @@ impl Tiles<'_> {
                 let (numbers, dz) =
                     (self.numbers[sample % GROUP].as_chunks::<2>().0[pair % (WORD / 2)], &self.dz[sample]);
                 let numbers = [S::f32s::splat(simd, numbers[0]), S::f32s::splat(simd, numbers[1])];
+                // Loops of constant lengths: lanes stay in registers only where these are unrolled.
                 for panel in 0..PANELS {
                     for vector in 0..VECTORS {
+                        if vector >= vectors(panel, VECTORS, PANELS, LAST) {
+                            continue;
+                        }
                         let dz = &dz[offset + (panel * VECTORS + vector) * width..][..width];
                         let dz = S::f32s::from_slice(simd, dz);
                         for column in 0..2 {
@@ -501,15 +463,15 @@ impl Tiles<'_> {
                     }
                 }
             }
-            for column in 0..2 {
+            for (column, sums) in sums.into_iter().enumerate() {
                 let feature = 2 * pair + column;
-                if feature >= features || (having[column] == 0 && output != Output::Overwrite) {
-                    continue;
-                }
-                for (panel, sums) in panels.iter_mut().zip(sums[column]) {
-                    let row = &mut panel[feature * PANEL + offset..][..VECTORS * width];
-                    for (sum, row) in sums.into_iter().zip(row.chunks_exact_mut(width)) {
-                        put(simd, sum, output, row);
+                if feature < self.features && (having[column] != 0 || output == Output::Overwrite) {
+                    for (panel, sums) in sums.into_iter().enumerate() {
+                        let count = vectors(panel, VECTORS, PANELS, LAST);
+                        let row = &mut panels[panel][feature * strides[panel] + offset..][..count * width];
+                        for (sum, row) in sums.into_iter().zip(row.chunks_exact_mut(width)) {
+                            put(simd, sum, output, row);
+                        }
                     }
                 }
             }
@@ -526,119 +488,6 @@ fn put<S: Simd>(simd: S, sum: S::f32s, output: Output, place: &mut [f32]) {
         Output::Descend { lr } => sum.mul_add_precise(S::f32s::splat(simd, -lr), S::f32s::from_slice(simd, place)),
     };
     result.store_slice(place);
-}
-
-/// Features whose sums are complete before they are put where they belong.
-const COLUMNS: usize = 16;
-
-/// Some features of a tile as columns.
-struct Columns<'a> {
-    /// Of each sample of the group; where it has none of a block of features, they may be anything.
-    numbers: &'a [[f32; WORD]; GROUP],
-    /// The first of the features in `numbers`.
-    first: usize,
-    /// Of each feature, the samples that have it.
-    having: &'a [u64; COLUMNS],
-    /// The stripe's, of each sample.
-    dz: &'a [[f32; STRIPE]],
-}
-
-impl Columns<'_> {
-    /// The gradients with respect to the weights of each feature, for so many outputs of the stripe from number `offset` on:
-    /// `sums: [features, STRIPE]`, overwritten there.
-    ///
-    /// Of two neighbouring features at a time, which the same samples have as a rule: a row of `dz` is read once for both, and
-    /// the product of a sample that lacks one of them is a zero (or, where `dz` is not finite, NaN, on every level alike).
-    #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "loops of constant lengths, which are unrolled")]
-    fn add_up<S: Simd, const VECTORS: usize, const PANELS: usize, const LAST: usize>(
-        &self,
-        simd: S,
-        offset: usize,
-        sums: &mut [[f32; STRIPE]; COLUMNS],
-    ) {
-        let width = width::<S>();
-        let (having, sums) = (self.having.as_chunks::<2>().0, sums.as_chunks_mut::<2>().0);
-        for (pair, (having, sums)) in having.iter().zip(sums).enumerate() {
-            let mut left = having[0] | having[1];
-            let mut lanes = [[[S::f32s::splat(simd, 0.0); VECTORS]; PANELS]; 2];
-            while left != 0 {
-                let sample = left.trailing_zeros() as usize;
-                left &= left - 1;
-                let numbers = self.numbers[sample % GROUP].as_chunks::<2>().0;
-                let numbers = numbers[(self.first / 2 + pair) % (WORD / 2)];
-                let numbers = [S::f32s::splat(simd, numbers[0]), S::f32s::splat(simd, numbers[1])];
-                let dz = &self.dz[sample];
-                for panel in 0..PANELS {
-                    // A loop of a constant length: lanes stay in registers only where it is unrolled.
-                    for vector in 0..VECTORS {
-                        if vector >= vectors(panel, VECTORS, PANELS, LAST) {
-                            continue;
-                        }
-                        let dz = &dz[offset + (panel * VECTORS + vector) * width..][..width];
-                        let dz = S::f32s::from_slice(simd, dz);
-                        for column in 0..2 {
-                            let lanes = &mut lanes[column][panel][vector];
-                            *lanes = numbers[column].mul_add_precise(dz, *lanes);
-                        }
-                    }
-                }
-            }
-            for column in 0..2 {
-                for panel in 0..PANELS {
-                    for vector in 0..VECTORS {
-                        if vector < vectors(panel, VECTORS, PANELS, LAST) {
-                            let place = offset + (panel * VECTORS + vector) * width;
-                            lanes[column][panel][vector].store_slice(&mut sums[column][place..][..width]);
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// What becomes of complete sums: of each feature, those from `lane` on, as many as a row of `dw` has (`stride`). Features that no
-/// sample has add nothing.
-#[inline(always)]
-fn put_rows<S: Simd>(
-    simd: S,
-    having: &[u64],
-    sums: &[[f32; STRIPE]],
-    lane: usize,
-    output: Output,
-    dw: &mut [f32],
-    stride: usize,
-) {
-    let rows = dw.chunks_exact_mut(stride).zip(sums);
-    match output {
-        Output::Overwrite => rows.for_each(|(row, sums)| row.copy_from_slice(&sums[lane..][..row.len()])),
-        Output::Accumulate => put_present(simd, rows.zip(having), lane, |sum, dw| dw + sum),
-        Output::Descend { lr } => {
-            let step = S::f32s::splat(simd, -lr);
-            put_present(simd, rows.zip(having), lane, |sum, dw| sum.mul_add_precise(step, dw));
-        }
-    }
-}
-
-#[inline(always)]
-fn put_present<'a, S: Simd>(
-    simd: S,
-    rows: impl Iterator<Item = ((&'a mut [f32], &'a [f32; STRIPE]), &'a u64)>,
-    lane: usize,
-    put: impl Fn(S::f32s, S::f32s) -> S::f32s,
-) {
-    for ((row, sums), _) in rows.filter(|(_, having)| **having != 0) {
-        let mut sums = sums[lane..].chunks_exact(width::<S>());
-        let mut places = row.chunks_exact_mut(width::<S>());
-        for (place, sum) in (&mut places).zip(&mut sums) {
-            put(S::f32s::from_slice(simd, sum), S::f32s::from_slice(simd, place)).store_slice(place);
-        }
-        let place = places.into_remainder();
-        if let (false, Some(sum)) = (place.is_empty(), sums.next()) {
-            store::<S>(put(S::f32s::from_slice(simd, sum), load(simd, place)), place);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -694,7 +543,7 @@ mod tests {
         }
 
         fn panels(&self, rows: &[f32]) -> Vec<f32> {
-            let mut panels = vec![f32::NAN; rows.len()];
+            let mut panels = vec![f32::NAN; panels::len(self.n, self.k)];
             panels::from_rows(rows, self.k, &mut panels);
             panels
         }
@@ -758,7 +607,7 @@ mod tests {
             for level in levels() {
                 let on = |what: &str| format!("{what}: [{m}, {k}]^T x [{m}, {n}] on {}", level.name());
                 let x = case.compressed(level);
-                let mut found = vec![f32::NAN; k * n];
+                let mut found = vec![f32::NAN; panels::len(n, k)];
                 backward_weight(level, case.rows(&x), dz, n, Output::Overwrite, &mut found);
                 assert!(bits(&found) == bits(&sum), "{}", on("replaced"));
                 let mut found = before.clone();
@@ -836,7 +685,7 @@ mod tests {
         // So many products below 1, each rounded once at the size of the sum so far: of one sample all 784, of others a fifth.
         let bound = |terms: f64| terms * terms * f64::from(f32::EPSILON) / 2.0;
         let bounds = (0..m * n).map(|i| bound(if i < n { 400.0 } else { 60.0 })).collect::<Vec<_>>();
-        let (mut found, mut gradient, mut rows) = (vec![0.0; m * n], vec![0.0; n * k], vec![0.0; n * k]);
+        let (mut found, mut gradient, mut rows) = (vec![0.0; m * n], vec![0.0; panels::len(n, k)], vec![0.0; n * k]);
         let level = SimdLevel::detect();
         let x = case.compressed(level);
         forward(level, case.rows(&x), &case.panels(&case.w), n, 0..k, &mut found);

@@ -211,8 +211,8 @@ impl Linear {
         if self.kernel != Kernel::Wide {
             return weight;
         }
-        room.set_len(weight.len());
-        panels::transpose(simd, weight, self.in_features, room);
+        room.set_len(panels::len(self.in_features, self.out_features));
+        panels::transpose(simd, weight, self.out_features, self.in_features, room);
         room
     }
 

@@ -69,6 +69,7 @@ impl ParamEntry {
     pub fn floats(layout: Layout, shape: &[usize]) -> usize {
         match (layout, shape) {
             (Layout::Packed, [rows, columns]) => packed::len(*rows, *columns),
+            (Layout::Panels, [rows, columns]) => panels::len(*rows, *columns),
             _ => shape.iter().product(),
         }
     }

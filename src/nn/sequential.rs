@@ -11,7 +11,7 @@ use super::params::{ParamEntry, Params};
 use super::{Context, DataSpec, Init, Input, LayerSpec, LayerSpecs, Linear, Mode, ReluGrad, Workspace};
 use crate::error::{Error, Result};
 use crate::kernels::compressed::Compressed;
-use crate::kernels::panels::PANEL;
+use crate::kernels::panels::{self, PANEL};
 use crate::kernels::{AlignedVec, KernelChoice, LANES, Output, Rows, activations};
 use crate::parallel::choice::Traffic;
 use crate::parallel::comm::Comm;
@@ -757,14 +757,14 @@ fn for_each_run(linear: &Linear, axis: Axis, range: &Range<usize>, mut visit: im
         // Of every panel, the weights of these features.
         (Axis::Features, Kernel::Wide) => {
             for first in (0..n).step_by(PANEL) {
-                let outputs = PANEL.min(n - first);
+                let outputs = PANEL.min(panels::padded(n) - first);
                 visit(first * k + range.start * outputs..first * k + range.end * outputs);
             }
         }
         // A piece of every row.
         (Axis::Units, Kernel::Gemm) => (0..k).for_each(|row| visit(row * n + range.start..row * n + range.end)),
         // Whole panels, as `Cut` has it.
-        (Axis::Units, Kernel::Wide) => visit(k * range.start..k * range.end),
+        (Axis::Units, Kernel::Wide) => visit(k * range.start..k * panels::padded(range.end)),
         // Narrow layers are not cut by units: one rank has all of it.
         (Axis::Units, Kernel::Narrow) => visit(0..n * aligned_len(&(0..k))),
     }

@@ -6,7 +6,7 @@
 
 use fearless_simd::{Simd, prelude::*};
 
-use super::{PANEL, SAMPLES, STRIPE, WORD};
+use super::{SAMPLES, STRIPE, WORD};
 use crate::kernels::math::width;
 
 /// Samples whose sums stand in registers together.
@@ -14,27 +14,28 @@ const ROWS: usize = 4;
 
 /// `sums[:, lanes] += numbers w`, for the lanes from `lane` on, which are a panel's.
 ///
-/// `numbers: [sums.len(), 64]`; `w: [features, 64]`, at most 64 of them; `vectors`: of the panel.
+/// `numbers: [sums.len(), 64]`; `w: [features, stride]`, at most 64 of them.
 #[inline(always)]
 pub(super) fn add_products<S: Simd>(
     simd: S,
     numbers: &[[f32; WORD]; SAMPLES],
-    w: &[[f32; PANEL]],
-    vectors: usize,
+    w: &[f32],
+    stride: usize,
     lane: usize,
     sums: &mut [[f32; STRIPE]],
 ) {
     let width = width::<S>();
     // Sums, weights and a number: as many registers as a level has.
-    match vectors {
-        4.. if width == 16 => add_lanes::<S, 4>(simd, numbers, w, 0, lane, sums),
-        3 if width == 16 => add_lanes::<S, 3>(simd, numbers, w, 0, lane, sums),
-        2.. => {
-            for first in (0..vectors * width).step_by(2 * width) {
-                add_lanes::<S, 2>(simd, numbers, w, first, lane, sums);
+    match stride / width {
+        4.. if width == 16 => add_lanes::<S, 4>(simd, numbers, w, stride, 0, lane, sums),
+        3 if width == 16 => add_lanes::<S, 3>(simd, numbers, w, stride, 0, lane, sums),
+        1 => add_lanes::<S, 1>(simd, numbers, w, stride, 0, lane, sums),
+        // An even number, for strides are multiples of 16.
+        _ => {
+            for first in (0..stride).step_by(2 * width) {
+                add_lanes::<S, 2>(simd, numbers, w, stride, first, lane, sums);
             }
         }
-        _ => add_lanes::<S, 1>(simd, numbers, w, 0, lane, sums),
     }
 }
 
@@ -43,7 +44,8 @@ pub(super) fn add_products<S: Simd>(
 fn add_lanes<S: Simd, const VECTORS: usize>(
     simd: S,
     numbers: &[[f32; WORD]; SAMPLES],
-    w: &[[f32; PANEL]],
+    w: &[f32],
+    stride: usize,
     first: usize,
     lane: usize,
     sums: &mut [[f32; STRIPE]],
@@ -51,10 +53,18 @@ fn add_lanes<S: Simd, const VECTORS: usize>(
     let (groups, rest) = sums.as_chunks_mut::<ROWS>();
     let (of_groups, of_rest) = numbers.split_at(groups.len() * ROWS);
     for (sums, numbers) in groups.iter_mut().zip(of_groups.as_chunks::<ROWS>().0) {
-        add_rows::<S, VECTORS, ROWS>(simd, numbers, w, first, lane, sums);
+        add_rows::<S, VECTORS, ROWS>(simd, numbers, w, stride, first, lane, sums);
     }
     for (sums, numbers) in rest.iter_mut().zip(of_rest) {
-        add_rows::<S, VECTORS, 1>(simd, std::array::from_ref(numbers), w, first, lane, std::array::from_mut(sums));
+        add_rows::<S, VECTORS, 1>(
+            simd,
+            std::array::from_ref(numbers),
+            w,
+            stride,
+            first,
+            lane,
+            std::array::from_mut(sums),
+        );
     }
 }
 
@@ -62,7 +72,8 @@ fn add_lanes<S: Simd, const VECTORS: usize>(
 fn add_rows<S: Simd, const VECTORS: usize, const ROWS: usize>(
     simd: S,
     numbers: &[[f32; WORD]; ROWS],
-    w: &[[f32; PANEL]],
+    w: &[f32],
+    stride: usize,
     first: usize,
     lane: usize,
     sums: &mut [[f32; STRIPE]; ROWS],
@@ -75,7 +86,7 @@ fn add_rows<S: Simd, const VECTORS: usize, const ROWS: usize>(
             *lanes = S::f32s::from_slice(simd, &sums[row][place..][..width]);
         }
     }
-    for (feature, w) in w.iter().enumerate().take(WORD) {
+    for (feature, w) in w.chunks_exact(stride).enumerate().take(WORD) {
         let mut weights = [S::f32s::splat(simd, 0.0); VECTORS];
         for (vector, weights) in weights.iter_mut().enumerate() {
             *weights = S::f32s::from_slice(simd, &w[first + vector * width..][..width]);

@@ -6,8 +6,9 @@
 
 use fearless_simd::{Simd, prelude::*};
 
-use super::{CacheLines, GROUP, PANEL, STRIPE, Stripe, for_each_stripe, vectors};
-use crate::kernels::math::{load, store, width};
+use super::{CacheLines, GROUP, PANEL, STRIPE, Stripe, copy_columns, for_each_stripe, vectors};
+use crate::kernels::math::{store, width};
+use crate::kernels::panels;
 use crate::kernels::sparse::FewRows;
 use crate::kernels::{Output, SimdLevel, dispatch};
 
@@ -23,7 +24,9 @@ macro_rules! with_vectors {
             (_, 2) => $function::<$S, 2, 1, 2>($($argument),*),
             (_, 3) => $function::<$S, 3, 1, 3>($($argument),*),
             (_, 4) => $function::<$S, 4, 1, 4>($($argument),*),
-            (_, ..=8) => $function::<$S, 8, 1, 8>($($argument),*),
+            (_, 6) => $function::<$S, 6, 1, 6>($($argument),*),
+            (_, 8) => $function::<$S, 8, 1, 8>($($argument),*),
+            (_, 12) => $function::<$S, 12, 1, 12>($($argument),*),
             _ => $function::<$S, 16, 1, 16>($($argument),*),
         }
     };
@@ -32,7 +35,7 @@ macro_rules! with_vectors {
 /// As [`super::forward`], of several parts of the columns at once: `bounds`, rising, are where they begin, and where the last one
 /// ends. Each part's sums are complete before they are added to those before them.
 pub fn forward(level: SimdLevel, x: FewRows<'_>, w: &[f32], n: usize, bounds: &[usize], z: &mut [f32]) {
-    debug_assert!(w.len() == x.width * n && z.len() == (x.starts.len() - 1) * n);
+    debug_assert!(w.len() == panels::len(n, x.width) && z.len() == (x.starts.len() - 1) * n);
     debug_assert!(bounds.len() > 1 && bounds.is_sorted() && bounds[bounds.len() - 1] <= x.width);
     dispatch!(level, simd => forward_at(simd, x, w, n, bounds, z));
 }
@@ -73,7 +76,8 @@ fn put_products<S: Simd, const VECTORS: usize, const PANELS: usize, const LAST: 
                 let start = stripe.start(x.width, panel, *feature as usize);
                 for (vector, lanes) in lanes.iter_mut().enumerate() {
                     if vector < vectors(panel, VECTORS, PANELS, LAST) {
-                        *lanes = number.mul_add_precise(weights(simd, w, start + vector * width::<S>()), *lanes);
+                        let weights = &w[start + vector * width::<S>()..][..width::<S>()];
+                        *lanes = number.mul_add_precise(S::f32s::from_slice(simd, weights), *lanes);
                     }
                 }
             }
@@ -99,15 +103,6 @@ fn add_lanes<L: Copy + std::ops::Add<Output = L>, const VECTORS: usize, const PA
         for (into, lanes) in into.iter_mut().zip(lanes) {
             *into = *into + *lanes;
         }
-    }
-}
-
-/// Those from `start` on. What a vector has more than a panel's rows are other weights, whose sums nobody reads.
-#[inline(always)]
-fn weights<S: Simd>(simd: S, w: &[f32], start: usize) -> S::f32s {
-    match w.get(start..start + width::<S>()) {
-        Some(whole) => S::f32s::from_slice(simd, whole),
-        None => load(simd, w.get(start..).unwrap_or_default()),
     }
 }
 
@@ -187,7 +182,7 @@ impl FewColumns {
 
 /// As [`super::backward_weight`].
 pub fn backward_weight(level: SimdLevel, x: &FewColumns, dz: &[f32], n: usize, output: Output, dw: &mut [f32]) {
-    debug_assert!(dw.len() == x.width * n && dz.len().div_ceil(GROUP * n) == x.groups.len() - 1);
+    debug_assert!(dw.len() == panels::len(n, x.width) && dz.len().div_ceil(GROUP * n) == x.groups.len() - 1);
     debug_assert!(!matches!(output, Output::Descend { .. }) || x.groups.len() <= 2);
     // Where no sample has a feature, nothing is added.
     let output = match output {
@@ -209,9 +204,7 @@ fn backward_weight_at<S: Simd>(simd: S, x: &FewColumns, dz: &[f32], n: usize, ou
             // The stripe's columns, side by side.
             let mut of_stripe = CacheLines([[0.0; STRIPE]; GROUP]);
             for (group, dz) in dz.chunks(GROUP * n).enumerate() {
-                for (to, dz) in of_stripe.0.iter_mut().zip(dz.chunks_exact(n)) {
-                    to[..stripe.outputs.len()].copy_from_slice(&dz[stripe.outputs.clone()]);
-                }
+                copy_columns(simd, &stripe, dz, n, &mut of_stripe.0);
                 with_vectors!(stripe, add_group::<S>(simd, x, group, &of_stripe.0, &stripe, output, dw));
             }
         },
@@ -251,11 +244,8 @@ fn add_group<S: Simd, const VECTORS: usize, const PANELS: usize, const LAST: usi
         let feature = x.features[at] as usize;
         for_each_vector::<S, VECTORS, PANELS, LAST>(&lanes, |lane, lanes| {
             let (panel, offset) = (lane / PANEL, lane % PANEL);
-            let count = stripe.stride(panel).saturating_sub(offset).min(width::<S>());
-            if count > 0 {
-                let place = &mut dw[stripe.start(x.width, panel, feature) + offset..][..count];
-                store::<S>(lanes.mul_add_precise(factor, load(simd, place)), place);
-            }
+            let place = &mut dw[stripe.start(x.width, panel, feature) + offset..][..width::<S>()];
+            lanes.mul_add_precise(factor, S::f32s::from_slice(simd, place)).store_slice(place);
         });
     }
 }
