@@ -110,20 +110,19 @@ fn world_of_mpi(is_shared: bool) -> Result<World> {
     Ok(World::alone())
 }
 
-/// `outcome` where all ranks have one. Where one has failed all fail, and rank 0 tells why.
+/// `outcome` where all ranks have one. Where one has failed all fail, and rank 0 tells why: by the name of the first rank that
+/// failed, unless all have failed alike.
 pub fn agree<T>(world: &World, outcome: Result<T>) -> Result<T> {
     if !world.is_shared() {
         return outcome;
     }
-    // Rank 0 tells its own failures as it does without others.
-    let told = |error: &Error| match world.rank() {
-        0 => told_of(error),
-        _ => format!("{}: {}", world.name(), told_of(error)),
-    };
-    let own = outcome.as_ref().err().map_or(String::new(), told);
+    let own = outcome.as_ref().err().map_or(String::new(), |error| format!("{}\0{}", world.name(), told_of(error)));
     let all = world.all_gather(own.as_bytes());
-    let Some(problem) = all.iter().find(|problem| !problem.is_empty()) else { return outcome };
-    let problem = String::from_utf8_lossy(problem).into_owned();
+    let all: Vec<_> = all.iter().map(|told| String::from_utf8_lossy(told)).collect();
+    let all: Vec<_> = all.iter().map(|told| told.split_once('\0').unwrap_or_default()).collect();
+    let Some(&(name, problem)) = all.iter().find(|(_, problem)| !problem.is_empty()) else { return outcome };
+    let is_of_all = all.iter().all(|(_, other)| *other == problem);
+    let problem = if is_of_all { problem.to_string() } else { format!("{name}: {problem}") };
     if world.rank() == 0 {
         complain(&problem);
     }
@@ -219,8 +218,13 @@ pub fn lead(world: &World, work: impl FnOnce(&dyn Fn(Option<f64>)) -> Result<Exi
         return work(&|_| ());
     }
     let outcome = work(&|seconds| Call::Train(seconds).tell(world));
-    if let Err(error) = &outcome {
-        complain(&told_of(error));
+    match &outcome {
+        // Files are written by this rank alone, on this machine; what else goes wrong now does so on all.
+        Err(error @ (Error::Io { .. } | Error::RunFolder { .. })) => {
+            complain(&format!("{}: {}", world.name(), told_of(error)))
+        }
+        Err(error) => complain(&told_of(error)),
+        Ok(_) => {}
     }
     let code = match outcome {
         Ok(ExitCode::SUCCESS) => 0,

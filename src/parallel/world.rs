@@ -95,7 +95,6 @@ impl World {
         self.all_gather(own).swap_remove(0)
     }
 
-    /// What carries the numbers.
     /// Nothing, unless something has failed on one of the processes, all of which ask: then the failure, which names the rank
     /// and its host where there are several. Where it `is_asked` by none, none is asked.
     pub(crate) fn share_failure(&self, is_asked: bool, own: impl FnOnce() -> Option<Error>) -> Result<()> {
@@ -113,6 +112,7 @@ impl World {
         }
     }
 
+    /// What carries the numbers.
     pub(crate) fn transport(&self) -> &dyn Transport {
         &*self.0
     }
