@@ -96,14 +96,18 @@ pub fn fit<'py>(
     if let Some(error) = follow.error {
         return Err(error);
     }
-    let best = follow.best.unwrap_or_else(|| values(&model));
+    let best = follow.best.take().unwrap_or_else(|| values(&model));
     let (coefs, intercepts): Arrays<'py> = arrays(py, &model, &best)?;
+    // What has been copied goes at once: of wide data, each of these is as large as what is left.
+    drop((best, model));
+    let slots = std::mem::take(&mut state.optimizer.slots);
+    let slots = slots.into_iter().map(|slot| slot.to_pyarray(py).unbind()).collect();
     Ok(Fitted {
         weights: (
             coefs.into_iter().map(|array| array.into_any().unbind()).collect(),
             intercepts.into_iter().map(|array| array.into_any().unbind()).collect(),
         ),
-        slots: (state.optimizer.step, state.optimizer.slots.iter().map(|slot| slot.to_pyarray(py).unbind()).collect()),
+        slots: (state.optimizer.step, slots),
         epochs: state.history.epochs.iter().map(|record| epoch(record, validation.is_some())).collect(),
         loss_curve: follow.loss_curve,
         scores: follow.scores,

@@ -2,7 +2,7 @@
 
 use flatnet::Sequential;
 use flatnet::nn::{Init, ReluGrad};
-use numpy::ndarray::Array2;
+use numpy::ndarray::ArrayView2;
 use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, ToPyArray};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -58,9 +58,9 @@ pub fn arrays<'py>(py: Python<'py>, model: &Sequential, values: &[Vec<f32>]) -> 
     for (parameter, values) in model.parameters().zip(values) {
         match *parameter.shape() {
             [rows, columns] => {
-                let weight = Array2::from_shape_vec((rows, columns), values.clone())
+                let weight = ArrayView2::from_shape((rows, columns), values)
                     .map_err(|error| PyValueError::new_err(error.to_string()))?;
-                coefs.push(weight.t().as_standard_layout().to_pyarray(py));
+                coefs.push(PyArray2::from_owned_array(py, weight.t().as_standard_layout().into_owned()));
             }
             _ => intercepts.push(values.to_pyarray(py)),
         }
