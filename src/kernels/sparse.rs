@@ -5,8 +5,10 @@
 
 use std::ops::Range;
 
-use crate::kernels::AlignedVec;
+use fearless_simd::{f32x8, mask32x8, prelude::*};
+
 use crate::kernels::pixels::ScaledRows;
+use crate::kernels::{AlignedVec, SimdLevel, dispatch};
 
 /// Features of a block. Of MNIST's blocks of eight, 39 % hold a pixel that is not zero; of blocks of sixteen, 58 %.
 pub const BLOCK: usize = 8;
@@ -184,6 +186,29 @@ impl Blocks {
     }
 
     /// Takes over `x`.
+    pub fn fill_from_bits(&mut self, level: SimdLevel, x: BitRows<'_>) {
+        let rows = x.starts.len() - 1;
+        let (words, of_row, bytes) = (words_per_row(x.width), blocks_per_row(x.width), bit_bytes(x.width));
+        // Each block is written whole, and the next one over one of zeros.
+        let ScaledRows { mask, blocks, starts } = self.resize(rows, x.width, rows * of_row + 1);
+        mask.fill(0);
+        dispatch!(level, simd => {
+            let mut end = 0;
+            for index in 0..rows {
+                let (mask, mut next) = (&mut mask[index * words..][..words], x.starts[index]);
+                for (block, bits) in x.bits[index * bytes..][..of_row].iter().enumerate() {
+                    let kept = f32x8::from_slice(simd, &x.values[next..][..BLOCK]);
+                    kept.expand(mask32x8::from_bitmask(simd, u64::from(*bits))).store_slice(&mut blocks[end]);
+                    mask[block / 64] |= u64::from(*bits != 0) << (block % 64);
+                    end += usize::from(*bits != 0);
+                    next += bits.count_ones() as usize;
+                }
+                starts[index + 1] = end;
+            }
+        });
+    }
+
+    /// Takes over `x`.
     pub fn fill(&mut self, x: FewRows<'_>) {
         let (rows, all) = (x.starts.len() - 1, 0..x.width);
         let (words, of_row) = (words_per_row(x.width), blocks_per_row(x.width));
@@ -313,6 +338,45 @@ mod tests {
     fn a_short_last_block_counts() {
         assert_eq!([1, 8, 9, 784, 1024, 1025].map(blocks_per_row), [1, 1, 2, 98, 128, 129]);
         assert_eq!([1, 512, 513, 784, 1025].map(words_per_row), [1, 1, 2, 2, 3]);
+    }
+
+    /// Of rows of every density, over what a larger batch left, on each level.
+    #[test]
+    fn bits_become_the_blocks_that_columns_become() {
+        for width in [1, 8, 17, 100, 520, 784] {
+            let x = |row: usize, column: usize| match (row * 31 + column * 7) % 11 {
+                0..4 if column / 24 % 3 != row % 3 => (row + column) as f32 + 0.5,
+                _ if row == 4 => -1.0,
+                _ => 0.0,
+            };
+            let (mut bits, mut columns, mut values, mut starts) = (vec![], vec![], vec![], vec![0]);
+            for row in 0..6 {
+                let mut of_row = vec![0_u8; bit_bytes(width)];
+                for column in (0..width).filter(|column| x(row, *column) != 0.0) {
+                    of_row[column / 8] |= 1 << (column % 8);
+                    columns.push(column as u32);
+                    values.push(x(row, column));
+                }
+                bits.extend(of_row);
+                starts.push(values.len());
+            }
+            let mut wanted = Blocks::default();
+            wanted.fill(FewRows { width, columns: &columns, values: &values, starts: &starts });
+            values.extend([f32::NAN; BIT_ROWS_SLACK]);
+            for level in SimdLevel::all() {
+                let mut found = Blocks::default();
+                found.fill_from_bits(level, BitRows { width, bits: &bits, values: &values, starts: &starts });
+                found.fill_from_bits(
+                    level,
+                    BitRows { width, bits: &bits[..3 * bit_bytes(width)], values: &values, starts: &starts[..4] },
+                );
+                found.fill_from_bits(level, BitRows { width, bits: &bits, values: &values, starts: &starts });
+                let (found, wanted) = (found.rows(), wanted.rows());
+                assert_eq!((found.mask, found.starts), (wanted.mask, wanted.starts), "{width} on {}", level.name());
+                let end = wanted.starts[6];
+                assert_eq!(found.blocks[..end], wanted.blocks[..end], "{width} on {}", level.name());
+            }
+        }
     }
 
     /// 700 and 784 features have as many words of mask.

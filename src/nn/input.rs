@@ -42,8 +42,7 @@ impl<'a> Input<'a> {
         match self {
             Input::Dense(values) => values,
             Input::SparseRows(rows) => buffer.write(rows, self.samples(in_features)),
-            Input::BitRows(rows) => buffer.write_bits(rows, self.samples(in_features)),
-            Input::FewRows(_) => unreachable!("such rows are taken in blocks"),
+            Input::BitRows(_) | Input::FewRows(_) => unreachable!("such rows are taken in blocks"),
         }
     }
 }
@@ -90,16 +89,6 @@ pub(crate) struct DenseBuffer {
 impl DenseBuffer {
     /// As last written: `[m, width]`, row-major.
     pub fn values(&self) -> &[f32] {
-        &self.values
-    }
-
-    /// The first `count` of `rows`, row-major.
-    fn write_bits(&mut self, rows: BitRows<'_>, count: usize) -> &[f32] {
-        self.resize(rows.width, count);
-        for (index, values) in self.values.chunks_exact_mut(rows.width).enumerate() {
-            rows.copy_row(index, values);
-        }
-        self.mask.fill(u64::MAX);
         &self.values
     }
 

@@ -301,10 +301,7 @@ impl Sequential {
     fn takes(&self, x: Input<'_>) -> bool {
         match (self.layers.first(), x) {
             (_, Input::Dense(_)) => true,
-            (Some(Layer::Linear { linear, .. }), Input::SparseRows(_) | Input::FewRows(_)) => {
-                linear.kernel() != Kernel::Gemm
-            }
-            (Some(Layer::Linear { linear, .. }), Input::BitRows(_)) => linear.kernel() == Kernel::Wide,
+            (Some(Layer::Linear { linear, .. }), _) => linear.kernel() != Kernel::Gemm,
             _ => false,
         }
     }
@@ -366,6 +363,10 @@ impl Sequential {
         let x = match x {
             Input::FewRows(rows) if !self.is_wide() => {
                 blocks.fill(rows);
+                Input::SparseRows(blocks.rows())
+            }
+            Input::BitRows(rows) if !self.is_wide() => {
+                blocks.fill_from_bits(simd, rows);
                 Input::SparseRows(blocks.rows())
             }
             x => x,
@@ -690,7 +691,7 @@ impl Backward<'_> {
         // A dense first layer finds the batch where the forward pass wrote it.
         let x = match x {
             Input::SparseRows(_) | Input::BitRows(_) | Input::FewRows(_) if !is_taken => Rows::Dense(input.values()),
-            Input::FewRows(_) if !is_wide => Rows::Sparse(blocks.rows()),
+            Input::BitRows(_) | Input::FewRows(_) if !is_wide => Rows::Sparse(blocks.rows()),
             x => x.rows(),
         };
         output_grad.set_len(loss_grad.len());

@@ -12,7 +12,7 @@ use crate::parallel::comm::Local;
 pub struct Workspace {
     /// The batch, for a first layer that reads it dense.
     pub(super) input: DenseBuffer,
-    /// A batch of which hardly anything is left, for a first layer that reads blocks.
+    /// A batch without its zeros, for a first layer that reads blocks.
     pub(super) blocks: Blocks,
     /// Each layer's output, `[m, width]`.
     pub(super) outputs: Vec<AlignedVec>,

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use flatnet::data::{Dataset, Shuffle, TargetColumns, Targets, load_mnist_folder};
+use flatnet::data::{CompressedRows, Dataset, Shuffle, TargetColumns, Targets, load_mnist_folder};
 use flatnet::kernels::activations::ACTIVATIONS;
 use flatnet::kernels::{KernelChoice, SimdChoice, SimdLevel};
 use flatnet::loss::{self, Criterion, CrossEntropy, LOSSES, Loss};
@@ -275,6 +275,46 @@ fn no_tenants_bits_depend_on_threads_or_level() {
         let twin = ["plateau", "smooth-l1"].iter().any(|twin| name.starts_with(twin));
         assert!(different || twin, "{name} is like another one");
         outcomes.push(alone);
+    }
+}
+
+/// The same numbers with their zeros and without, in both forms, for each kernel of a first layer.
+#[test]
+fn bits_do_not_depend_on_how_zeros_are_kept() {
+    let of = |set: &Dataset, kept: usize| {
+        let x: Vec<f32> = set.pixels().iter().map(|pixel| f32::from(*pixel) / 255.0).collect();
+        let targets = TargetColumns::Classes { labels: set.labels().to_vec(), classes: 10 };
+        match kept {
+            0 => Dataset::from_values(x, 784, targets, "with zeros".into()).unwrap(),
+            1 => Dataset::from_values_without_zeros(x.into(), 784, targets, "bits".into()).unwrap(),
+            _ => {
+                let present: Vec<usize> = (0..x.len()).filter(|index| x[*index] != 0.0).collect();
+                let starts = (0..=set.len()).map(|row| present.partition_point(|index| *index < 784 * row)).collect();
+                let columns = present.iter().map(|index| (index % 784) as u32).collect();
+                let values: Vec<f32> = present.iter().map(|index| x[*index]).collect();
+                let rows = CompressedRows::new(values.into(), columns, starts, 784, "rows").unwrap();
+                Dataset::from_compressed_rows(rows, targets, "columns".into()).unwrap()
+            }
+        }
+    };
+    let sets = [0, 1, 2].map(|kept| (of(&SETS.0, kept), of(&SETS.1, kept)));
+    for (layers, kernel) in [
+        (REFERENCE, KernelChoice::Auto),
+        ("linear:100,relu,linear:10", KernelChoice::Auto),
+        ("linear:20,relu,linear:10", KernelChoice::Gemm),
+        ("dropout:0.1,linear:20,relu,linear:10", KernelChoice::Auto),
+    ] {
+        for threads in [1, 2] {
+            let trainer = trainer(Shuffle::Epoch, threads).sharing(Sharing::Always);
+            let outcomes = [0, 1, 2].map(|kept| {
+                let mut model = network(layers, kernel);
+                let history = trainer.fit(&mut model, &sets[kept].0, &sets[kept].1).unwrap();
+                Outcome::of(&model, &history)
+            });
+            for (kept, outcome) in outcomes.iter().enumerate() {
+                outcome.assert_same(&outcomes[0], &format!("{layers}, {kernel:?}, {threads} threads, {kept}"));
+            }
+        }
     }
 }
 
