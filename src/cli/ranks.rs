@@ -219,11 +219,9 @@ pub fn lead(world: &World, work: impl FnOnce(&dyn Fn(Option<f64>)) -> Result<Exi
     }
     let outcome = work(&|seconds| Call::Train(seconds).tell(world));
     match &outcome {
-        // Files are written by this rank alone, on this machine; what else goes wrong now does so on all.
-        Err(error @ (Error::Io { .. } | Error::RunFolder { .. })) => {
-            complain(&format!("{}: {}", world.name(), told_of(error)))
-        }
-        Err(error) => complain(&told_of(error)),
+        // These come to all ranks alike, or have a name already; the rest is this rank's alone, which writes the files.
+        Err(error @ (Error::NonFinite { .. } | Error::Ranks { .. })) => complain(&told_of(error)),
+        Err(error) => complain(&format!("{}: {}", world.name(), told_of(error))),
         Ok(_) => {}
     }
     let code = match outcome {

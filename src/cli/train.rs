@@ -130,9 +130,10 @@ impl Prepared {
         let (mut train, mut val) = (train.with_scale(scale)?, val.with_scale(scale)?);
         let trainer = recipe.trainer()?.threads(threads.used).sharing(threads.sharing).world(world.clone());
         if !recipe.stream {
-            let rows = match train.is_on_disk() {
-                true => trainer.rows_of_rank(&recipe.network(train.features())?, train.len()),
-                false => None,
+            let rows = if train.is_on_disk() {
+                trainer.rows_of_rank(&recipe.network(train.features())?, train.len())
+            } else {
+                None
             };
             train = match rows {
                 Some(rows) => train.hold(rows)?,

@@ -317,30 +317,26 @@ impl<'a> CompressedRows<'a> {
         &self.columns.bits[group * len..][..len]
     }
 
-    /// The tiles of group number `group` in order, to be asked for one after another.
+    /// The tiles of group number `group` in order, to be asked for one after another; `room` is for one of them.
     #[inline(always)]
-    pub(crate) fn tiles(&self, group: usize) -> GroupTiles<'a> {
+    pub(crate) fn tiles<'r>(&self, group: usize, room: &'r mut [[f32; WORD]; GROUP]) -> GroupTiles<'a, 'r> {
         let mut next = [0; GROUP];
         let first = group * GROUP;
         next.iter_mut().zip(&self.starts[first..self.len()]).for_each(|(next, start)| *next = *start);
-        GroupTiles { rows: *self, group, next, room: Room([[0.0; WORD]; GROUP]) }
+        GroupTiles { rows: *self, group, next, room }
     }
 }
 
-/// A tile's room, at the start of a cache line.
-#[repr(align(64))]
-struct Room([[f32; WORD]; GROUP]);
-
 /// The numbers of a group of samples, tile by tile.
-pub(crate) struct GroupTiles<'a> {
-    rows: CompressedRows<'a>,
-    group: usize,
+pub(crate) struct GroupTiles<'a, 'r> {
+    pub rows: CompressedRows<'a>,
+    pub group: usize,
     /// Where each sample's numbers in the next tile begin.
     next: [usize; GROUP],
-    room: Room,
+    room: &'r mut [[f32; WORD]; GROUP],
 }
 
-impl GroupTiles<'_> {
+impl GroupTiles<'_, '_> {
     /// Of the group's samples the features from `64 tile` on. The numbers of a block of eight are there if the sample has one of
     /// them; else they may be anything.
     ///
@@ -355,7 +351,7 @@ impl GroupTiles<'_> {
         }
         let first = self.group * GROUP;
         let samples = first..self.rows.len().min(first + GROUP);
-        for ((sample, next), room) in samples.zip(&mut self.next).zip(&mut self.room.0) {
+        for ((sample, next), room) in samples.zip(&mut self.next).zip(&mut *self.room) {
             let bits = &self.rows.words_of(sample)[tile];
             // Those of eight features without a number are written too: to look costs more.
             for (bits, room) in bits.as_chunks().0.iter().zip(room.as_chunks_mut::<LANES>().0) {
@@ -365,7 +361,7 @@ impl GroupTiles<'_> {
                 *next += bits.count_ones() as usize;
             }
         }
-        &self.room.0
+        self.room
     }
 }
 
@@ -415,7 +411,8 @@ mod tests {
     /// Every tile of every group.
     fn all_tiles(level: SimdLevel, rows: CompressedRows<'_>) -> Vec<Vec<[[f32; WORD]; GROUP]>> {
         let of_group = |group| {
-            let mut tiles = rows.tiles(group);
+            let mut room = [[0.0; WORD]; GROUP];
+            let mut tiles = rows.tiles(group, &mut room);
             (0..rows.width.div_ceil(WORD)).map(|tile| dispatch!(level, simd => *tiles.tile(simd, tile))).collect()
         };
         (0..rows.len().div_ceil(GROUP)).map(of_group).collect()

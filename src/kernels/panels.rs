@@ -23,21 +23,14 @@ pub const fn len(n: usize, k: usize) -> usize {
 /// `rows: [n, k]`, read; `panels`, overwritten.
 pub fn from_rows(rows: &[f32], k: usize, panels: &mut [f32]) {
     for (rows, panel) in rows.chunks(PANEL * k).zip(panels.chunks_mut(PANEL * k)) {
-        let stride = panel.len() / k;
-        panel.fill(0.0);
-        for (output, row) in rows.chunks_exact(k).enumerate() {
-            panel.iter_mut().skip(output).step_by(stride).zip(row).for_each(|(weight, value)| *weight = *value);
-        }
+        transpose_rows(rows, k, panel, panel.len() / k);
     }
 }
 
 /// `panels`, read; `rows: [n, k]`, overwritten.
 pub fn to_rows(panels: &[f32], k: usize, rows: &mut [f32]) {
     for (rows, panel) in rows.chunks_mut(PANEL * k).zip(panels.chunks(PANEL * k)) {
-        let stride = panel.len() / k;
-        for (output, row) in rows.chunks_exact_mut(k).enumerate() {
-            row.iter_mut().zip(panel.iter().skip(output).step_by(stride)).for_each(|(value, weight)| *value = *weight);
-        }
+        transpose_rows(panel, panel.len() / k, rows, k);
     }
 }
 
@@ -69,20 +62,15 @@ fn transpose_tile<S: Simd>(simd: S, from: &[f32], stride: usize, to: &mut [f32],
     {
         return transpose_whole_tile(simd, from, to);
     }
+    transpose_rows(from, stride, to, to_stride);
+}
+
+/// The same number by number, for what is small or rare, of as many columns as `to` has room for.
+#[inline(always)]
+pub fn transpose_rows(from: &[f32], stride: usize, to: &mut [f32], to_stride: usize) {
     for (column, to) in to.chunks_exact_mut(to_stride).enumerate() {
         let mut from = from.iter().skip(column).step_by(stride);
         to.iter_mut().for_each(|value| *value = from.next().copied().unwrap_or_default());
-    }
-}
-
-/// The same number by number, for what is small or rare.
-#[inline(always)]
-pub fn transpose_rows(from: &[f32], columns: usize, to: &mut [f32]) {
-    let rows = from.len() / columns;
-    for (row, from) in from.chunks_exact(columns).enumerate() {
-        for (to, value) in to.chunks_exact_mut(rows).zip(from) {
-            to[row] = *value;
-        }
     }
 }
 

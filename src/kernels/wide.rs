@@ -19,7 +19,7 @@ use std::ops::Range;
 
 use fearless_simd::{Simd, prelude::*};
 
-use crate::kernels::compressed::{CompressedRows, GROUP, WORD};
+use crate::kernels::compressed::{CompressedRows, GROUP, GroupTiles, WORD};
 use crate::kernels::math::{load, store, width};
 use crate::kernels::panels::{self, PANEL};
 use crate::kernels::{Output, SimdLevel, dispatch};
@@ -95,7 +95,6 @@ fn add_group<S: Simd>(
             #[inline(always)]
             |panel| if panel < stripe.panels { stripe.rows(w, x.width, panel, features.clone()) } else { &[] },
         );
-        let last = panels[stripe.panels - 1];
         if is_dense {
             tile.expand(&mut next, &mut numbers.0[..sums.len()]);
             for (panel, w) in panels.into_iter().enumerate().take(stripe.panels) {
@@ -103,22 +102,30 @@ fn add_group<S: Simd>(
             }
             continue;
         }
-        match (stripe.panels, stripe.last) {
-            (2, 1) => tile.add_products::<S, 4, 2, 1, 1>(simd, &mut next, panels, sums),
-            (2, 2) => tile.add_products::<S, 4, 2, 2, 1>(simd, &mut next, panels, sums),
-            (2, 3) => tile.add_products::<S, 4, 2, 3, 1>(simd, &mut next, panels, sums),
-            (2, _) => tile.add_products::<S, 4, 2, 4, 1>(simd, &mut next, panels, sums),
-            (_, 1) => tile.add_products::<S, 1, 1, 1, 2>(simd, &mut next, [last], sums),
-            (_, 2) => tile.add_products::<S, 2, 1, 2, 2>(simd, &mut next, [last], sums),
-            (_, 3) => tile.add_products::<S, 3, 1, 3, 2>(simd, &mut next, [last], sums),
-            (_, 4) => tile.add_products::<S, 4, 1, 4, 2>(simd, &mut next, [last], sums),
-            (_, 6) => tile.add_products::<S, 6, 1, 6, 1>(simd, &mut next, [last], sums),
-            (_, 8) => tile.add_products::<S, 8, 1, 8, 1>(simd, &mut next, [last], sums),
-            (_, 12) => tile.add_products::<S, 12, 1, 12, 1>(simd, &mut next, [last], sums),
-            _ => tile.add_products::<S, 16, 1, 16, 1>(simd, &mut next, [last], sums),
-        }
+        with_vectors!(stripe, tile.add_products::<S>(simd, &mut next, &panels, sums));
     }
 }
+
+/// Calls `$function::<S, VECTORS, PANELS, LAST>` with as many vectors as the outputs of a stripe need.
+macro_rules! with_vectors {
+    ($stripe:expr, $($function:ident).+::<$S:ident>($($argument:expr),* $(,)?)) => {
+        match ($stripe.panels, $stripe.last) {
+            (2, 1) => $($function).+::<$S, 4, 2, 1>($($argument),*),
+            (2, 2) => $($function).+::<$S, 4, 2, 2>($($argument),*),
+            (2, 3) => $($function).+::<$S, 4, 2, 3>($($argument),*),
+            (2, _) => $($function).+::<$S, 4, 2, 4>($($argument),*),
+            (_, 1) => $($function).+::<$S, 1, 1, 1>($($argument),*),
+            (_, 2) => $($function).+::<$S, 2, 1, 2>($($argument),*),
+            (_, 3) => $($function).+::<$S, 3, 1, 3>($($argument),*),
+            (_, 4) => $($function).+::<$S, 4, 1, 4>($($argument),*),
+            (_, 6) => $($function).+::<$S, 6, 1, 6>($($argument),*),
+            (_, 8) => $($function).+::<$S, 8, 1, 8>($($argument),*),
+            (_, 12) => $($function).+::<$S, 12, 1, 12>($($argument),*),
+            _ => $($function).+::<$S, 16, 1, 16>($($argument),*),
+        }
+    };
+}
+use with_vectors;
 
 /// Some neighbouring features, at most a word's, of the samples from `first` on.
 struct Tile<'a> {
@@ -155,10 +162,30 @@ impl<'a> Tile<'a> {
         }
     }
 
-    /// `sums += numbers w[features, :]`, of `ROWS` samples at a time: as many sums at once as hide the latency of a
-    /// multiply-add. `panels`: the weights of its features.
+    /// `sums += numbers w[features, :]`, of as many samples at a time as hide the latency of a multiply-add. `panels`: the
+    /// weights of its features, in the first `PANELS`.
     #[inline(always)]
-    fn add_products<S: Simd, const VECTORS: usize, const PANELS: usize, const LAST: usize, const ROWS: usize>(
+    fn add_products<S: Simd, const VECTORS: usize, const PANELS: usize, const LAST: usize>(
+        &self,
+        simd: S,
+        next: &mut [usize; SAMPLES],
+        panels: &[&[f32]; 2],
+        sums: &mut [[f32; STRIPE]],
+    ) {
+        let panels = std::array::from_fn(
+            #[inline(always)]
+            |panel| panels[panel],
+        );
+        if PANELS * VECTORS <= 4 {
+            self.add_products_of::<S, VECTORS, PANELS, LAST, 2>(simd, next, panels, sums);
+        } else {
+            self.add_products_of::<S, VECTORS, PANELS, LAST, 1>(simd, next, panels, sums);
+        }
+    }
+
+    /// The same, of `ROWS` samples at a time.
+    #[inline(always)]
+    fn add_products_of<S: Simd, const VECTORS: usize, const PANELS: usize, const LAST: usize, const ROWS: usize>(
         &self,
         simd: S,
         next: &mut [usize; SAMPLES],
@@ -337,6 +364,7 @@ pub fn backward_weight(level: SimdLevel, x: CompressedRows<'_>, dz: &[f32], n: u
 
 #[inline(always)]
 fn backward_weight_at<S: Simd>(simd: S, x: CompressedRows<'_>, dz: &[f32], n: usize, output: Output, dw: &mut [f32]) {
+    let mut room = CacheLines([[0.0; WORD]; GROUP]);
     for_each_stripe::<S>(
         n,
         #[inline(always)]
@@ -348,7 +376,8 @@ fn backward_weight_at<S: Simd>(simd: S, x: CompressedRows<'_>, dz: &[f32], n: us
             };
             if n == STRIPE && stripe.outputs.len() == n {
                 for (group, dz) in groups {
-                    put_group(simd, x, group, dz.as_chunks().0, &stripe, of_group(group), dw);
+                    let tiles = x.tiles(group, &mut room.0);
+                    put_group(simd, tiles, dz.as_chunks().0, &stripe, of_group(group), dw);
                 }
                 return;
             }
@@ -356,7 +385,8 @@ fn backward_weight_at<S: Simd>(simd: S, x: CompressedRows<'_>, dz: &[f32], n: us
             let mut of_stripe = CacheLines([[0.0; STRIPE]; GROUP]);
             for (group, dz) in groups {
                 copy_columns(simd, &stripe, dz, n, &mut of_stripe.0);
-                put_group(simd, x, group, &of_stripe.0, &stripe, of_group(group), dw);
+                let tiles = x.tiles(group, &mut room.0);
+                put_group(simd, tiles, &of_stripe.0, &stripe, of_group(group), dw);
             }
         },
     );
@@ -366,21 +396,20 @@ fn backward_weight_at<S: Simd>(simd: S, x: CompressedRows<'_>, dz: &[f32], n: us
 #[inline(always)]
 fn put_group<S: Simd>(
     simd: S,
-    x: CompressedRows<'_>,
-    group: usize,
+    mut tiles: GroupTiles<'_, '_>,
     dz: &[[f32; STRIPE]],
     stripe: &Stripe,
     output: Output,
     dw: &mut [f32],
 ) {
+    let CompressedRows { width: k, .. } = tiles.rows;
     let strides = [0, 1].map(
         #[inline(always)]
         |panel| if panel < stripe.panels { stripe.stride(panel) } else { 0 },
     );
-    let (first, second) = dw[stripe.start(x.width, 0, 0)..].split_at_mut(x.width * strides[0]);
-    let mut tiles = x.tiles(group);
-    for (tile, having) in x.samples_having(group).chunks_exact(WORD).enumerate() {
-        let features = tile * WORD..x.width.min((tile + 1) * WORD);
+    let (first, second) = dw[stripe.start(k, 0, 0)..].split_at_mut(k * strides[0]);
+    for (tile, having) in tiles.rows.samples_having(tiles.group).chunks_exact(WORD).enumerate() {
+        let features = tile * WORD..k.min((tile + 1) * WORD);
         let [first, second] = [(&mut *first, strides[0]), (&mut *second, strides[1])].map(
             #[inline(always)]
             |(panel, stride)| &mut panel[features.start * stride..features.end * stride],

@@ -47,7 +47,7 @@ impl ParamEntry {
         let (values, mut rows) = (&buffer[self.range.clone()], vec![0.0; self.len()]);
         match self.layout {
             Layout::Rows => rows.copy_from_slice(values),
-            Layout::Transposed => panels::transpose_rows(values, self.shape[0], &mut rows),
+            Layout::Transposed => panels::transpose_rows(values, self.shape[0], &mut rows, self.columns()),
             Layout::Packed => packed::to_rows(values, self.columns(), &mut rows),
             Layout::Panels => panels::to_rows(values, self.columns(), &mut rows),
         }
@@ -59,7 +59,7 @@ impl ParamEntry {
         let values = &mut buffer[self.range.clone()];
         match self.layout {
             Layout::Rows => values.copy_from_slice(rows),
-            Layout::Transposed => panels::transpose_rows(rows, self.columns(), values),
+            Layout::Transposed => panels::transpose_rows(rows, self.columns(), values, self.shape[0]),
             Layout::Packed => packed::from_rows(rows, self.columns(), values),
             Layout::Panels => panels::from_rows(rows, self.columns(), values),
         }

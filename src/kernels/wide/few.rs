@@ -6,31 +6,11 @@
 
 use fearless_simd::{Simd, prelude::*};
 
-use super::{CacheLines, GROUP, PANEL, STRIPE, Stripe, copy_columns, for_each_stripe, vectors};
+use super::{CacheLines, GROUP, PANEL, STRIPE, Stripe, copy_columns, for_each_stripe, vectors, with_vectors};
 use crate::kernels::math::{store, width};
 use crate::kernels::panels;
 use crate::kernels::sparse::FewRows;
 use crate::kernels::{Output, SimdLevel, dispatch};
-
-/// Calls `$function::<S, VECTORS, PANELS, LAST>` with as many vectors as the outputs of a stripe need.
-macro_rules! with_vectors {
-    ($stripe:expr, $function:ident::<$S:ident>($($argument:expr),* $(,)?)) => {
-        match ($stripe.panels, $stripe.last) {
-            (2, 1) => $function::<$S, 4, 2, 1>($($argument),*),
-            (2, 2) => $function::<$S, 4, 2, 2>($($argument),*),
-            (2, 3) => $function::<$S, 4, 2, 3>($($argument),*),
-            (2, _) => $function::<$S, 4, 2, 4>($($argument),*),
-            (_, 1) => $function::<$S, 1, 1, 1>($($argument),*),
-            (_, 2) => $function::<$S, 2, 1, 2>($($argument),*),
-            (_, 3) => $function::<$S, 3, 1, 3>($($argument),*),
-            (_, 4) => $function::<$S, 4, 1, 4>($($argument),*),
-            (_, 6) => $function::<$S, 6, 1, 6>($($argument),*),
-            (_, 8) => $function::<$S, 8, 1, 8>($($argument),*),
-            (_, 12) => $function::<$S, 12, 1, 12>($($argument),*),
-            _ => $function::<$S, 16, 1, 16>($($argument),*),
-        }
-    };
-}
 
 /// As [`super::forward`], of several parts of the columns at once: `bounds`, rising, are where they begin, and where the last one
 /// ends. Each part's sums are complete before they are added to those before them.
