@@ -3,8 +3,9 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use flatnet::data::{Dataset, Outputs, ScaleKind, Task};
+use flatnet::data::{Dataset, Outputs, Reading, ScaleKind, Task};
 use flatnet::loss::balanced_class_weights;
 use flatnet::nn::{Init, LayerSpecs, ReluGrad};
 use flatnet::report::grouped;
@@ -21,11 +22,12 @@ pub const REFERENCE_LAYERS: &str = "linear:10,relu";
 /// Units of the hidden layer for any other set: more than most small sets need, and still a second's training.
 const HIDDEN_UNITS: usize = 128;
 
-/// The samples that the flags ask for, and where they lie. If `on_disk`, they stay there where they can.
-pub fn load(arguments: &TrainArguments, recipe: &Recipe, on_disk: bool) -> Result<(RunData, PathBuf)> {
+/// The samples that the flags ask for, and where they lie. In a `reading` with others they stay there where they can.
+pub fn load(arguments: &TrainArguments, recipe: &Recipe, reading: Option<Arc<Reading>>) -> Result<(RunData, PathBuf)> {
     let place = arguments.data();
     let mut settings = settings(arguments, recipe)?;
-    settings.on_disk |= on_disk;
+    settings.on_disk |= reading.is_some();
+    settings.reading = reading;
     let samples = run::load(&place, &settings)?;
     Ok((samples, place))
 }

@@ -254,7 +254,7 @@ fn own_samples(
             targets: places.targets.clone(),
             ..recipe.clone()
         },
-        on_disk: false,
+        reading: None,
         run_folder,
         summary: summary.as_ref().map(|summary| &summary.data),
         train_sha256: digest("train_sha256"),

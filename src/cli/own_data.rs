@@ -2,7 +2,9 @@
 //! run's own if its digests are. It knows places and digests, not what the samples are for.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use flatnet::data::Reading;
 use flatnet::run::{self, DataSummary, Recipe, RunData};
 use flatnet::{Error, Result};
 
@@ -11,8 +13,8 @@ use super::args::{DEFAULT_DATA, default_data};
 /// What is known of the data of a run.
 pub struct OwnData<'a> {
     pub recipe: &'a Recipe,
-    /// Whether samples stay in their files where they can.
-    pub on_disk: bool,
+    /// Others with whom the files are read: then samples stay there where they can.
+    pub reading: Option<Arc<Reading>>,
     /// The folder of the run, if the model lies in one.
     pub run_folder: Option<&'a Path>,
     /// What the run says of its data, if it is there to be asked.
@@ -88,7 +90,8 @@ impl OwnData<'_> {
     fn load_from(&self, place: &Path, given: &Given<'_>) -> Result<(RunData, PathBuf)> {
         let (recipe, summary) = (self.recipe, self.summary);
         let mut settings = recipe.data_settings()?;
-        settings.on_disk |= self.on_disk;
+        settings.on_disk |= self.reading.is_some();
+        settings.reading.clone_from(&self.reading);
         let way = summary.and_then(|summary| summary.val_data.as_deref());
         settings.val_data = self.file(given.val_data, way, &recipe.val_data);
         let way = summary.and_then(|summary| summary.targets.as_deref());

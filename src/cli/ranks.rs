@@ -7,7 +7,9 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use flatnet::data::{Reading, Together};
 use flatnet::run::Recipe;
 use flatnet::train::{BatchEnd, Callback, EpochEnd, Thinning, World};
 use flatnet::{Error, Result};
@@ -110,6 +112,45 @@ fn world_of_mpi(is_shared: bool) -> Result<World> {
     Ok(World::alone())
 }
 
+/// What ranks tell each other: a byte for what it is, and the rest.
+const MEETING: u8 = 0;
+const READING: u8 = 1;
+
+/// Ranks that read files together. One that fails goes on to the next meeting, where the others join it.
+#[derive(Debug)]
+struct Readers(World);
+
+impl Together for Readers {
+    fn rank(&self) -> usize {
+        self.0.rank()
+    }
+
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    fn gather(&self, what: &'static str, own: &[u8]) -> Result<Vec<Vec<u8>>> {
+        let before = [&[READING], what.as_bytes(), &[0]].concat();
+        let mut all = self.0.all_gather(&[&before, own].concat());
+        for told in &mut all {
+            if !told.starts_with(&before) {
+                // Why another has failed is its own to say.
+                let has_failed = told.first() == Some(&MEETING) && told.len() > 1;
+                let problem =
+                    if has_failed { "" } else { "the ranks have found different data; give all ranks the same files" };
+                return Err(Error::Ranks { problem: problem.into() });
+            }
+            told.drain(..before.len());
+        }
+        Ok(all)
+    }
+}
+
+/// A reading by all ranks, with their rows in memory until it ends, or without; `None` where there is one rank.
+pub fn reading(world: &World, keeps_rows: bool) -> Option<Arc<Reading>> {
+    world.is_shared().then(|| Reading::new(Readers(world.clone()), keeps_rows))
+}
+
 /// `outcome` where all ranks have one. Where one has failed all fail, and rank 0 tells why: by the name of the first rank that
 /// failed, unless all have failed alike.
 pub fn agree<T>(world: &World, outcome: Result<T>) -> Result<T> {
@@ -117,8 +158,15 @@ pub fn agree<T>(world: &World, outcome: Result<T>) -> Result<T> {
         return outcome;
     }
     let own = outcome.as_ref().err().map_or(String::new(), |error| format!("{}\0{}", world.name(), told_of(error)));
-    let all = world.all_gather(own.as_bytes());
-    let all: Vec<_> = all.iter().map(|told| String::from_utf8_lossy(told)).collect();
+    let own = [&[MEETING], own.as_bytes()].concat();
+    // Whoever still reads with the others learns by this that one has failed, and comes to meet them.
+    let all = loop {
+        let all = world.all_gather(&own);
+        if all.iter().all(|told| told.first() == Some(&MEETING)) {
+            break all;
+        }
+    };
+    let all: Vec<_> = all.iter().map(|told| String::from_utf8_lossy(&told[1..])).collect();
     let all: Vec<_> = all.iter().map(|told| told.split_once('\0').unwrap_or_default()).collect();
     let Some(&(name, problem)) = all.iter().find(|(_, problem)| !problem.is_empty()) else { return outcome };
     let is_of_all = all.iter().all(|(_, other)| *other == problem);
@@ -139,22 +187,29 @@ pub type Identity = Vec<(String, String)>;
 const MAY_DIFFER: [&str; 10] =
     ["out", "overwrite", "json", "quiet", "no_report", "threads", "data", "val_data", "targets", "stream"];
 
-/// What a rank trains by, to be compared with the others'.
-pub fn identity(recipe: &Recipe, data: [String; 2], checkpoint: Option<String>, simd: &str) -> Result<Identity> {
+/// What a rank trains by but for the data, to be compared with the others'.
+pub fn identity(recipe: &Recipe, checkpoint: Option<String>, simd: &str) -> Result<Identity> {
     let failed = |source| Error::Io { path: "the program".into(), action: "read", source };
     let mut identity = vec![("program".to_string(), program().map_err(failed)?)];
-    let settings = serde_json::to_value(recipe).map_err(|error| failed(error.into()))?;
-    let Value::Object(settings) = settings else { return Ok(identity) };
-    let settings = settings.into_iter().filter(|(name, _)| !MAY_DIFFER.contains(&name.as_str()));
-    identity.extend(settings.map(|(name, value)| (format!("--{}", name.replace('_', "-")), value.to_string())));
-    let [train, val] = data;
+    identity.extend(settings(recipe));
     identity.extend([
-        ("training data".into(), train),
-        ("validation data".into(), val),
         ("checkpoint".into(), checkpoint.unwrap_or_default()),
         ("vector instructions (--simd)".into(), simd.into()),
     ]);
     Ok(identity)
+}
+
+/// The same of the data, training and validation, and of what they have decided.
+pub fn identity_with_data(recipe: &Recipe, [train, val]: [String; 2]) -> Identity {
+    let mut identity = vec![("training data".to_string(), train), ("validation data".into(), val)];
+    identity.extend(settings(recipe));
+    identity
+}
+
+fn settings(recipe: &Recipe) -> Identity {
+    let Ok(Value::Object(settings)) = serde_json::to_value(recipe) else { return Identity::new() };
+    let settings = settings.into_iter().filter(|(name, _)| !MAY_DIFFER.contains(&name.as_str()));
+    settings.map(|(name, value)| (format!("--{}", name.replace('_', "-")), value.to_string())).collect()
 }
 
 /// Which build this is.

@@ -142,7 +142,7 @@ fn remake(folder: &Path, data: Option<&Path>) -> Result<Kept> {
     let model = model.with_kernel(summary.recipe.kernel)?;
     let own = OwnData {
         recipe: &summary.recipe,
-        on_disk: false,
+        reading: None,
         run_folder: Some(folder),
         summary: Some(&summary.data),
         train_sha256: summary.data.train_sha256.as_deref(),

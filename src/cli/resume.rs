@@ -2,7 +2,9 @@
 //! knows flags and recipes, not how training goes on.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use flatnet::data::Reading;
 use flatnet::optim::schedule::Position;
 use flatnet::run::{Checkpoint, Destination, Existing, Recipe, RunData, checkpoint, checkpoints, folder};
 use flatnet::train::EpochRecord;
@@ -170,13 +172,13 @@ impl Resumed {
         Ok(())
     }
 
-    /// The run's samples, from where the flags say or from where they lie; and that place. If `on_disk`, they stay there where
-    /// they can.
-    pub fn load(&self, arguments: &TrainArguments, on_disk: bool) -> Result<(RunData, PathBuf)> {
+    /// The run's samples, from where the flags say or from where they lie; and that place. In a `reading` with others they
+    /// stay there where they can.
+    pub fn load(&self, arguments: &TrainArguments, reading: Option<Arc<Reading>>) -> Result<(RunData, PathBuf)> {
         let Checkpoint { recipe, data, .. } = &self.checkpoint;
         let own = OwnData {
             recipe,
-            on_disk,
+            reading,
             run_folder: self.run.as_deref(),
             summary: Some(data),
             train_sha256: data.train_sha256.as_deref(),

@@ -4,9 +4,10 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
-use flatnet::data::{Dataset, Preparation, SampleSize, Scale, Shuffle};
+use flatnet::data::{Dataset, Preparation, Reading, SampleSize, Scale, Shuffle};
 use flatnet::kernels::SimdLevel;
 use flatnet::nn::{Init, LayerSpecs, ReluGrad, Sequential};
 use flatnet::optim::Settings;
@@ -39,20 +40,36 @@ fn on_rank(arguments: &TrainArguments, world: &World) -> Result<ExitCode> {
     }
     let started = Instant::now();
     let on_these_cores = ranks::on_these_cores(world);
-    let prepared = Prepared::new(arguments, world, on_these_cores);
     // Of one process, whoever called tells where in a file of settings a wrong one stands.
     let placed = |error| if world.is_shared() { arguments.origins.place(error) } else { error };
-    let prepared = ranks::agree(world, prepared.map_err(placed))?;
+    let asked = ranks::agree(world, Asked::new(arguments, on_these_cores).map_err(placed))?;
     if world.is_shared() {
-        // Digests of the program and of all data, which nobody else needs before the first step.
+        // Before they read files together: of a part each.
+        let identity = ranks::agree(world, asked.identity())?;
+        ranks::agree(world, ranks::alike(world, &identity))?;
+    }
+    let reading = asked.reading(world);
+    let prepared = ranks::agree(world, Prepared::new(arguments, asked, reading.clone(), world).map_err(placed))?;
+    let mut digest = None;
+    if world.is_shared() {
         let identity = ranks::agree(world, prepared.identity())?;
         ranks::agree(world, ranks::alike(world, &identity))?;
+        if let Some(reading) = reading {
+            digest = ranks::agree(world, prepared.train.sha256_and_share_not_zero_in(&reading))?;
+        }
     }
     if world.rank() > 0 {
         return prepared.follow(world);
     }
     prepared.tell_of_ranks(world);
-    ranks::lead(world, |call| prepared.lead(arguments, started, world, call))
+    ranks::lead(world, |call| prepared.lead(arguments, started, digest, world, call))
+}
+
+/// What is asked for, before any data are read.
+struct Asked {
+    recipe: Recipe,
+    resumed: Option<Resumed>,
+    threads: Threads,
 }
 
 /// So many values are read and digested within a second.
@@ -71,9 +88,8 @@ struct Prepared {
     place: PathBuf,
 }
 
-impl Prepared {
-    /// Asks no other rank anything: where one fails, the others go on to the next meeting.
-    fn new(arguments: &TrainArguments, world: &World, on_these_cores: usize) -> Result<Prepared> {
+impl Asked {
+    fn new(arguments: &TrainArguments, on_these_cores: usize) -> Result<Asked> {
         if arguments.folds.is_some() {
             let problem = "--folds is many trainings, of which ranks share none; train one --fold I/K after another";
             return Err(Error::Ranks { problem: problem.into() });
@@ -94,13 +110,34 @@ impl Prepared {
                 "blocks or never, as samples are read from their files in the order in which they lie (--stream)";
             return Err(Error::Setting { name: "shuffle", found: "epoch".into(), expected: expected.into() });
         }
+        Ok(Asked { recipe, resumed, threads })
+    }
 
-        // Of ranks that share each batch, each reads its own samples.
-        let may_read_alone =
-            world.is_shared() && recipe.parallel.may_cut_samples(recipe.batch_size) && recipe.shuffle != Shuffle::Epoch;
+    /// What has to be the same on all ranks, by name.
+    fn identity(&self) -> Result<ranks::Identity> {
+        let checkpoint = self.resumed.as_ref().map(|resumed| {
+            let state = &resumed.checkpoint.state;
+            format!("{} at epoch {}, batch {}", resumed.file.display(), state.epoch, state.batch)
+        });
+        let simd = SimdLevel::resolve(self.recipe.simd)?.name();
+        ranks::identity(&self.recipe, checkpoint, simd)
+    }
+
+    /// Of ranks that share each batch, each reads its own samples, and for the others what all need to know.
+    fn reading(&self, world: &World) -> Option<Arc<Reading>> {
+        let Recipe { parallel, batch_size, shuffle, stream, .. } = &self.recipe;
+        let may_read_alone = parallel.may_cut_samples(*batch_size) && *shuffle != Shuffle::Epoch;
+        if may_read_alone { ranks::reading(world, !stream) } else { None }
+    }
+}
+
+impl Prepared {
+    /// In a `reading` with others, if there is one. Where a rank fails, the others go on to the next meeting.
+    fn new(arguments: &TrainArguments, asked: Asked, reading: Option<Arc<Reading>>, world: &World) -> Result<Prepared> {
+        let Asked { mut recipe, resumed, threads } = asked;
         let (samples, place) = match &resumed {
-            Some(resumed) => resumed.load(arguments, may_read_alone)?,
-            None => chosen::load(arguments, &recipe, may_read_alone)?,
+            Some(resumed) => resumed.load(arguments, reading)?,
+            None => chosen::load(arguments, &recipe, reading)?,
         };
         if recipe.stream && !(samples.train.can_seek() && samples.train.is_on_disk()) {
             let (name, found) = ("stream", place.display().to_string());
@@ -144,14 +181,9 @@ impl Prepared {
         Ok(Prepared { recipe, resumed, trainer, train, val, rows, preparation, place })
     }
 
-    /// What has to be the same on all ranks, by name.
+    /// The data, and what they have decided, which has to be the same on all ranks.
     fn identity(&self) -> Result<ranks::Identity> {
-        let checkpoint = self.resumed.as_ref().map(|resumed| {
-            let state = &resumed.checkpoint.state;
-            format!("{} at epoch {}, batch {}", resumed.file.display(), state.epoch, state.batch)
-        });
-        let simd = SimdLevel::resolve(self.recipe.simd)?.name();
-        ranks::identity(&self.recipe, [self.train.fingerprint()?, self.val.fingerprint()?], checkpoint, simd)
+        Ok(ranks::identity_with_data(&self.recipe, [self.train.fingerprint()?, self.val.fingerprint()?]))
     }
 
     /// The network where training begins, and the state of it.
@@ -199,6 +231,7 @@ impl Prepared {
         self,
         arguments: &TrainArguments,
         started: Instant,
+        digest: Option<(String, f64)>,
         world: &World,
         call: &dyn Fn(Option<f64>),
     ) -> Result<ExitCode> {
@@ -218,10 +251,15 @@ impl Prepared {
         }
         let folder = writer.folder().to_path_buf();
         recipe.out = folder.display().to_string();
-        if train.is_on_disk() && train.len() * train.features() > SOON_READ && !recipe.quiet {
-            tell("note", "reading all training samples once, for their digest in summary.json");
-        }
-        let (train_sha256, share_not_zero) = train.sha256_and_share_not_zero()?;
+        let (train_sha256, share_not_zero) = match digest {
+            Some(digest) => digest,
+            None => {
+                if train.is_on_disk() && train.len() * train.features() > SOON_READ && !recipe.quiet {
+                    tell("note", "reading all training samples once, for their digest in summary.json");
+                }
+                train.sha256_and_share_not_zero()?
+            }
+        };
         let data = DataSummary {
             source: train.source().to_string(),
             train_samples: train.len(),

@@ -366,6 +366,11 @@ impl Dataset {
         }
     }
 
+    /// The same samples with their columns from elsewhere.
+    pub(super) fn with_columns(self, columns: Columns) -> Self {
+        Self { columns, ..self }
+    }
+
     pub(super) fn into_columns(self) -> Columns {
         self.columns
     }

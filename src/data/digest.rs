@@ -1,10 +1,18 @@
 //! What a data set holds in 256 bits: equal for two sets exactly when their samples are, whatever files they came from.
 
+use std::ops::Range;
+
+use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest, Sha256};
 
 use super::columns::Columns;
+use super::on_disk::OnDisk;
+use super::together::{Reading, other_data};
 use super::{Dataset, TargetColumns};
 use crate::error::Result;
+
+/// Rows that are digested at a time, of those that are in memory.
+const ROWS_AT_ONCE: usize = if cfg!(test) { 3 } else { 4096 };
 
 impl Dataset {
     /// SHA-256, in hexadecimal digits, over all samples in order: the size of an image, the number of samples and of classes
@@ -34,6 +42,34 @@ impl Dataset {
         Ok((hex(&digest.finalize()), self.share(not_zero)))
     }
 
+    /// The same of rows that stay in a file, of which each process of a `reading` has some in memory: each digests its own, from
+    /// where the one before has come to. `None` if some are in the memory of none.
+    ///
+    /// # Errors
+    /// [`Error::Ranks`](crate::Error::Ranks) where another process has failed.
+    pub fn sha256_and_share_not_zero_in(&self, reading: &Reading) -> Result<Option<(String, f64)>> {
+        let Columns::OnDisk(on_disk) = self.columns() else { return Ok(None) };
+        let own: Vec<u8> =
+            on_disk.held_ranges().iter().flat_map(|rows| [rows.start, rows.end]).flat_map(u32::to_le_bytes).collect();
+        let Some(turns) = turns(&reading.gather("rows in memory", &own)?, self.len() as u32) else { return Ok(None) };
+        let (mut state, mut not_zero) = (self.sizes().serialize().to_vec(), 0);
+        for (rank, rows) in turns {
+            let mut told = Vec::new();
+            if rank == reading.rank() {
+                let mut digest = restored(&state)?;
+                let count = add_held(&mut digest, on_disk, rows, self.features())?;
+                told = [&digest.serialize()[..], &count.to_le_bytes()].concat();
+            }
+            let all = reading.gather("a digest", &told)?;
+            let Some((digest, count)) = all[rank].split_last_chunk() else { return Err(other_data("a digest")) };
+            state = digest.to_vec();
+            not_zero += u64::from_le_bytes(*count);
+        }
+        let mut digest = restored(&state)?;
+        self.add_targets(&mut digest);
+        Ok(Some((hex(&digest.finalize()), self.share(not_zero))))
+    }
+
     /// The same of a set in memory. Of rows that stay in a file, some of which other ranks read, SHA-256 over the same sizes,
     /// all targets, and of the samples some that are evenly spread: enough to tell two sets apart, unless they differ in
     /// single samples only.
@@ -60,9 +96,52 @@ impl Dataset {
     fn add_targets(&self, digest: &mut Sha256) {
         match self.targets() {
             TargetColumns::Classes { labels, .. } => labels.iter().for_each(|label| digest.update(label.to_le_bytes())),
-            TargetColumns::Values { values, .. } => values.iter().for_each(|value| digest.update(value.to_le_bytes())),
+            TargetColumns::Values { values, .. } => add_numbers(digest, values),
         }
     }
+}
+
+fn restored(state: &[u8]) -> Result<Sha256> {
+    let state = SerializedState::<Sha256>::try_from(state).ok();
+    state.and_then(|state| Sha256::deserialize(&state).ok()).ok_or_else(|| other_data("a digest"))
+}
+
+/// Whose rows come one after the other, by what `told` says of the rows of each, first and end by turns: from 0 to `len`.
+fn turns(told: &[Vec<u8>], len: u32) -> Option<Vec<(usize, Range<u32>)>> {
+    let number = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    let of_rank = |(rank, told): (usize, &Vec<u8>)| -> Vec<_> {
+        told.chunks_exact(8).map(|rows| (number(rows), number(&rows[4..]), rank)).collect()
+    };
+    let mut held: Vec<(u32, u32, usize)> = told.iter().enumerate().flat_map(of_rank).collect();
+    held.sort_unstable();
+    let (mut turns, mut at) = (Vec::<(usize, Range<u32>)>::new(), 0);
+    for (start, end, rank) in held {
+        if start > at {
+            break;
+        }
+        if end > at {
+            match turns.last_mut().filter(|(last, _)| *last == rank) {
+                Some((_, rows)) => rows.end = end,
+                None => turns.push((rank, at..end)),
+            }
+            at = end;
+        }
+    }
+    (at == len).then_some(turns)
+}
+
+/// Adds rows that are in memory, and says how many of their values are not zero.
+fn add_held(digest: &mut Sha256, on_disk: &OnDisk, mut rows: Range<u32>, features: usize) -> Result<u64> {
+    let (mut places, mut not_zero) = (Vec::new(), 0);
+    while !rows.is_empty() {
+        let some: Vec<u32> = rows.by_ref().take(ROWS_AT_ONCE).collect();
+        let Some(columns) = on_disk.held(&some, &mut places) else { return Err(other_data("rows")) };
+        add_columns(digest, &columns.select(&places), features, &mut |piece| {
+            not_zero += piece.not_zero()?;
+            Ok(())
+        })?;
+    }
+    Ok(not_zero)
 }
 
 /// Adds all rows, of so many columns. `look` is shown them, all or piece by piece.
@@ -84,26 +163,35 @@ fn add_columns(
                 digest.update(&pixels);
             }
         }
-        Columns::Values { values, .. } => values.iter().for_each(|value| digest.update(value.to_le_bytes())),
+        Columns::Values { values, .. } => add_numbers(digest, values),
         Columns::Compressed(rows) => {
             let mut dense = vec![0.0; features];
             for index in 0..rows.len() {
                 let (columns, values) = rows.row(index, &(0..features));
                 dense.fill(0.0);
                 columns.iter().zip(values).for_each(|(column, value)| dense[*column as usize] = *value);
-                dense.iter().for_each(|value: &f32| digest.update(value.to_le_bytes()));
+                add_numbers(digest, &dense);
             }
         }
         Columns::Bits(rows) => {
             let mut dense = vec![0.0; features];
             for index in 0..rows.len() {
                 rows.copy_row(index, &mut dense);
-                dense.iter().for_each(|value: &f32| digest.update(value.to_le_bytes()));
+                add_numbers(digest, &dense);
             }
         }
         Columns::OnDisk(_) => {}
     }
     Ok(())
+}
+
+/// Many bytes at a time, which takes a third of the time.
+fn add_numbers(digest: &mut Sha256, values: &[f32]) {
+    let mut bytes = [0; 4096];
+    for values in values.chunks(bytes.len() / 4) {
+        bytes.chunks_exact_mut(4).zip(values).for_each(|(bytes, value)| bytes.copy_from_slice(&value.to_le_bytes()));
+        digest.update(&bytes[..4 * values.len()]);
+    }
 }
 
 /// Two digits for each byte.

@@ -1,5 +1,6 @@
-//! Fits columns to rows that come one after the other, as often as it takes: so that a table in memory and one in its file are
-//! fitted by the same sums in the same order. It must not know where the rows come from.
+//! Fits columns to rows that come one after the other, as often as it takes: so that a table in memory, one in its file and
+//! one of which several processes read a part each are fitted by the same sums in the same order. It must not know where the
+//! rows come from.
 
 use super::TableColumn;
 use super::features::{Encoding, FeatureColumn, Features, Missing, Transform};
@@ -8,6 +9,9 @@ use super::features::{Encoding, FeatureColumn, Features, Missing, Transform};
 const VALUES_AT_ONCE: usize = 1 << 24;
 /// Adding to it changes no number, not even the sign of 0: a sum begins with it.
 const EMPTY_SUM: f64 = -0.0;
+/// Rows whose numbers are added up one after the other, before their sum is added to that of the rows before them: so that
+/// who reads some of the rows can say what they come to.
+pub(super) const BLOCK_ROWS: usize = if cfg!(test) { 64 } else { 1 << 13 };
 
 /// Features on the way: the rows they are fitted on are [`add`](Self::add)ed in one order, once for each pass.
 pub(super) struct FeatureFit {
@@ -16,6 +20,56 @@ pub(super) struct FeatureFit {
     transform: Transform,
     missing: Missing,
     pass: Pass,
+    /// Rows of the block at hand.
+    rows: usize,
+    /// Of each block of this pass that is at its end, and of each of `numbers`.
+    blocks: Vec<Sums>,
+}
+
+/// Of a column of numbers, over some rows.
+#[derive(Clone, Copy)]
+struct Sums {
+    count: usize,
+    sum: f64,
+    least: f64,
+    most: f64,
+    squares: f64,
+}
+
+impl Sums {
+    const EMPTY: Sums =
+        Sums { count: 0, sum: EMPTY_SUM, least: f64::INFINITY, most: f64::NEG_INFINITY, squares: EMPTY_SUM };
+
+    /// Adds those of the rows behind.
+    fn add(&mut self, behind: &Sums) {
+        self.count += behind.count;
+        self.sum += behind.sum;
+        self.least = if behind.least < self.least { behind.least } else { self.least };
+        self.most = if behind.most > self.most { behind.most } else { self.most };
+        self.squares += behind.squares;
+    }
+
+    fn divisor(&self) -> f64 {
+        self.count.max(1) as f64
+    }
+
+    fn mean(&self) -> f64 {
+        self.sum / self.divisor()
+    }
+
+    fn to_bytes(self) -> [u8; 40] {
+        let words =
+            [self.count as u64, self.sum.to_bits(), self.least.to_bits(), self.most.to_bits(), self.squares.to_bits()];
+        let mut bytes = [0; 40];
+        bytes.chunks_exact_mut(8).zip(words).for_each(|(bytes, word)| bytes.copy_from_slice(&word.to_le_bytes()));
+        bytes
+    }
+
+    fn of_bytes(bytes: &[u8]) -> Sums {
+        let word = |at: usize| bytes[8 * at..][..8].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        let number = |at| f64::from_bits(word(at));
+        Sums { count: word(0) as usize, sum: number(1), least: number(2), most: number(3), squares: number(4) }
+    }
 }
 
 /// What the rows are added for.
@@ -34,11 +88,9 @@ struct Number {
     place: usize,
     /// Among the columns of the features.
     at: usize,
-    count: usize,
-    sum: f64,
-    least: f64,
-    most: f64,
-    squares: f64,
+    all: Sums,
+    /// Of the block at hand.
+    block: Sums,
     values: Vec<f32>,
     /// Median, and from the first quartile to the third.
     quartiles: (f64, f64),
@@ -62,7 +114,7 @@ impl FeatureFit {
             };
             features.push(FeatureColumn { name: column.name.clone(), place, encoding });
         }
-        Self { columns: features, numbers, transform, missing, pass: Pass::First }
+        Self { columns: features, numbers, transform, missing, pass: Pass::First, rows: 0, blocks: Vec::new() }
     }
 
     /// A row of the table.
@@ -77,21 +129,81 @@ impl FeatureFit {
                 continue;
             }
             let wide = f64::from(cell);
+            let sums = &mut number.block;
             match self.pass {
                 Pass::First => {
-                    number.count += 1;
-                    number.sum += wide;
-                    number.least = if wide < number.least { wide } else { number.least };
-                    number.most = if wide > number.most { wide } else { number.most };
+                    sums.count += 1;
+                    sums.sum += wide;
+                    sums.least = if wide < sums.least { wide } else { sums.least };
+                    sums.most = if wide > sums.most { wide } else { sums.most };
                 }
-                Pass::Squares => number.squares += (wide - number.mean()).powi(2),
+                Pass::Squares => sums.squares += (wide - number.all.mean()).powi(2),
                 Pass::Values(_) => number.values.push(cell),
             }
         }
+        self.rows += 1;
+        if self.rows == BLOCK_ROWS {
+            self.end_block();
+        }
+    }
+
+    fn end_block(&mut self) {
+        self.rows = 0;
+        if !matches!(self.pass, Pass::Values(_)) {
+            self.blocks.extend(self.numbers.iter_mut().map(|number| std::mem::replace(&mut number.block, Sums::EMPTY)));
+        }
+    }
+
+    /// What the rows that were added in this pass come to, for who adds others: they are whole blocks, or the last rows.
+    pub fn told(&mut self) -> Vec<u8> {
+        if self.rows > 0 {
+            self.end_block();
+        }
+        if let Pass::Values(columns) = &self.pass {
+            let columns = self.numbers[columns.clone()].iter();
+            return columns
+                .flat_map(|number| {
+                    let count = (number.values.len() as u32).to_le_bytes();
+                    count.into_iter().chain(number.values.iter().flat_map(|value| value.to_le_bytes()))
+                })
+                .collect();
+        }
+        self.blocks.iter().flat_map(|sums| sums.to_bytes()).collect()
+    }
+
+    /// Takes, in the place of what was added in this pass, what all have [`told`](Self::told) in the order of their rows.
+    /// `false` if it is not of such columns.
+    pub fn take(&mut self, told: &[Vec<u8>]) -> bool {
+        let Pass::Values(columns) = &self.pass else {
+            let each = 40 * self.numbers.len();
+            self.blocks = told.iter().flat_map(|told| told.chunks_exact(40).map(Sums::of_bytes)).collect();
+            return told.iter().all(|told| if each == 0 { told.is_empty() } else { told.len().is_multiple_of(each) });
+        };
+        let columns = columns.clone();
+        self.numbers[columns.clone()].iter_mut().for_each(|number| number.values.clear());
+        for mut told in told.iter().map(|told| &told[..]) {
+            for number in &mut self.numbers[columns.clone()] {
+                let Some((count, rest)) = told.split_first_chunk() else { return false };
+                let Some((values, rest)) = rest.split_at_checked(4 * u32::from_le_bytes(*count) as usize) else {
+                    return false;
+                };
+                let value = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+                number.values.extend(values.chunks_exact(4).map(value));
+                told = rest;
+            }
+        }
+        true
     }
 
     /// Whether all rows have to be added once more, after they were.
     pub fn needs_another_pass(&mut self) -> bool {
+        if self.rows > 0 {
+            self.end_block();
+        }
+        let blocks = std::mem::take(&mut self.blocks);
+        for block in blocks.chunks_exact(self.numbers.len().max(1)) {
+            self.numbers.iter_mut().zip(block).for_each(|(number, sums)| number.all.add(sums));
+        }
         if let Pass::Values(columns) = &self.pass {
             self.numbers[columns.clone()].iter_mut().for_each(Number::take_quartiles);
         }
@@ -110,8 +222,8 @@ impl FeatureFit {
     /// The columns from `first` on that have room in memory at once.
     fn next_columns(&self, first: usize) -> std::ops::Range<usize> {
         let (mut end, mut values) = (first, 0);
-        while end < self.numbers.len() && (end == first || values + self.numbers[end].count <= VALUES_AT_ONCE) {
-            values += self.numbers[end].count;
+        while end < self.numbers.len() && (end == first || values + self.numbers[end].all.count <= VALUES_AT_ONCE) {
+            values += self.numbers[end].all.count;
             end += 1;
         }
         first..end
@@ -128,17 +240,7 @@ impl FeatureFit {
 
 impl Number {
     fn new(place: usize, at: usize) -> Self {
-        let (least, most) = (f64::INFINITY, f64::NEG_INFINITY);
-        let (sum, squares) = (EMPTY_SUM, EMPTY_SUM);
-        Self { place, at, count: 0, sum, least, most, squares, values: Vec::new(), quartiles: (0.0, 0.0) }
-    }
-
-    fn divisor(&self) -> f64 {
-        self.count.max(1) as f64
-    }
-
-    fn mean(&self) -> f64 {
-        self.sum / self.divisor()
+        Self { place, at, all: Sums::EMPTY, block: Sums::EMPTY, values: Vec::new(), quartiles: (0.0, 0.0) }
     }
 
     fn take_quartiles(&mut self) {
@@ -149,11 +251,11 @@ impl Number {
 
     /// Center, scale and mean; 0, 1 and 0 where nothing is given.
     fn encoding(&self, transform: Transform) -> Encoding {
-        let mean = self.mean();
+        let (all, mean) = (&self.all, self.all.mean());
         let (center, scale) = match transform {
-            Transform::Standard => (mean, (self.squares / self.divisor()).sqrt()),
-            Transform::MinMax if self.least > self.most => (0.0, 0.0),
-            Transform::MinMax => (self.least, self.most - self.least),
+            Transform::Standard => (mean, (all.squares / all.divisor()).sqrt()),
+            Transform::MinMax if all.least > all.most => (0.0, 0.0),
+            Transform::MinMax => (all.least, all.most - all.least),
             Transform::Robust => self.quartiles,
             Transform::None => (0.0, 1.0),
         };
@@ -177,13 +279,49 @@ fn quantile(sorted: &[f32], of: f64) -> f64 {
 pub(super) struct Constant {
     /// Of each that may be: its place in the table, its number among those looked at, and what stands in it, once it is known.
     left: Vec<(usize, usize, Option<f32>)>,
+    /// Of those looked at, their places in the table.
+    places: Vec<usize>,
 }
 
 impl Constant {
     /// Of the columns at `places`.
     pub fn new(places: impl Iterator<Item = usize>) -> Self {
-        Self { left: places.enumerate().map(|(number, place)| (place, number, None)).collect() }
+        let places: Vec<usize> = places.collect();
+        Self { left: (0..).zip(&places).map(|(number, place)| (*place, number, None)).collect(), places }
     }
+
+    /// What is known of the rows that were added, for who adds others: of each column whether nothing
+    /// stands in it, one number, or several; and the number.
+    pub fn told(&self) -> Vec<u8> {
+        let mut told = vec![(Self::VARIES, 0.0); self.places.len()];
+        for (_, number, value) in &self.left {
+            told[*number] = value.map_or((Self::NOTHING, 0.0), |value| (Self::ONE, value));
+        }
+        told.into_iter().flat_map(|(what, value): (u8, f32)| [what].into_iter().chain(value.to_le_bytes())).collect()
+    }
+
+    /// Adds what all have told, this one among them. `false` if it is not of such columns.
+    pub fn take(&mut self, told: &[Vec<u8>]) -> bool {
+        if told.iter().any(|told| told.len() != 5 * self.places.len()) {
+            return false;
+        }
+        for told in told {
+            self.left.retain_mut(|(_, number, known)| {
+                let told = &told[5 * *number..][..5];
+                let value = f32::from_le_bytes([told[1], told[2], told[3], told[4]]);
+                match told[0] {
+                    Self::ONE => *known.get_or_insert(value) == value,
+                    Self::NOTHING => true,
+                    _ => false,
+                }
+            });
+        }
+        true
+    }
+
+    const NOTHING: u8 = 0;
+    const ONE: u8 = 1;
+    const VARIES: u8 = 2;
 
     /// A row of the table.
     pub fn add(&mut self, row: &[f32]) {
@@ -227,6 +365,16 @@ impl Pixels {
     pub fn are_there(&self) -> bool {
         self.are_bytes && self.is_bright
     }
+
+    /// What is known of the rows that were added, for who adds others.
+    pub fn told(&self) -> [u8; 2] {
+        [u8::from(self.are_bytes), u8::from(self.is_bright)]
+    }
+
+    /// Whether all rows of all who have told are pixels.
+    pub fn are_told(told: &[Vec<u8>]) -> bool {
+        told.iter().all(|told| told.first() == Some(&1)) && told.iter().any(|told| told.get(1) == Some(&1))
+    }
 }
 
 #[cfg(test)]
@@ -238,8 +386,9 @@ mod tests {
         for cells in [&[][..], &[-0.0], &[-0.0, -0.0], &[-0.0, 0.0], &[0.1, 0.2, -0.7, 1e-9]] {
             let mut fit = FeatureFit::new(&[TableColumn::number("v")], &[], Transform::None, Missing::Mean);
             cells.iter().for_each(|cell| fit.add(&[*cell]));
+            while fit.needs_another_pass() {}
             let expected: f64 = cells.iter().map(|cell| f64::from(*cell)).sum();
-            assert_eq!(fit.numbers[0].sum.to_bits(), expected.to_bits(), "{cells:?}");
+            assert_eq!(fit.numbers[0].all.sum.to_bits(), expected.to_bits(), "{cells:?}");
         }
     }
 
@@ -248,7 +397,9 @@ mod tests {
     fn passes_take_as_many_columns_as_have_room() {
         let columns: Vec<TableColumn> = (0..4).map(|at| TableColumn::number(at.to_string())).collect();
         let mut fit = FeatureFit::new(&columns, &[], Transform::Robust, Missing::Mean);
-        for (number, count) in fit.numbers.iter_mut().zip([VALUES_AT_ONCE + 1, 5, VALUES_AT_ONCE - 5, 1]) {
+        for (number, count) in
+            fit.numbers.iter_mut().map(|number| &mut number.all).zip([VALUES_AT_ONCE + 1, 5, VALUES_AT_ONCE - 5, 1])
+        {
             number.count = count;
         }
         let mut passes = Vec::new();

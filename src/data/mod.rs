@@ -33,6 +33,7 @@ pub mod split;
 mod table;
 mod targets;
 mod task;
+mod together;
 
 pub use batch::Batch;
 pub use compressed_rows::CompressedRows;
@@ -57,3 +58,4 @@ pub use source::{holds_tables_or_pictures, is_packed_text};
 pub use table::{Table, TableColumn};
 pub use targets::{TargetColumns, Targets};
 pub use task::Task;
+pub use together::{Reading, Together};

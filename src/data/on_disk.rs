@@ -110,6 +110,11 @@ impl OnDisk {
         Ok(OnDisk { held: Some(Held { rows: Places::new(ranges), columns }), ..self.clone() })
     }
 
+    /// The rows that are in memory, ascending and apart.
+    pub fn held_ranges(&self) -> &[Range<u32>] {
+        self.held.as_ref().map_or(&[], |held| &held.rows.ranges)
+    }
+
     /// Where `rows` lie among those in memory, and those; `None` if one is not among them. `places` is overwritten.
     pub fn held(&self, rows: &[u32], places: &mut Vec<u32>) -> Option<&Columns> {
         let held = self.held.as_ref()?;
@@ -215,6 +220,30 @@ impl Gathered {
             },
             _ => {}
         }
+    }
+
+    /// All that was added, a byte for a pixel and four for a number.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Gathered::Nothing => Vec::new(),
+            Gathered::Bytes(rows) => {
+                let mut bytes = vec![0; rows.len() * rows.width()];
+                bytes.chunks_exact_mut(rows.width()).enumerate().for_each(|(row, bytes)| rows.copy(row, bytes));
+                bytes
+            }
+            Gathered::Values(values, _) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        }
+    }
+
+    /// Rows of `width` pixels or numbers from such bytes.
+    pub fn of_bytes(bytes: &[u8], width: usize, are_pixels: bool) -> Self {
+        if are_pixels {
+            let mut rows = Rows::new(width);
+            rows.extend(bytes);
+            return Gathered::Bytes(rows);
+        }
+        let values = bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+        Gathered::Values(values.collect(), width)
     }
 
     /// All that was added; pixels in this scale.

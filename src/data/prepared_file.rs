@@ -7,13 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::columns::Columns;
-use super::feature_fit::{Constant, FeatureFit, Pixels};
+use super::feature_fit::{self, Constant, FeatureFit, Pixels};
 use super::features::Features;
-use super::on_disk::{OnDisk, RowFile, ascending_ranges};
+use super::on_disk::{Gathered, OnDisk, RowFile, ascending_ranges};
 use super::outputs::Outputs;
 use super::preparation::{self, Preparation, TablePlan, TableSettings};
 use super::source::{PIECE_CELLS, TableFile};
 use super::task;
+use super::together::{Reading, other_data};
 use super::{Dataset, Missing, Scale, Table, TableColumn, TargetColumns, Task};
 use crate::error::{Error, Result};
 
@@ -36,12 +37,13 @@ impl FilePlan {
     pub fn new(file: Arc<TableFile>, settings: &TableSettings) -> Result<Self> {
         let places = task::target_columns(file.schema(), &settings.targets)?;
         let rows = preparation::taking_part(file.source(), file.len() as u32, settings, |row| file.has_gap(row))?;
+        let (part, reading) = file.part();
         let mut cells = Vec::new();
-        let room = cells.try_reserve_exact(file.len().saturating_mul(places.len()));
+        let room = cells.try_reserve_exact(part.len().saturating_mul(places.len()));
         room.map_err(|_| Error::out_of_memory(Path::new(file.source())))?;
         let mut pixels = Pixels::new(file.columns(), &places);
-        let (mut number, mut may_be_pixels) = (0, settings.transform.is_none());
-        file.read(&[0..file.len() as u32], &mut |piece| {
+        let (mut number, mut may_be_pixels) = (part.start, settings.transform.is_none());
+        file.read(&[part], &mut |piece| {
             for row in piece.rows() {
                 cells.extend(places.iter().map(|place| row[*place]));
                 if may_be_pixels && !(settings.missing == Missing::Drop && file.has_gap(number)) {
@@ -51,11 +53,20 @@ impl FilePlan {
             }
             Ok(())
         })?;
+        let mut are_pixels = may_be_pixels && pixels.are_there();
+        if let Some(reading) = reading {
+            cells = reading.gather_numbers("the targets", &cells)?;
+            if cells.len() != file.len() * places.len() {
+                return Err(other_data("targets"));
+            }
+            let told = reading.gather("what may be pixels", &pixels.told())?;
+            are_pixels = settings.transform.is_none() && Pixels::are_told(&told);
+        }
         let columns: Arc<[TableColumn]> = places.iter().map(|place| file.columns()[*place].clone()).collect();
         let targets = Table::piece(&columns, cells, Vec::new(), Vec::new(), file.source());
         let all: Vec<usize> = (0..places.len()).collect();
         let plan = TablePlan::of_targets(places, &targets, &all, rows, settings)?;
-        Ok(Self { are_pixels: may_be_pixels && pixels.are_there(), file, plan, targets })
+        Ok(Self { are_pixels, file, plan, targets })
     }
 
     /// The targets, what they call for, and the rows that take part.
@@ -87,8 +98,15 @@ impl FilePlan {
             .plan
             .transform_unless_pixels(|| self.are_pixels)
             .map(|transform| FeatureFit::new(columns, targets, transform, self.plan.missing()));
+        let (rows, reading) = self.blocks_of_part(rows);
         let ranges = ascending_ranges(rows.iter().copied());
         let mut constant = Constant::new((0..columns.len()).filter(|place| !targets.contains(place)));
+        let share = |fit: &mut FeatureFit| {
+            let Some(reading) = &reading else { return Ok(()) };
+            let told = fit.told();
+            let all = reading.gather("sums of columns", &told)?;
+            if fit.take(&all) { Ok(()) } else { Err(other_data("sums of columns")) }
+        };
         self.file.read(&ranges, &mut |piece| {
             for row in piece.rows() {
                 constant.add(row);
@@ -98,6 +116,12 @@ impl FilePlan {
             }
             Ok(())
         })?;
+        if let Some(reading) = &reading
+            && !constant.take(&reading.gather("columns that are the same in all rows", &constant.told())?)
+        {
+            return Err(other_data("columns"));
+        }
+        fit.as_mut().map_or(Ok(()), share)?;
         let features = match fit {
             None => Features::pixels(columns, targets),
             Some(mut fit) => {
@@ -106,12 +130,25 @@ impl FilePlan {
                         piece.rows().for_each(|row| fit.add(row));
                         Ok(())
                     })?;
+                    share(&mut fit)?;
                 }
                 fit.finish()
             }
         };
         let constant = constant.left().map(|at| features.columns[at].name.clone()).collect();
         Ok((Preparation { table_width: columns.len(), features, outputs }, constant))
+    }
+
+    /// Of `rows`, which ascend, those of whole blocks that begin in this process's part of the file.
+    fn blocks_of_part<'a>(&self, rows: &'a [u32]) -> (&'a [u32], Option<Arc<Reading>>) {
+        let (part, reading) = self.file.part();
+        if reading.is_none() {
+            return (rows, None);
+        }
+        let block = |row: u32| {
+            rows.partition_point(|other| *other < row).next_multiple_of(feature_fit::BLOCK_ROWS).min(rows.len())
+        };
+        (&rows[block(part.start)..block(part.end)], reading)
     }
 
     /// The samples `rows`, which ascend, by a `preparation` that was fitted by this plan.
@@ -158,18 +195,19 @@ impl PreparedFile {
     pub fn new(file: Arc<TableFile>, preparation: Arc<Preparation>, rows: Vec<u32>) -> Result<Self> {
         let mut targets = preparation.targets(file.schema(), &[])?;
         preparation.needed(file.schema())?;
-        file.read(&ascending_ranges(rows.iter().copied()), &mut |piece| {
-            match (&mut targets, preparation.targets(&piece, &all_rows(&piece))?) {
-                (TargetColumns::Classes { labels, .. }, TargetColumns::Classes { labels: more, .. }) => {
-                    labels.extend(more);
-                }
-                (TargetColumns::Values { values, .. }, TargetColumns::Values { values: more, .. }) => {
-                    values.extend(more);
-                }
-                (TargetColumns::Classes { .. } | TargetColumns::Values { .. }, _) => {}
-            }
+        let (part, reading) = file.part();
+        let own = rows_within(&rows, &part);
+        file.read(&ascending_ranges(own.iter().copied()), &mut |piece| {
+            targets.append(preparation.targets(&piece, &all_rows(&piece))?);
             Ok(())
         })?;
+        if let Some(reading) = reading {
+            let all = reading.gather("targets", &targets.to_bytes())?;
+            targets = targets.of_bytes(&all.concat());
+            if targets.len() != rows.len() {
+                return Err(other_data("targets"));
+            }
+        }
         Ok(Self { file, preparation, rows, targets })
     }
 
@@ -187,8 +225,9 @@ impl PreparedFile {
         if (0..file.columns().len()).all(|place| needed.contains(&place)) {
             return Ok(all.filter(|row| !file.has_gap(*row)).collect());
         }
-        let (mut rows, mut number) = (Vec::new(), 0);
-        file.read(&[all], &mut |piece| {
+        let (part, reading) = file.part();
+        let (mut rows, mut number) = (Vec::new(), part.start);
+        file.read(&[part], &mut |piece| {
             for row in piece.rows() {
                 if !needed.iter().any(|place| row[*place].is_nan()) {
                     rows.push(number);
@@ -197,7 +236,14 @@ impl PreparedFile {
             }
             Ok(())
         })?;
-        Ok(rows)
+        match reading {
+            None => Ok(rows),
+            Some(reading) => {
+                let own: Vec<u8> = rows.iter().flat_map(|row| row.to_le_bytes()).collect();
+                let all = reading.gather("rows without gaps", &own)?.concat();
+                Ok(all.chunks_exact(4).map(|row| u32::from_le_bytes([row[0], row[1], row[2], row[3]])).collect())
+            }
+        }
     }
 
     /// Number of samples.
@@ -254,6 +300,32 @@ impl PreparedFile {
 }
 
 impl PreparedFile {
+    /// A data set of these samples, whose features are in memory where processes that read the file together keep rows: each
+    /// prepares those of its part.
+    ///
+    /// # Errors
+    /// As [`into_set`](Self::into_set) and [`read`](Self::read); [`Error::Ranks`] where another process fails.
+    pub fn into_set_of_all(self) -> Result<Dataset> {
+        let (part, Some(reading)) = self.file.part() else { return self.into_set() };
+        if !reading.keeps_rows() {
+            return self.into_set();
+        }
+        let position = |row: u32| self.rows.partition_point(|other| *other < row) as u32;
+        let mut gathered = Gathered::default();
+        self.read(&[position(part.start)..position(part.end)], &mut |piece| {
+            gathered.add(piece.columns(), None);
+            Ok(())
+        })?;
+        let all = reading.gather("samples to validate on", &gathered.to_bytes())?.concat();
+        let scale = self.are_pixels().then_some(Scale::Unit);
+        let bytes = if scale.is_some() { 1 } else { size_of::<f32>() };
+        if all.len() != self.len() * self.features() * bytes {
+            return Err(other_data("samples to validate on"));
+        }
+        let columns = Gathered::of_bytes(&all, self.features(), scale.is_some()).columns_in(scale);
+        Ok(self.into_set()?.with_columns(columns))
+    }
+
     /// A data set of these samples, whose features stay in the file.
     ///
     /// # Errors
@@ -277,6 +349,11 @@ impl RowFile for PreparedFile {
     }
 }
 
+/// Of `rows`, which ascend, those of a part.
+fn rows_within<'a>(rows: &'a [u32], part: &Range<u32>) -> &'a [u32] {
+    &rows[rows.partition_point(|row| *row < part.start)..rows.partition_point(|row| *row < part.end)]
+}
+
 fn all_rows(table: &Table) -> Vec<u32> {
     (0..table.len() as u32).collect()
 }
@@ -288,6 +365,7 @@ mod tests {
     use super::*;
     use crate::data::columns::Columns;
     use crate::data::source::testing::npy_with;
+    use crate::data::together;
     use crate::data::{Source, SourceOptions, Transform, open};
 
     fn told<T>(result: Result<T>) -> std::result::Result<T, String> {
@@ -307,10 +385,26 @@ mod tests {
         }
     }
 
-    /// Panics unless the file gives at every step what the table in memory gives, or the same error; says how far it came.
+    /// Panics unless the file gives at every step what the table in memory gives, or the same error, to one process and to
+    /// several that read it together; says how far it came.
     fn check(path: &Path, options: &SourceOptions, settings: &TableSettings) -> &'static str {
+        let alone = check_in(None, path, options, settings);
+        for (size, keeps_rows) in [(2, true), (3, false), (5, true)] {
+            let each =
+                together::testing::run(size, keeps_rows, |reading| check_in(Some(&reading), path, options, settings));
+            assert!(each.iter().all(|said| *said == alone), "{each:?}");
+        }
+        alone
+    }
+
+    fn check_in(
+        reading: Option<&Arc<Reading>>,
+        path: &Path,
+        options: &SourceOptions,
+        settings: &TableSettings,
+    ) -> &'static str {
         let Source::Table { train: table, targets, .. } = open(path, options).unwrap() else { panic!("no table") };
-        let file = Arc::new(TableFile::open(path, options, None).unwrap().unwrap());
+        let file = Arc::new(TableFile::open(reading, path, options, None).unwrap().unwrap());
         let mut settings = settings.clone();
         if settings.targets.is_empty() {
             settings.targets = targets;
@@ -366,6 +460,10 @@ mod tests {
             assert_eq!(first, positions.len());
         };
         compare((0..set.len() as u32).collect(), pieces);
+        let of_all = told(PreparedFile::new(file, same, rows)).unwrap().into_set_of_all().unwrap();
+        assert_eq!(of_all.is_on_disk(), !reading.is_some_and(|reading| reading.keeps_rows()));
+        let of_all = of_all.in_memory().unwrap();
+        assert_eq!((of_all.len(), bits(&of_all)), (set.len(), bits(&set)));
         let len = set.len() as u32;
         let positions = [len / 3..len / 2, len / 2..len / 2, len - 1..len];
         let mut pieces = Vec::new();
@@ -439,6 +537,35 @@ mod tests {
         }
     }
 
+    /// Each process has some of the rows in memory; where nobody has one, there is no digest.
+    #[test]
+    fn a_digest_of_rows_on_several_processes_is_that_of_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        fs::write(&path, text(300, false)).unwrap();
+        let set = |reading: Option<&Arc<Reading>>| {
+            let file = Arc::new(TableFile::open(reading, &path, &SourceOptions::default(), None).unwrap().unwrap());
+            let plan = FilePlan::new(file, &TableSettings::default()).unwrap();
+            let rows = plan.plan().rows.clone();
+            let (preparation, _) = plan.fit(&rows).unwrap();
+            plan.prepare(Arc::new(preparation), rows).unwrap().into_set().unwrap()
+        };
+        let alone = set(None).sha256_and_share_not_zero().unwrap();
+        assert!(alone.1 > 0.1 && alone.1 < 1.0);
+        let own: [[&[Range<u32>]; 3]; 3] = [
+            [&[0..100], &[100..290], &[290..300]],
+            [&[0..7, 20..31], &[7..20, 31..40, 200..300], &[35..210]],
+            [&[], &[0..150], &[151..300]],
+        ];
+        for (ranges, is_whole) in own.into_iter().zip([true, true, false]) {
+            let each = together::testing::run(3, true, |reading| {
+                let set = set(Some(&reading)).hold(ranges[reading.rank()].to_vec()).unwrap();
+                set.sha256_and_share_not_zero_in(&reading).unwrap()
+            });
+            assert!(each.iter().all(|told| *told == is_whole.then(|| alone.clone())), "{each:?}");
+        }
+    }
+
     #[test]
     fn pixels_in_their_file_stay_bytes() {
         let folder = tempfile::tempdir().unwrap();
@@ -453,7 +580,7 @@ mod tests {
             let rows: String = (0..500).map(|at| row(at % 3)).collect();
             fs::write(&path, format!("label{names}\n{rows}")).unwrap();
             assert_eq!(check_all(&path, &options, &[]), [expected]);
-            let file = Arc::new(TableFile::open(&path, &options, None).unwrap().unwrap());
+            let file = Arc::new(TableFile::open(None, &path, &options, None).unwrap().unwrap());
             let plan = FilePlan::new(Arc::clone(&file), &TableSettings::default()).unwrap();
             let (preparation, _) = plan.fit(&plan.plan().rows).unwrap();
             assert_eq!(preparation.features.are_pixels(), bright == 255);
@@ -502,11 +629,11 @@ mod tests {
         fs::write(&other, "y,more,w,a\n1,,u,5\n0,2,v,\n1,,,3\n0,1,v,9\n").unwrap();
         let options = SourceOptions::default();
         let settings = TableSettings { missing: Missing::Drop, ..TableSettings::default() };
-        let file = Arc::new(TableFile::open(&one, &options, None).unwrap().unwrap());
+        let file = Arc::new(TableFile::open(None, &one, &options, None).unwrap().unwrap());
         let plan = FilePlan::new(Arc::clone(&file), &settings).unwrap();
         let (preparation, _) = plan.fit(&plan.plan().rows).unwrap();
         let preparation = Arc::new(preparation);
-        let val = Arc::new(TableFile::open(&other, &options, Some(file.columns())).unwrap().unwrap());
+        let val = Arc::new(TableFile::open(None, &other, &options, Some(file.columns())).unwrap().unwrap());
         let rows = PreparedFile::taking_part(&val, &preparation).unwrap();
         assert_eq!(rows, [0, 3]);
         let Source::Table { train: table, .. } = open(&other, &options).unwrap() else { panic!("no table") };
@@ -519,7 +646,7 @@ mod tests {
         .unwrap();
         let error = |text: &str| {
             fs::write(&other, text).unwrap();
-            let file = Arc::new(TableFile::open(&other, &options, None).unwrap().unwrap());
+            let file = Arc::new(TableFile::open(None, &other, &options, None).unwrap().unwrap());
             PreparedFile::new(file, Arc::clone(&preparation), vec![0, 1]).map(|_| ()).unwrap_err().to_string()
         };
         assert!(error("y,w\n0,u\n1,u\n").contains("columns: expected 'a' among the 2"));

@@ -78,6 +78,37 @@ impl TargetColumns {
         }
     }
 
+    /// Adds those of more samples, of the same classes or values.
+    pub(super) fn append(&mut self, more: TargetColumns) {
+        match (self, more) {
+            (TargetColumns::Classes { labels, .. }, TargetColumns::Classes { labels: more, .. }) => labels.extend(more),
+            (TargetColumns::Values { values, .. }, TargetColumns::Values { values: more, .. }) => values.extend(more),
+            (TargetColumns::Classes { .. } | TargetColumns::Values { .. }, _) => {}
+        }
+    }
+
+    /// All of them, two bytes for a label and four for a value.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            TargetColumns::Classes { labels, .. } => labels.iter().flat_map(|label| label.to_le_bytes()).collect(),
+            TargetColumns::Values { values, .. } => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        }
+    }
+
+    /// Others of the same classes or values, from such bytes.
+    pub(super) fn of_bytes(&self, bytes: &[u8]) -> Self {
+        match self {
+            TargetColumns::Classes { classes, .. } => {
+                let labels = bytes.chunks_exact(2).map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
+                TargetColumns::Classes { labels: labels.collect(), classes: *classes }
+            }
+            TargetColumns::Values { width, .. } => {
+                let value = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+                TargetColumns::Values { values: bytes.chunks_exact(4).map(value).collect(), width: *width }
+            }
+        }
+    }
+
     /// Those of some rows, in that order.
     pub(super) fn select(&self, rows: &[u32]) -> Self {
         match self {

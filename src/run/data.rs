@@ -10,7 +10,8 @@ use super::SampledRows;
 use crate::data::source::{self, Source, SourceOptions, TableFile};
 use crate::data::split::{self, Fold, SplitRows};
 use crate::data::{
-    Dataset, FilePlan, Preparation, PreparedFile, SampleSize, Split, Table, TablePlan, TableSettings, hex, sample,
+    Dataset, FilePlan, Preparation, PreparedFile, Reading, SampleSize, Split, Table, TablePlan, TableSettings, hex,
+    sample,
 };
 use crate::error::{Error, Result};
 use crate::rng::Stream;
@@ -38,6 +39,8 @@ pub struct DataSettings {
     pub in_file_order: bool,
     /// Whether rows stay in their files until they are needed, where those are such that single rows are found in them.
     pub on_disk: bool,
+    /// Others with whom tables that stay in their files are read, each a part.
+    pub reading: Option<Arc<Reading>>,
 }
 
 /// Where the rows to validate on come from.
@@ -255,7 +258,7 @@ impl Rows {
         match self {
             Rows::InMemory(table) => preparation.dataset(table, rows),
             Rows::InFile(file) => {
-                PreparedFile::new(Arc::clone(file), Arc::new(preparation.clone()), rows.to_vec())?.into_set()
+                PreparedFile::new(Arc::clone(file), Arc::new(preparation.clone()), rows.to_vec())?.into_set_of_all()
             }
         }
     }
@@ -316,6 +319,14 @@ impl Plan<'_> {
         }
     }
 
+    /// The same of samples that every process has.
+    fn samples_of_all(&self, preparation: &Preparation, rows: &[u32]) -> Result<Dataset> {
+        match self {
+            Plan::InMemory(..) => self.samples(preparation, rows),
+            Plan::InFile(plan) => plan.prepare(Arc::new(preparation.clone()), rows.to_vec())?.into_set_of_all(),
+        }
+    }
+
     /// The rows of the table, and the names of its targets.
     fn table(&self) -> (usize, Vec<&str>) {
         let (len, columns) = match self {
@@ -341,13 +352,13 @@ impl Tables {
         if !settings.in_file_order {
             return Ok(None);
         }
-        let options = &settings.source;
+        let (options, reading) = (&settings.source, settings.reading.as_ref());
         let own_split = settings.val_split.is_some() || settings.fold.is_some();
         let Some((train, test)) = source::tables_at(path)? else { return Ok(None) };
-        let Some(train) = TableFile::open(&train, options, None)? else { return Ok(None) };
+        let Some(train) = TableFile::open(reading, &train, options, None)? else { return Ok(None) };
         let val = match (&settings.val_data, test.filter(|_| !own_split)) {
-            (Some(val), _) => Some(TableFile::open(val, options, None)?),
-            (None, Some(test)) => Some(TableFile::open(&test, options, Some(train.columns()))?),
+            (Some(val), _) => Some(TableFile::open(reading, val, options, None)?),
+            (None, Some(test)) => Some(TableFile::open(reading, &test, options, Some(train.columns()))?),
             (None, None) => None,
         };
         let (is_asked, targets) = (settings.val_data.is_some(), train.targets().to_vec());
@@ -377,7 +388,7 @@ impl Tables {
                 let (rows, held_out) = divide(taking_part, plan.classes().as_deref(), settings)?;
                 let rows = first(rows, train_samples, val_samples, settings)?;
                 let fitted = plan.fit(&rows.train)?;
-                let val = plan.samples(&fitted.0, &rows.val)?;
+                let val = plan.samples_of_all(&fitted.0, &rows.val)?;
                 (rows, held_out, fitted, val)
             }
             Some(val) => {

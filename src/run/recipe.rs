@@ -260,6 +260,7 @@ impl Recipe {
             seed: self.seed,
             in_file_order: self.shuffle == Shuffle::Blocks,
             on_disk: self.stream,
+            reading: None,
         })
     }
 

@@ -8,18 +8,20 @@
 
 mod delimiter;
 mod first_rows;
+mod parts;
 mod records;
 mod words;
 
 use std::path::Path;
 
-use super::file_bytes::{FileBytes, changed};
+use super::file_bytes::{Bytes, FileBytes, changed};
 use super::number::{self, Cell, Decimal};
 use super::unpack::Begun;
 use crate::data::messages::{self, listed, twice};
 use crate::data::{Table, TableColumn};
 use crate::error::{Error, Result};
 use first_rows::FirstRows;
+pub(super) use parts::{Form, Joined, Known, PartOfText, join, scan_part};
 pub(super) use records::Place;
 use records::{Dialect, Records};
 use words::Words;
@@ -66,36 +68,15 @@ pub(super) fn read(file: Begun<'_>, wanted: Wanted<'_>) -> Result<Table> {
 
 /// Reads all of `file` and keeps nothing of it but its form, and cells that `each` leaves. `each` gets every row: where it
 /// begins, and its cells, as [`Table`] has them, behind those of rows before it that it did not clear.
-pub(super) fn scan(
-    file: Begun<'_>,
-    wanted: Wanted<'_>,
-    each: &mut dyn FnMut(Place, &mut Vec<f32>) -> Result<()>,
-) -> Result<(Text, Vec<f32>)> {
+pub(super) fn scan(file: Begun<'_>, wanted: Wanted<'_>, each: &mut EachRow<'_>) -> Result<(Text, Vec<f32>)> {
     let path = file.path();
-    check_encoding(path, file.start())?;
-    let delimiter = delimiter::find(file.start(), path);
-    let mut records = Records::new(file, delimiter)?;
-    let first = FirstRows::look(&mut records)?;
-    let decimal = if delimiter == b';' { Decimal::Unknown } else { Decimal::Point };
-    let Some(layout) = first.layout(wanted.header, decimal) else {
-        return Err(refuse(path, "it holds no rows, only blank lines; is it the right file?"));
-    };
-    check_names(path, &layout)?;
-    let kinds = kinds(path, &layout.names, wanted)?;
+    let Beginning { mut records, first, layout, decimal, kinds } = Beginning::of(file, wanted)?;
     let mut cells = Cells { path, layout: &layout, decimal, kinds, row: Vec::new(), beyond: false };
     let mut any = false;
-    for row in first.rows(layout.header) {
-        for (index, cell) in row.cells().enumerate() {
-            cells.add(row.place.line, index, cell)?;
-        }
-        each(row.place, cells.end(row.place.line, row.len())?)?;
+    rows_from_start(&mut records, first, u64::MAX, &mut cells, &mut |place, row| {
         any = true;
-    }
-    drop(first);
-    while let Some((place, count)) = records.next(|line, index, cell| cells.add(line, index, cell))? {
-        each(place, cells.end(place.line, count)?)?;
-        any = true;
-    }
+        each(place, row)
+    })?;
     if !any {
         return Err(refuse(path, "it holds one line of names and no rows under it; is it the right file?"));
     }
@@ -103,6 +84,73 @@ pub(super) fn scan(
     let kinds =
         kinds.into_iter().map(|kind| if matches!(kind, Kind::Unknown) { Kind::Nothing } else { kind }).collect();
     Ok((Text { dialect: records.dialect(), layout, decimal, kinds }, row))
+}
+
+/// Takes a row: where it begins, and its cells.
+pub(super) type EachRow<'a> = dyn FnMut(Place, &mut Vec<f32>) -> Result<()> + 'a;
+
+/// A text of which the first rows have been looked at, and none has been taken.
+struct Beginning<'a> {
+    records: Records<Begun<'a>>,
+    first: FirstRows,
+    layout: Layout,
+    decimal: Decimal,
+    kinds: Vec<Kind>,
+}
+
+impl<'a> Beginning<'a> {
+    fn of(file: Begun<'a>, wanted: Wanted<'_>) -> Result<Self> {
+        let path = file.path();
+        check_encoding(path, file.start())?;
+        let delimiter = delimiter::find(file.start(), path);
+        let mut records = Records::new(file, delimiter)?;
+        let first = FirstRows::look(&mut records)?;
+        let decimal = if delimiter == b';' { Decimal::Unknown } else { Decimal::Point };
+        let Some(layout) = first.layout(wanted.header, decimal) else {
+            return Err(refuse(path, "it holds no rows, only blank lines; is it the right file?"));
+        };
+        check_names(path, &layout)?;
+        let kinds = kinds(path, &layout.names, wanted)?;
+        Ok(Beginning { records, first, layout, decimal, kinds })
+    }
+}
+
+/// [`rows_until`] for a text of which the `first` rows have been read.
+fn rows_from_start(
+    records: &mut Records<Begun<'_>>,
+    first: FirstRows,
+    end: u64,
+    cells: &mut Cells<'_>,
+    each: &mut EachRow<'_>,
+) -> Result<Option<Place>> {
+    for row in first.rows(cells.layout.header) {
+        if row.place.offset >= end {
+            return Ok(Some(row.place));
+        }
+        for (index, cell) in row.cells().enumerate() {
+            cells.add(row.place.line, index, cell)?;
+        }
+        each(row.place, cells.end(row.place.line, row.len())?)?;
+    }
+    drop(first);
+    rows_until(records, end, cells, each)
+}
+
+/// Gives `each` the rows that begin before the byte `end`. Returns where the next one begins, if there is one.
+fn rows_until(
+    records: &mut Records<impl Bytes>,
+    end: u64,
+    cells: &mut Cells<'_>,
+    each: &mut EachRow<'_>,
+) -> Result<Option<Place>> {
+    while let Some(ahead) = records.ahead()? {
+        if ahead.offset >= end {
+            return Ok(Some(ahead));
+        }
+        let Some((place, count)) = records.next(|line, index, cell| cells.add(line, index, cell))? else { break };
+        each(place, cells.end(place.line, count)?)?;
+    }
+    Ok(None)
 }
 
 /// The form of a text that was read to its end: enough to read any of its rows again.

@@ -4,13 +4,16 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+
+use serde::{Deserialize, Serialize};
 
 use super::array::{self, Array};
 use super::csv::{self, Place, Text, Wanted};
 use super::file_bytes::{Bytes, FileBytes, changed};
 use super::unpack::{Begun, Extent};
 use super::{SourceOptions, idx, libsvm, npy, open};
+use crate::data::together::{Kept, Reading, other_data};
 use crate::data::{Table, TableColumn};
 use crate::error::{Error, Result};
 
@@ -34,6 +37,16 @@ pub(crate) struct TableFile {
     gaps: Vec<u64>,
     targets: Vec<String>,
     content: Content,
+    part: Option<Part>,
+}
+
+/// What of a table this process reads for others.
+#[derive(Debug)]
+struct Part {
+    reading: Weak<Reading>,
+    rows: Range<u32>,
+    /// The rows themselves, while the reading lasts.
+    kept: Weak<Kept>,
 }
 
 #[derive(Debug)]
@@ -58,24 +71,90 @@ impl TableFile {
     ///
     /// A text of cells is read once from end to end, and so are arrays but for whole numbers in a raw file.
     ///
+    /// In a `reading` with others each reads a part of a file that is not packed, and tells what it has found.
+    ///
     /// # Errors
     /// As [`open`](super::open): [`Error::Io`] from the operating system, [`Error::DataFile`] for what is damaged,
-    /// [`Error::Setting`] for an option that does not fit.
-    pub fn open(path: &Path, options: &SourceOptions, like: Option<&[TableColumn]>) -> Result<Option<TableFile>> {
+    /// [`Error::Setting`] for an option that does not fit; [`Error::Ranks`] where others have failed or have another file.
+    pub fn open(
+        reading: Option<&Arc<Reading>>,
+        path: &Path,
+        options: &SourceOptions,
+        like: Option<&[TableColumn]>,
+    ) -> Result<Option<TableFile>> {
         if !path.is_file() {
             return Ok(None);
         }
         let file = Begun::open(path)?;
+        let reading = reading.filter(|_| matches!(file.extent(), Extent::Exactly(_)));
         if file.start().starts_with(npy::MAGIC) {
-            return Self::of_arrays(path, file.extent(), options);
+            return Self::of_arrays(reading, path, file.extent(), options);
         }
         if open::is_archive(file.start()) || idx::begins(file.start()) || libsvm::begins(file.start(), path) {
             return Ok(None);
         }
         let wanted = Wanted { header: options.header, text_columns: &options.text_columns, like };
-        let file = Self::of_text(file, wanted)?;
+        let file = match reading {
+            None => Self::of_text(file, wanted)?,
+            Some(reading) => Self::of_text_in_parts(reading, file, wanted)?,
+        };
         open::refuse_targets(options, path)?;
         Ok(Some(file))
+    }
+
+    fn of_text_in_parts(reading: &Arc<Reading>, file: Begun<'_>, wanted: Wanted<'_>) -> Result<Self> {
+        let (path, extent) = (file.path(), file.extent());
+        drop(file);
+        let mut known = None;
+        for _ in 0..2 {
+            let (rows, form, mut kept) = OwnRows::read(reading, path, wanted, known.as_deref())?;
+            let all = rows.tell(reading, path)?;
+            let found: Vec<_> = all.iter().map(|rows| &rows.found).collect();
+            let (text, lines) = match csv::join(&found, form) {
+                csv::Joined::Text(text, lines) => (text, lines),
+                csv::Joined::Again(columns) => {
+                    known = Some(columns);
+                    continue;
+                }
+                csv::Joined::Apart => break,
+            };
+            let (mut first, mut gaps, mut marks, mut own) = (0_u32, Gaps::default(), Vec::new(), 0..0);
+            for (rank, (rows, before)) in all.iter().zip(lines).enumerate() {
+                let place = |line: u32, offset| Place { line: before + line, offset };
+                marks.extend(
+                    rows.marks
+                        .iter()
+                        .map(|(row, line, offset)| Mark { row: first + row, place: place(*line, *offset) }),
+                );
+                rows.gaps.each(|row| gaps.set(first + row));
+                let end = first + rows.count;
+                if rank == reading.rank() {
+                    own = first..end;
+                    kept.lines.iter_mut().for_each(|line| *line += before);
+                }
+                first = end;
+            }
+            if first == 0 {
+                break;
+            }
+            let columns = text.columns();
+            for (place, numbers) in rows.found.numbers_in(&text).into_iter().enumerate() {
+                let Some(numbers) = numbers else { continue };
+                for cell in kept.cells.iter_mut().skip(place).step_by(columns.len()).filter(|cell| !cell.is_nan()) {
+                    *cell = numbers[*cell as usize];
+                }
+            }
+            let part = Part { reading: Arc::downgrade(reading), rows: own, kept: reading.keep(kept) };
+            let content = Content::Text(text, marks);
+            return Ok(Self { part: Some(part), ..Self::new(path, extent, columns, Vec::new(), first, gaps, content) });
+        }
+        let file = Self::of_text(Begun::open(path)?, wanted)?;
+        Ok(Self { part: Some(file.even_part(reading)), ..file })
+    }
+
+    /// One process's part where all have as many rows.
+    fn even_part(&self, reading: &Arc<Reading>) -> Part {
+        Part { reading: Arc::downgrade(reading), rows: even_part(reading, self.rows), kept: Weak::new() }
     }
 
     fn of_text(file: Begun<'_>, wanted: Wanted<'_>) -> Result<Self> {
@@ -94,7 +173,12 @@ impl TableFile {
         Ok(Self::new(path, extent, text.columns(), Vec::new(), rows, gaps, Content::Text(text, marks)))
     }
 
-    fn of_arrays(path: &Path, extent: Extent, options: &SourceOptions) -> Result<Option<Self>> {
+    fn of_arrays(
+        reading: Option<&Arc<Reading>>,
+        path: &Path,
+        extent: Extent,
+        options: &SourceOptions,
+    ) -> Result<Option<Self>> {
         let mut bytes = FileBytes::open(path, extent)?;
         let header = npy::header(path, "", |out| bytes.fill(out))?;
         if !header.is_by_rows() {
@@ -111,16 +195,19 @@ impl TableFile {
         if is_packed || !header.element.is_whole() {
             let mut features = Features { path, header: &header, bytes, numbers: Vec::new(), raw: Vec::new() };
             let (width, at_once) = (array::columns(&header.shape), features.at_once());
-            let mut row = 0;
-            while row < rows {
-                let end = rows.min(row.saturating_add(at_once));
+            let own = reading.map_or(0..rows, |reading| even_part(reading, rows));
+            let mut row = own.start;
+            while row < own.end {
+                let end = own.end.min(row.saturating_add(at_once));
                 for cells in features.read(row..end)?.chunks_exact(width) {
                     gaps.add(row, cells);
                     row += 1;
                 }
             }
-            if features.bytes.fill(&mut [0])? > 0 {
-                return Err(header.goes_on(path, ""));
+            match reading {
+                None if features.bytes.fill(&mut [0])? > 0 => return Err(header.goes_on(path, "")),
+                None => {}
+                Some(reading) => gaps.join(reading)?,
             }
         }
         let y = options.targets.as_deref().map(|targets| open::targets_of(targets, options)).transpose()?;
@@ -142,7 +229,8 @@ impl TableFile {
         let features = array::columns(&header.shape);
         array::check_width(path, "", &[header.shape[0], features + outputs])?;
         let (columns, targets) = array::table_columns(features, outputs);
-        Ok(Some(Self::new(path, extent, columns, targets, rows, gaps, Content::Arrays(header, y))))
+        let file = Self::new(path, extent, columns, targets, rows, gaps, Content::Arrays(header, y));
+        Ok(Some(Self { part: reading.map(|reading| file.even_part(reading)), ..file }))
     }
 
     fn new(
@@ -156,7 +244,7 @@ impl TableFile {
     ) -> Self {
         let columns: Arc<[TableColumn]> = columns.into();
         let schema = Table::without_rows(&columns, &path.display().to_string());
-        Self { path: path.to_path_buf(), extent, schema, columns, rows, gaps: gaps.0, targets, content }
+        Self { path: path.to_path_buf(), extent, schema, columns, rows, gaps: gaps.0, targets, content, part: None }
     }
 
     /// Its columns, from left to right.
@@ -187,6 +275,12 @@ impl TableFile {
     /// Whether something is missing in a row, in any of its columns.
     pub fn has_gap(&self, row: u32) -> bool {
         self.gaps.get(row as usize / 64).is_some_and(|bits| bits >> (row % 64) & 1 == 1)
+    }
+
+    /// The rows that this process reads for others, and the reading; all of them, and `None`, where no other reads with it.
+    pub fn part(&self) -> (Range<u32>, Option<Arc<Reading>>) {
+        let part = self.part.as_ref().and_then(|part| Some((part.rows.clone(), part.reading.upgrade()?)));
+        part.map_or((0..self.rows, None), |(rows, reading)| (rows, Some(reading)))
     }
 
     /// Whether rows can be gone to without reading all before them: those of a file that is not packed.
@@ -238,41 +332,60 @@ impl TableFile {
         pieces: &mut Pieces<'_>,
     ) -> std::result::Result<(), Stop> {
         let ends_early = |row: u32| self.changed(format!("{} rows", self.rows), format!("{row}"));
-        let mut ranges = ranges.iter().filter(|range| !range.is_empty()).peekable();
-        let Some(first) = ranges.peek() else { return Ok(()) };
         // The last mark that is not behind a row.
         let mark_of = |row: u32| marks.partition_point(|mark| mark.row <= row).saturating_sub(1);
-        let mut mark = mark_of(first.start);
-        let Some(Mark { mut row, place }) = marks.get(mark).copied() else { return Ok(()) };
-        let mut rows = text.rows(&self.path, FileBytes::open(&self.path, self.extent)?, place)?;
-        for range in ranges {
+        let part = self.part.as_ref().and_then(|part| Some((part.rows.clone(), part.kept.upgrade()?)));
+        let kept = part.as_ref().map_or(0..0, |(rows, _)| rows.clone());
+        let ranges = ranges.iter().flat_map(|range| cut(range, &kept)).filter(|(range, _)| !range.is_empty());
+        // Once there is something to read: from where, the row that comes next, and the mark before it.
+        let mut begun = None;
+        for (range, is_kept) in ranges {
+            if let Some((_, rows)) = part.as_ref().filter(|_| is_kept) {
+                for row in range {
+                    let at = (row - kept.start) as usize;
+                    let cells = &rows.cells[at * self.columns.len()..][..self.columns.len()];
+                    pieces.push(row, Some(rows.lines[at]), cells)?;
+                }
+                continue;
+            }
             let nearest = mark_of(range.start);
-            if marks[nearest].row > row {
-                mark = nearest;
-                row = marks[mark].row;
-                rows.go_to(marks[mark].place)?;
+            let Some(place) = marks.get(nearest).map(|mark| mark.place) else { return Ok(()) };
+            let (rows, row, mark) = match &mut begun {
+                Some(begun) => begun,
+                none => {
+                    let rows = text.rows(&self.path, FileBytes::open(&self.path, self.extent)?, place)?;
+                    none.insert((rows, marks[nearest].row, nearest))
+                }
+            };
+            if marks[nearest].row > *row {
+                *mark = nearest;
+                *row = marks[nearest].row;
+                rows.go_to(place)?;
             }
-            while row < range.start {
+            while *row < range.start {
                 if !rows.pass_over()? {
-                    return Err(ends_early(row).into());
+                    return Err(ends_early(*row).into());
                 }
-                row += 1;
+                *row += 1;
             }
-            while row < range.end {
-                let Some((place, cells)) = rows.next()? else { return Err(ends_early(row).into()) };
-                while marks.get(mark + 1).is_some_and(|next| next.row <= row) {
-                    mark += 1;
+            while *row < range.end {
+                let Some((place, cells)) = rows.next()? else { return Err(ends_early(*row).into()) };
+                while marks.get(*mark + 1).is_some_and(|next| next.row <= *row) {
+                    *mark += 1;
                 }
-                let expected = marks[mark];
-                if expected.row == row && expected.place != place {
+                let expected = marks[*mark];
+                if expected.row == *row && expected.place != place {
                     let told = |place: Place| format!("line {} at byte {}", place.line, place.offset);
                     return Err(self.changed(told(expected.place), told(place)).into());
                 }
-                pieces.push(row, Some(place.line), cells)?;
-                row += 1;
+                pieces.push(*row, Some(place.line), cells)?;
+                *row += 1;
             }
         }
-        if row == self.rows && rows.pass_over()? {
+        if let Some((mut rows, row, _)) = begun
+            && row == self.rows
+            && rows.pass_over()?
+        {
             return Err(self.changed(format!("{} rows", self.rows), "more").into());
         }
         Ok(())
@@ -313,11 +426,103 @@ impl TableFile {
     }
 }
 
+/// The rows of `range` before, in and behind `kept`, and whether they are in it.
+fn cut(range: &Range<u32>, kept: &Range<u32>) -> [(Range<u32>, bool); 3] {
+    let clamped = |row: u32| row.clamp(range.start, range.end.max(range.start));
+    let (start, end) = (clamped(kept.start), clamped(kept.end));
+    [(range.start..start, false), (start..end, true), (end..range.end, false)]
+}
+
+/// Of `rows`, those of this process where all have as many.
+fn even_part(reading: &Reading, rows: u32) -> Range<u32> {
+    let (rank, size) = (reading.rank() as u64, reading.size() as u64);
+    let start = |rank: u64| (u64::from(rows) * rank / size) as u32;
+    start(rank)..start(rank + 1)
+}
+
+/// What a process tells the others of its part of a text.
+#[derive(Serialize, Deserialize)]
+struct OwnRows {
+    /// Of the file.
+    bytes: u64,
+    found: csv::PartOfText,
+    count: u32,
+    gaps: Gaps,
+    /// Rows of the part, with their lines and bytes.
+    marks: Vec<(u32, u32, u64)>,
+}
+
+impl OwnRows {
+    /// And the cells, if they are to be kept.
+    fn read(
+        reading: &Reading,
+        path: &Path,
+        wanted: Wanted<'_>,
+        known: Option<&[csv::Known]>,
+    ) -> Result<(Self, csv::Form, Kept)> {
+        let file = Begun::open(path)?;
+        let Extent::Exactly(bytes) = file.extent() else { return Err(other_data("a packed file")) };
+        let (rank, size) = (reading.rank() as u128, reading.size() as u128);
+        let start = |rank: u128| (u128::from(bytes) * rank / size) as u64;
+        let (mut count, mut gaps, mut marks) = (0, Gaps::default(), Vec::<(u32, u32, u64)>::new());
+        let (mut lines, mut given) = (Vec::new(), 0);
+        let (found, form, cells) =
+            csv::scan_part(file, wanted, known, start(rank)..start(rank + 1), &mut |place, cells| {
+                if marks.last().is_none_or(|(_, _, offset)| place.offset - offset >= MARK_BYTES) {
+                    marks.push((count, place.line, place.offset));
+                }
+                let row = &cells[given..];
+                let width = row.len();
+                gaps.add(count, row);
+                if reading.keeps_rows() {
+                    given += width;
+                    let room = cells.try_reserve(width).and_then(|()| lines.try_reserve(1));
+                    room.map_err(|_| Error::out_of_memory(path))?;
+                    lines.push(place.line);
+                } else {
+                    cells.clear();
+                }
+                count += 1;
+                Ok(())
+            })?;
+        Ok((OwnRows { bytes, found, count, gaps, marks }, form, Kept { cells, lines }))
+    }
+
+    /// What all have found, by rank.
+    fn tell(&self, reading: &Reading, path: &Path) -> Result<Vec<OwnRows>> {
+        let own = serde_json::to_vec(self).map_err(|_| Error::out_of_memory(path))?;
+        let all = reading.gather("the columns of a table", &own)?;
+        let all = all.iter().map(|told| serde_json::from_slice(told));
+        let all: Vec<OwnRows> = all.collect::<std::result::Result<_, _>>().map_err(|_| other_data("columns"))?;
+        match all.iter().find(|other| other.bytes != self.bytes) {
+            Some(other) => Err(other_data(&format!("files of {} and {} bytes", self.bytes, other.bytes))),
+            None => Ok(all),
+        }
+    }
+}
+
 /// Which rows have gaps, a bit each.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Gaps(Vec<u64>);
 
 impl Gaps {
+    fn each(&self, mut each: impl FnMut(u32)) {
+        for (at, bits) in self.0.iter().enumerate().filter(|(_, bits)| **bits != 0) {
+            (0..64).filter(|bit| bits >> bit & 1 == 1).for_each(|bit| each(at as u32 * 64 + bit));
+        }
+    }
+
+    /// Adds those that others have found.
+    fn join(&mut self, reading: &Reading) -> Result<()> {
+        let own: Vec<u8> = self.0.iter().flat_map(|bits| bits.to_le_bytes()).collect();
+        for told in reading.gather("the gaps of a table", &own)? {
+            let bits =
+                told.chunks_exact(8).map(|bytes| bytes.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte)));
+            Gaps(bits.collect()).each(|row| self.set(row));
+        }
+        Ok(())
+    }
+
     fn add(&mut self, row: u32, cells: &[f32]) {
         if cells.iter().any(|cell| cell.is_nan()) {
             self.set(row);
@@ -424,6 +629,7 @@ mod tests {
     use super::*;
     use crate::data::Source;
     use crate::data::source::testing::{gzip, npy};
+    use crate::data::together;
 
     /// All of a table: names, words, bits of cells and places of rows.
     fn all_of(columns: &[TableColumn], pieces: &[Table]) -> String {
@@ -448,10 +654,20 @@ mod tests {
         Ok(pieces)
     }
 
-    /// Panics unless the file at `path` holds what reading it whole gives, also by ranges, or the same is wrong with it.
+    /// Panics unless the file at `path` holds what reading it whole gives, also by ranges, or the same is wrong with it, to one
+    /// process and to several that read it together.
     fn check(path: &Path, options: &SourceOptions) -> bool {
+        let alone = check_in(None, path, options);
+        for (size, keeps_rows) in [(2, true), (3, false), (4, true)] {
+            let each = together::testing::run(size, keeps_rows, |reading| check_in(Some(&reading), path, options));
+            assert!(each.iter().all(|taken| *taken == alone), "{each:?}");
+        }
+        alone
+    }
+
+    fn check_in(reading: Option<&Arc<Reading>>, path: &Path, options: &SourceOptions) -> bool {
         let whole = open(path, options);
-        let file = match TableFile::open(path, options, None) {
+        let file = match TableFile::open(reading, path, options, None) {
             Ok(Some(file)) => file,
             Ok(None) => return false,
             Err(error) => {
@@ -540,6 +756,43 @@ mod tests {
         }
     }
 
+    /// Each of several processes has its rows in memory, one after the other all of the file, wherever parts begin; but where
+    /// that is in quotes, all read the file from its beginning.
+    #[test]
+    fn a_text_is_read_in_parts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        let of = |row: &dyn Fn(usize) -> String| (0..400).map(row).collect::<String>();
+        // Words that look like numbers where parts begin, and numbers in some parts only.
+        let mixed = |row: usize| if row % 90 == 0 { format!("w{row}") } else { row.to_string() };
+        let late = |row: usize| if row > 300 { row.to_string() } else { String::new() };
+        for (text, is_in_parts) in [
+            (of(&|row| format!("{row},w{},{}\n", 400 - row / 3, row % 7)), true),
+            (of(&|row| format!("\n{};w{};{},5\r\n", row, row % 50, row % 7)), true),
+            (of(&|row| format!("{row},{},{}\n", mixed(row), late(row))), true),
+            (of(&|row| format!("{row},\"w\n{row},1,2\n\",7\n")), false),
+            (of(&|row| format!("{row},{},7\n", "w".repeat(if row == 200 { 20_000 } else { 1 }))), true),
+        ] {
+            let names = if text.contains(';') { "a;b;c" } else { "a,b,c" };
+            fs::write(&path, format!("{names}\n{text}")).unwrap();
+            for size in [1, 2, 3, 7] {
+                let each = together::testing::run(size, true, |reading| {
+                    let file = TableFile::open(Some(&reading), &path, &SourceOptions::default(), None);
+                    let part = file.unwrap().unwrap().part.unwrap();
+                    part.kept.upgrade().map(|kept| (part.rows.clone(), kept.lines.len(), kept.cells.len()))
+                });
+                let whole: Option<Vec<_>> = each.into_iter().collect();
+                assert_eq!(whole.is_some(), is_in_parts || size == 1, "{size}: {}", &text[..20]);
+                let mut end = 0;
+                for (rows, lines, cells) in whole.into_iter().flatten() {
+                    assert_eq!((rows.start, rows.len(), 3 * rows.len()), (end, lines, cells));
+                    end = rows.end;
+                }
+                assert!(end == 400 || !(is_in_parts || size == 1));
+            }
+        }
+    }
+
     #[test]
     fn arrays_in_their_files_are_those_in_memory() {
         let folder = tempfile::tempdir().unwrap();
@@ -592,10 +845,12 @@ mod tests {
         ] {
             let path = folder.path().join(name);
             fs::write(&path, bytes).unwrap();
-            assert!(TableFile::open(&path, &SourceOptions::default(), None).unwrap().is_none(), "{name}");
+            assert!(TableFile::open(None, &path, &SourceOptions::default(), None).unwrap().is_none(), "{name}");
         }
-        assert!(TableFile::open(folder.path(), &SourceOptions::default(), None).unwrap().is_none());
-        assert!(TableFile::open(&folder.path().join("none.csv"), &SourceOptions::default(), None).unwrap().is_none());
+        assert!(TableFile::open(None, folder.path(), &SourceOptions::default(), None).unwrap().is_none());
+        assert!(
+            TableFile::open(None, &folder.path().join("none.csv"), &SourceOptions::default(), None).unwrap().is_none()
+        );
     }
 
     #[test]
@@ -623,7 +878,7 @@ mod tests {
         ] {
             let path = folder.path().join(name);
             fs::write(&path, bytes).unwrap();
-            let error = TableFile::open(&path, &SourceOptions::default(), None).unwrap_err().to_string();
+            let error = TableFile::open(None, &path, &SourceOptions::default(), None).unwrap_err().to_string();
             assert!(error.contains(problem) && !error.contains('\n'), "{problem}: {error}");
             // What is more than memory takes is told otherwise there.
             if !problem.ends_with("than the") {
@@ -662,7 +917,7 @@ mod tests {
         ] {
             let path = folder.path().join(name);
             fs::write(&path, before).unwrap();
-            let file = TableFile::open(&path, &SourceOptions::default(), None).unwrap().unwrap();
+            let file = TableFile::open(None, &path, &SourceOptions::default(), None).unwrap().unwrap();
             fs::write(&path, after).unwrap();
             for from in [0, file.rows - 3] {
                 let range = from..file.rows;
@@ -680,7 +935,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.csv");
         fs::write(&path, "a,b\n".to_string() + &"1,2\n".repeat(9)).unwrap();
-        let file = TableFile::open(&path, &SourceOptions::default(), None).unwrap().unwrap();
+        let file = TableFile::open(None, &path, &SourceOptions::default(), None).unwrap().unwrap();
         let mut given = 0;
         let error = file.read_at_most(2, &[0..4, 5..9], &mut |piece| {
             given += piece.len();

@@ -70,6 +70,18 @@ impl<'a> Records<FileBytes<'a>> {
         Ok(records)
     }
 
+    /// Of a text whose dialect is known, from the first line on that begins at the byte `offset` or behind it, as line 1. A line
+    /// end in quotes is taken for one as well.
+    pub fn from_line(file: FileBytes<'a>, dialect: Dialect, offset: u64) -> Result<Self> {
+        let mut records = Self::again(file, dialect, Place { line: 1, offset: offset.saturating_sub(1) })?;
+        if offset > 0 {
+            records.skip(|byte| byte != b'\n')?;
+        }
+        let first = records.ahead()?.map_or(offset, |place| place.offset);
+        records.go_to(Place { line: 1, offset: first })?;
+        Ok(records)
+    }
+
     /// Goes to the record that begins at `place`.
     pub fn go_to(&mut self, place: Place) -> Result<()> {
         let in_buffer = place.offset.checked_add(self.left.end as u64).and_then(|end| end.checked_sub(self.given));
@@ -111,14 +123,25 @@ impl<S: Bytes> Records<S> {
         self.dialect
     }
 
-    /// Reads one record, and gives `each` its line, and each cell with its number from 0. Returns where it begins and how many
-    /// cells it has; `None` at the end of the file.
-    pub fn next(&mut self, mut each: impl FnMut(u32, usize, &[u8]) -> Result<()>) -> Result<Option<(Place, usize)>> {
+    /// Where the next record begins, which is not read; `None` at the end of the file.
+    pub fn ahead(&mut self) -> Result<Option<Place>> {
+        let place = self.place()?;
+        Ok((!self.at_end()?).then_some(place))
+    }
+
+    fn place(&mut self) -> Result<Place> {
         self.skip(|byte| matches!(byte, b'\n' | b'\r' | b' '))?;
         let Ok(line) = u32::try_from(self.line) else {
             return Err(refuse(self.file.path(), format!("more than {} lines; split the file", u32::MAX)));
         };
-        let place = Place { line, offset: self.given - self.left.len() as u64 };
+        Ok(Place { line, offset: self.given - self.left.len() as u64 })
+    }
+
+    /// Reads one record, and gives `each` its line, and each cell with its number from 0. Returns where it begins and how many
+    /// cells it has; `None` at the end of the file.
+    pub fn next(&mut self, mut each: impl FnMut(u32, usize, &[u8]) -> Result<()>) -> Result<Option<(Place, usize)>> {
+        let place = self.place()?;
+        let line = place.line;
         let lines_before = self.core.line();
         let mut count = 0;
         loop {

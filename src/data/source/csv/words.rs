@@ -12,6 +12,17 @@ pub(super) struct Words {
 }
 
 impl Words {
+    /// These, which differ, by their numbers.
+    pub fn of(words: &[String]) -> Self {
+        let numbers = (0..).zip(words).map(|(number, word)| (word.as_str().into(), number));
+        Words { numbers: Arc::new(numbers.collect()) }
+    }
+
+    /// The number of a word, if it has one.
+    pub fn known(&self, word: &str) -> Option<f32> {
+        self.numbers.get(word).map(|number| *number as f32)
+    }
+
     /// The number of a word, which gets the next one if it is new; or what is wrong with it.
     pub fn number(&mut self, word: &[u8]) -> Result<f32, String> {
         let word = std::str::from_utf8(word).map_err(|_| {
