@@ -160,6 +160,73 @@ fn the_bits_are_the_same_wherever_samples_are() {
     }
 }
 
+/// A table of numbers with gaps, words that some parts alone have, and classes.
+fn table(rows: usize) -> String {
+    let row = |row: usize| {
+        let gap = if row % 11 == 3 { String::new() } else { format!("{}", (row * 7919 % 1000) as f64 / 7.0) };
+        format!("{row},{gap},w{},c{}\n", row / 500, row * 31 % 3)
+    };
+    format!("id,gap,word,class\n{}", (0..rows).map(row).collect::<String>())
+}
+
+/// Ranks that read a part of a text each make of it what one process makes of the whole: transform, samples and digest.
+#[test]
+fn the_bits_are_the_same_where_ranks_read_a_table_in_parts() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("t.csv"), table(12_000)).unwrap();
+    let common = ["--data", "t.csv", "--epochs", "2", "--batch-size", "1050", "--parallel", "samples", "--quiet"];
+    let network = ["--layers", "linear:16,relu,linear:3", "--missing", "mean", "--no-report"];
+    for (shuffle, kinds) in [("blocks", &[&[][..], &["--stream"]][..]), ("never", &[&[][..]])] {
+        for more in kinds {
+            let words = |out| [&common[..], &network, &["--shuffle", shuffle, "--out", out], more].concat();
+            let plain = Command::new(FLATNET).arg("train").args(words("plain")).current_dir(folder.path()).output();
+            assert!(plain.as_ref().unwrap().status.success(), "{}", told(&plain.unwrap()));
+            let of = |run: &str| {
+                let run = folder.path().join(run);
+                let summary: serde_json::Value =
+                    serde_json::from_slice(&fs::read(run.join("summary.json")).unwrap()).unwrap();
+                (digest(&run.join("model.safetensors")), figures(&run), summary["data"]["train_sha256"].clone())
+            };
+            let expected = of("plain");
+            for ranks in [2, 3, 8] {
+                let output = mpirun_on(folder.path(), &[(ranks, words("ranks"))]).output().unwrap();
+                assert!(output.status.success(), "{shuffle}, {ranks}: {}", told(&output));
+                assert!(of("ranks") == expected, "{shuffle} {more:?}: {ranks} ranks");
+                fs::remove_dir_all(folder.path().join("ranks")).unwrap();
+            }
+            fs::remove_dir_all(folder.path().join("plain")).unwrap();
+        }
+    }
+}
+
+/// What one rank alone cannot read ends all while they read together, and is said once, by its rank; as are other files.
+#[test]
+fn a_table_that_one_rank_cannot_read_ends_all() {
+    let folder = TempDir::new().unwrap();
+    let text = table(3_000);
+    let other = text.replacen("\n2999,", "\n29999,", 1);
+    for (name, text) in [("t.csv", text), ("other.csv", other)] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    for (second, problem) in
+        [("none.csv", "error: rank 1 on "), ("other.csv", "error: the ranks have found different data (files of")]
+    {
+        let words = |data| {
+            let common = ["--batch-size", "1050", "--parallel", "samples", "--shuffle", "blocks", "--missing", "mean"];
+            [&common[..], &["--data", data, "--out", "run"]].concat()
+        };
+        let mut command = mpirun_on(folder.path(), &[(1, words("t.csv")), (1, words(second))]);
+        let log = folder.path().join("log");
+        command.stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
+        let mut launched = Launched(command.spawn().unwrap());
+        assert!(wait(&mut launched.0, Duration::from_secs(30)).is_some(), "they still run");
+        let told = fs::read_to_string(log).unwrap();
+        assert_eq!(launched.0.wait().unwrap().code(), Some(1), "{told}");
+        assert_eq!(told.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{told}");
+        assert!(told.contains(problem) && !folder.path().join("run").exists(), "{told}");
+    }
+}
+
 /// Of samples that no rank reads all of, some are compared.
 #[test]
 fn other_images_are_refused() {

@@ -13,6 +13,7 @@ use super::csv::{self, Place, Text, Wanted};
 use super::file_bytes::{Bytes, FileBytes, changed};
 use super::unpack::{Begun, Extent};
 use super::{SourceOptions, idx, libsvm, npy, open};
+use crate::data::messages::listed;
 use crate::data::together::{Kept, Reading, other_data};
 use crate::data::{Table, TableColumn};
 use crate::error::{Error, Result};
@@ -495,7 +496,10 @@ impl OwnRows {
         let all = all.iter().map(|told| serde_json::from_slice(told));
         let all: Vec<OwnRows> = all.collect::<std::result::Result<_, _>>().map_err(|_| other_data("columns"))?;
         match all.iter().find(|other| other.bytes != self.bytes) {
-            Some(other) => Err(other_data(&format!("files of {} and {} bytes", self.bytes, other.bytes))),
+            Some(_) => {
+                let sizes = listed(all.iter().map(|rows| rows.bytes.to_string()), 4);
+                Err(other_data(&format!("files of {sizes} bytes")))
+            }
             None => Ok(all),
         }
     }
