@@ -174,28 +174,36 @@ fn table(rows: usize) -> String {
 fn the_bits_are_the_same_where_ranks_read_a_table_in_parts() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("t.csv"), table(12_000)).unwrap();
-    let common = ["--data", "t.csv", "--epochs", "2", "--batch-size", "1050", "--parallel", "samples", "--quiet"];
+    let common = ["--data", "t.csv", "--batch-size", "1050", "--parallel", "samples", "--quiet"];
     let network = ["--layers", "linear:16,relu,linear:3", "--missing", "mean", "--no-report"];
-    for (shuffle, kinds) in [("blocks", &[&[][..], &["--stream"]][..]), ("never", &[&[][..]])] {
-        for more in kinds {
-            let words = |out| [&common[..], &network, &["--shuffle", shuffle, "--out", out], more].concat();
-            let plain = Command::new(FLATNET).arg("train").args(words("plain")).current_dir(folder.path()).output();
-            assert!(plain.as_ref().unwrap().status.success(), "{}", told(&plain.unwrap()));
-            let of = |run: &str| {
-                let run = folder.path().join(run);
-                let summary: serde_json::Value =
-                    serde_json::from_slice(&fs::read(run.join("summary.json")).unwrap()).unwrap();
-                (digest(&run.join("model.safetensors")), figures(&run), summary["data"]["train_sha256"].clone())
-            };
-            let expected = of("plain");
-            for ranks in [2, 3, 8] {
-                let output = mpirun_on(folder.path(), &[(ranks, words("ranks"))]).output().unwrap();
-                assert!(output.status.success(), "{shuffle}, {ranks}: {}", told(&output));
-                assert!(of("ranks") == expected, "{shuffle} {more:?}: {ranks} ranks");
-                fs::remove_dir_all(folder.path().join("ranks")).unwrap();
-            }
-            fs::remove_dir_all(folder.path().join("plain")).unwrap();
+    for more in [&[][..], &["--stream"]] {
+        let words = |epochs, out| {
+            let of_run = ["--shuffle", "blocks", "--checkpoint-every", "1", "--epochs", epochs, "--out", out];
+            [&common[..], &network, &of_run, more].concat()
+        };
+        let mut plain = Command::new(FLATNET);
+        let output = plain.arg("train").args(words("2", "plain")).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        let of = |run: &str| {
+            let run = folder.path().join(run);
+            let summary = fs::read(run.join("summary.json")).unwrap();
+            let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap();
+            (digest(&run.join("model.safetensors")), figures(&run), summary["data"]["train_sha256"].clone())
+        };
+        let expected = of("plain");
+        let train = |ranks, words| {
+            let output = mpirun_on(folder.path(), &[(ranks, words)]).output().unwrap();
+            assert!(output.status.success(), "{ranks}: {}", told(&output));
+        };
+        for ranks in [2, 3, 8] {
+            train(ranks, words("2", "ranks"));
+            assert!(of("ranks") == expected, "{more:?}: {ranks} ranks");
+            fs::remove_dir_all(folder.path().join("ranks")).unwrap();
         }
+        train(2, words("1", "ranks"));
+        train(3, vec!["--resume", "ranks", "--epochs", "2"]);
+        assert!(of("ranks") == expected, "{more:?}: resumed");
+        ["plain", "ranks"].iter().for_each(|run| fs::remove_dir_all(folder.path().join(run)).unwrap());
     }
 }
 

@@ -20,6 +20,10 @@ use crate::train::history::BatchRecord;
 use crate::train::observer::{self, Observer};
 use crate::train::step::{Step, StepPlan};
 
+/// Ranks add up so many numbers each at a time: of two ranks, what is received, added up and told stays in L2 on the way, and
+/// of many, messages are large enough for a network. Their bits do not depend on it.
+const RUN: usize = if cfg!(test) { 50 } else { 1 << 15 };
+
 /// The shards of a batch, and who computes which.
 pub(super) struct Samples {
     world: World,
@@ -29,14 +33,13 @@ pub(super) struct Samples {
     workers: Vec<Worker>,
     /// The subtrees of every rank's shards.
     of_ranks: Vec<Vec<Node>>,
-    /// The gradients that this process has added up: of each subtree of its shards.
+    /// The gradients that this process has added up: of each subtree of its shards. In the end the first is the gradient of the
+    /// whole batch. As few buffers as can be take turns: together they should stay in the last cache.
     own: Vec<AlignedVec>,
     /// Of each thread, room for its run of them.
     scratch: Vec<Vec<AlignedVec>>,
     /// This rank's run of every rank's.
     received: AlignedVec,
-    /// The gradient of the whole batch.
-    total: AlignedVec,
     /// What the ranks tell of a batch beside gradients.
     told: [Vec<f32>; 2],
     comm: Local,
@@ -114,7 +117,6 @@ impl Samples {
             own: Vec::new(),
             scratch: Vec::new(),
             received: AlignedVec::default(),
-            total: AlignedVec::default(),
             told: Default::default(),
             comm: Local::default(),
         }
@@ -150,7 +152,8 @@ impl Samples {
             }
             let per_weight = if record.weight == 0.0 { 0.0 } else { 1.0 / record.weight };
             self.add_up(team, plan.context.simd, model.buffer_len(), per_weight as f32);
-            model.swap_gradients(&mut self.total);
+            model.swap_gradients(&mut self.own[0]);
+            self.give_back();
             let context = plan.context.at(plan.epoch, batch);
             optimizer.step += 1;
             if observer::measures_gradients(batch, loader.batches()) {
@@ -204,34 +207,45 @@ impl Samples {
         ControlFlow::Continue(sum_of(records))
     }
 
-    /// `total = per_weight (gradient of shard 0 + gradient of shard 1 + ...)`, as the tree has it.
+    /// `own[0] = per_weight (gradient of shard 0 + gradient of shard 1 + ...)`, as the tree has it.
     fn add_up(&mut self, team: &Team, simd: SimdLevel, len: usize, per_weight: f32) {
         self.add_up_here(team, simd, len);
         match self.reduce {
-            _ if !self.world.is_shared() => std::mem::swap(&mut self.total, &mut self.own[0]),
+            _ if !self.world.is_shared() => {}
             Reduce::Fixed => return self.add_up_in_order(simd, len, per_weight),
             Reduce::Fast => {
-                self.total.set_len(len);
-                self.total.fill(0.0);
                 let held = self.of_ranks[self.world.rank()].len();
-                self.own[..held].iter().for_each(|own| pointwise::add(simd, own, &mut self.total));
-                self.world.transport().sum_in_any_order(&mut self.total);
+                if let [total, others @ ..] = &mut self.own[..] {
+                    if held == 0 {
+                        total.fill(0.0);
+                    }
+                    others.iter().take(held.saturating_sub(1)).for_each(|own| pointwise::add(simd, own, total));
+                }
+                self.world.transport().sum_in_any_order(&mut self.own[0]);
             }
         }
-        clip::scale(simd, per_weight, &mut self.total);
+        clip::scale(simd, per_weight, &mut self.own[0]);
     }
 
-    /// Over all ranks: each adds up a run of the numbers, and tells the others the sum.
+    /// Over all ranks, a piece of the numbers after the other: each adds up a run of it, and tells the others the sum.
     fn add_up_in_order(&mut self, simd: SimdLevel, len: usize, per_weight: f32) {
+        let most = RUN * self.world.size();
+        for start in (0..len).step_by(most) {
+            self.add_up_piece(simd, start..len.min(start + most), per_weight);
+        }
+    }
+
+    /// The same of a piece of the numbers.
+    fn add_up_piece(&mut self, simd: SimdLevel, piece: Range<usize>, per_weight: f32) {
         let (rank, size, of_ranks) = (self.world.rank(), self.world.size(), &self.of_ranks);
-        let runs = even_runs(len, size);
+        let runs = even_runs(piece.len(), size);
         let run = runs[rank];
         let rounds = of_ranks.iter().map(Vec::len).max().unwrap_or(0);
         self.received.set_len(rounds * size * run);
         for (round, received) in self.received.chunks_exact_mut((size * run).max(1)).enumerate() {
             let sends: Vec<bool> = of_ranks.iter().map(|nodes| nodes.len() > round).collect();
             // Who has nothing to send has room for what it would be.
-            let own = &self.own[round.min(self.own.len() - 1)];
+            let own = &self.own[round.min(self.own.len() - 1)][piece.clone()];
             self.world.transport().exchange(own, &runs, &sends, received);
         }
         // Where the stack's subtrees lie in what was received.
@@ -245,21 +259,28 @@ impl Samples {
         }
         let sum = &mut self.received[places[0]..][..run];
         clip::scale(simd, per_weight, sum);
-        self.total.set_len(len);
-        self.world.transport().all_gather_floats(sum, &runs, &mut self.total);
+        self.world.transport().all_gather_floats(sum, &runs, &mut self.own[0][piece]);
+    }
+
+    /// Of one thread, the buffers that [`add_up_here`](Self::add_up_here) has taken.
+    fn give_back(&mut self) {
+        if let [worker] = &mut self.workers[..] {
+            self.own.iter_mut().zip(&mut worker.slots).for_each(|(own, slot)| std::mem::swap(own, slot));
+        }
     }
 
     /// Leaves the gradients of this process's subtrees in `own`.
     fn add_up_here(&mut self, team: &Team, simd: SimdLevel, len: usize) {
         let held = self.of_ranks[self.world.rank()].len();
         self.own.resize_with(held.max(1), AlignedVec::default);
-        self.own.iter_mut().for_each(|own| own.set_len(len));
         if let [worker] = &mut self.workers[..] {
-            for (own, slot) in self.own.iter_mut().zip(&mut worker.slots).take(held) {
+            for (own, slot) in self.own.iter_mut().zip(&mut worker.slots) {
                 std::mem::swap(own, slot);
             }
+            self.own[held..].iter_mut().for_each(|own| own.set_len(len));
             return;
         }
+        self.own.iter_mut().for_each(|own| own.set_len(len));
         // Each thread adds up a run of the numbers.
         let (runs, workers) = (even_runs(len, team.threads()), &self.workers);
         self.scratch.resize_with(runs.len(), Vec::new);
