@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use flatnet::data::idx::{self, IdxArray};
 use flatnet::data::load_mnist_folder;
@@ -483,28 +483,31 @@ fn resumed(folder: &Path, run: &str, ranks: usize) -> String {
     digest(&folder.join(run).join("model.safetensors"))
 }
 
-/// Twenty times a rank is killed at another moment: all end within ten seconds, and another number of ranks goes on from the
+/// Twenty times a rank is killed at a random moment: all end within ten seconds, and another number of ranks goes on from the
 /// newest checkpoint to the same bits.
 #[test]
 fn a_rank_that_dies_ends_the_others_and_the_run_can_go_on() {
     let folder = TempDir::new().unwrap();
     const EPOCHS: &str = "60";
     let expected = undisturbed(folder.path(), EPOCHS);
-    for attempt in 0..20_u64 {
+    for attempt in 0..20 {
         let run: PathBuf = folder.path().join("run");
         let words = [&LONG[..], &["--epochs", EPOCHS, "--checkpoint-every", "2", "--out", "run"]].concat();
-        let mut command = mpirun(folder.path(), &[(2 + attempt as usize % 2, words)]);
+        let mut command = mpirun(folder.path(), &[(2 + attempt % 2, words)]);
         let mut launched = Launched(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         until("a checkpoint", || has_checkpoint(&run));
-        // A moment that differs from attempt to attempt, within the epochs that are left.
-        std::thread::sleep(Duration::from_millis(attempt * 37 % 211));
+        // Drawn by the clock, within the epochs that are left.
+        let drawn = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().subsec_nanos();
+        let moment = Duration::from_nanos(u64::from(drawn) % 211_000_000);
+        let attempt_at = format!("attempt {attempt}, {moment:?} after the first checkpoint");
+        std::thread::sleep(moment);
         let ranks = ranks_of(launched.0.id());
-        let victim = &ranks[attempt as usize % ranks.len()];
+        let victim = &ranks[attempt % ranks.len()];
         assert!(Command::new("kill").args(["-9", victim]).status().unwrap().success());
         let took = wait(&mut launched.0, Duration::from_secs(10));
-        assert!(took.is_some(), "attempt {attempt}: the others still run");
-        assert!(!launched.0.wait().unwrap().success(), "attempt {attempt}");
-        assert_eq!(resumed(folder.path(), "run", 1 + attempt as usize % 3), expected, "attempt {attempt}");
+        assert!(took.is_some(), "{attempt_at}: the others still run");
+        assert!(!launched.0.wait().unwrap().success(), "{attempt_at}");
+        assert_eq!(resumed(folder.path(), "run", 1 + attempt % 3), expected, "{attempt_at}");
         fs::remove_dir_all(run).unwrap();
     }
 }

@@ -311,19 +311,40 @@ impl PreparedFile {
             return self.into_set();
         }
         let position = |row: u32| self.rows.partition_point(|other| *other < row) as u32;
+        let own = [position(part.start), position(part.end)].map(u32::to_le_bytes).concat();
+        let ranges = reading.gather("whose samples are where", &own)?;
+        let scale = self.are_pixels().then_some(Scale::Unit);
+        let at_once = (PIECE_CELLS / self.features().max(1)).max(1) as u32;
+        let (mut gathered, mut next) = (Gathered::default(), 0);
+        for (rank, range) in ranges.iter().enumerate() {
+            let &[a, b, c, d, e, f, g, h] = &range[..] else { return Err(other_data("samples")) };
+            let (start, end) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+            if start != next {
+                return Err(other_data("samples"));
+            }
+            // A piece after the other, so that little more is in memory than what comes of it.
+            while next < end {
+                let piece = next..end.min(next + at_once);
+                next = piece.end;
+                let own = if rank == reading.rank() { self.gathered(piece)?.to_bytes() } else { Vec::new() };
+                let all = reading.gather("samples to validate on", &own)?;
+                gathered.add(&Gathered::of_bytes(&all[rank], self.features(), scale.is_some()).columns_in(scale), None);
+            }
+        }
+        let set = self.into_set()?;
+        if next as usize != set.len() {
+            return Err(other_data("samples"));
+        }
+        Ok(set.with_columns(gathered.columns_in(scale)))
+    }
+
+    fn gathered(&self, positions: Range<u32>) -> Result<Gathered> {
         let mut gathered = Gathered::default();
-        self.read(&[position(part.start)..position(part.end)], &mut |piece| {
+        self.read(&[positions], &mut |piece| {
             gathered.add(piece.columns(), None);
             Ok(())
         })?;
-        let all = reading.gather("samples to validate on", &gathered.to_bytes())?.concat();
-        let scale = self.are_pixels().then_some(Scale::Unit);
-        let bytes = if scale.is_some() { 1 } else { size_of::<f32>() };
-        if all.len() != self.len() * self.features() * bytes {
-            return Err(other_data("samples to validate on"));
-        }
-        let columns = Gathered::of_bytes(&all, self.features(), scale.is_some()).columns_in(scale);
-        Ok(self.into_set()?.with_columns(columns))
+        Ok(gathered)
     }
 
     /// A data set of these samples, whose features stay in the file.
