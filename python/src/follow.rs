@@ -143,7 +143,11 @@ impl<'a> Follow<'a> {
 }
 
 impl Callback for Follow<'_> {
-    fn after_batch(&mut self, _end: &BatchEnd) -> ControlFlow<()> {
+    fn after_batch(&mut self, _: &BatchEnd) -> ControlFlow<()> {
+        self.within_batch()
+    }
+
+    fn within_batch(&mut self) -> ControlFlow<()> {
         if !self.settings.signals {
             return ControlFlow::Continue(());
         }

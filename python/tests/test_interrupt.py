@@ -33,6 +33,19 @@ def test_ctrl_c_ends_training_within_an_epoch():
     assert model.predict(X[:5]).shape == (5,)
 
 
+def test_ctrl_c_ends_training_within_a_batch():
+    X, y = rows(200_000)
+    model = MLPClassifier(hidden_layer_sizes=(1000, 1000), batch_size=200_000, max_iter=1000, random_state=0)
+    timer = threading.Timer(1, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    started = time.monotonic()
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        model.fit(X, y)
+    # A batch, which is all rows, takes many seconds; the weights are the first ones.
+    assert time.monotonic() - started < 2
+    assert model.n_iter_ == 0 and model.t_ == 0 and model.predict(X[:5]).shape == (5,)
+
+
 class Late(Exception):
     """What a handler raises, in place of KeyboardInterrupt, which a fit takes for its end."""
 

@@ -304,8 +304,12 @@ pub struct Follower {
 }
 
 impl Callback for Follower {
-    fn after_batch(&mut self, _: &BatchEnd) -> ControlFlow<()> {
+    fn within_batch(&mut self) -> ControlFlow<()> {
         if interrupt::is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn after_batch(&mut self, _: &BatchEnd) -> ControlFlow<()> {
+        self.within_batch()
     }
 
     fn after_epoch(&mut self, end: &mut EpochEnd<'_>) -> ControlFlow<()> {

@@ -590,12 +590,17 @@ impl Watch<'_> {
 }
 
 impl Callback for Watch<'_> {
-    fn after_batch(&mut self, end: &BatchEnd) -> ControlFlow<()> {
-        let now = self.progress.batch(end.epoch, end.batch + 1);
+    fn within_batch(&mut self) -> ControlFlow<()> {
         if interrupt::is_asked() {
             self.is_due = false;
             return ControlFlow::Break(());
         }
+        ControlFlow::Continue(())
+    }
+
+    fn after_batch(&mut self, end: &BatchEnd) -> ControlFlow<()> {
+        let now = self.progress.batch(end.epoch, end.batch + 1);
+        self.within_batch()?;
         if now.is_some_and(|now| self.pace.is_due_within(now)) {
             self.is_due = true;
             return ControlFlow::Break(());

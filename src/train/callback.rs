@@ -49,6 +49,12 @@ pub trait Callback: Send {
         ControlFlow::Continue(())
     }
 
+    /// Now and then within a training batch of many samples, so that whoever waits need not wait for its end. To break gives the
+    /// batch up: the network is what it was before it, and the epoch is not validated.
+    fn within_batch(&mut self) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
     /// After the validation of an epoch. To break ends the training with this epoch.
     fn after_epoch(&mut self, end: &mut EpochEnd<'_>) -> ControlFlow<()> {
         let _ = end;

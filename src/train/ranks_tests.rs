@@ -280,6 +280,44 @@ fn one_rank_that_breaks_ends_all_and_others_go_on() {
     }
 }
 
+/// Breaks when it is asked within a batch for the time that is left, on one rank only.
+struct BreaksWithin(Option<usize>);
+
+impl Callback for BreaksWithin {
+    fn within_batch(&mut self) -> ControlFlow<()> {
+        self.0 = self.0.map(|left| left.saturating_sub(1));
+        if self.0 == Some(0) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// The batch at hand is given up, wherever within it the end was asked for, and training goes on before it to the same bits.
+#[test]
+fn a_batch_that_is_broken_off_leaves_nothing() {
+    let (model, sets) = (network(40, &[128]), data(40, false));
+    for trainer in trainers(1_100).map(|trainer| trainer.parallel(Parallel::Samples)) {
+        let whole = train(&trainer.clone().threads(1), &model, &sets, World::alone());
+        // Of four shards, what comes of asking between them, by the thread that asks: in the first epoch or in the second.
+        for (ranks, threads_each, asked, epochs) in
+            [(1, 1, 1, 0), (1, 1, 3, 0), (1, 1, 5, 1), (1, 2, 1, 0), (1, 2, 2, 1), (2, 1, 1, 0), (2, 1, 2, 1)]
+        {
+            let trainer = trainer.clone().threads(threads_each);
+            let run = |world: World| {
+                let (mut model, mut state) = (model.clone(), TrainState::new(&model, trainer.optimizer()));
+                let mut breaks = BreaksWithin((world.rank() + 1 == ranks).then_some(asked));
+                let of_world = trainer.clone().world(world);
+                let stopped = of_world.fit_from(&mut model, &mut state, &sets.0, &sets.1, &mut breaks).unwrap();
+                (stopped, model, state)
+            };
+            for (stopped, mut model, mut state) in threads::run(ranks, run) {
+                let at = (state.epoch, state.batch, state.history.train_batches.len(), state.optimizer.step);
+                assert_eq!((stopped, at), (Stopped::Callback, (epochs, 0, epochs, epochs as u64)), "{ranks} ranks");
+                let stopped = trainer.fit_from(&mut model, &mut state, &sets.0, &sets.1, &mut ()).unwrap();
+                assert!(outcome(stopped, &model, &state) == whole, "{ranks} ranks x {threads_each}, asked {asked}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_value_that_is_no_number_stops_all_ranks_alike() {
     for (parallel, batch_size) in [(Parallel::Features, 64), (Parallel::Samples, 520)] {

@@ -3,6 +3,8 @@
 //! tree over the shards, so that the sum has the same bits whoever computed them. It knows shards of batches, not epochs.
 
 use std::ops::{ControlFlow, Range};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::data::Loader;
 use crate::kernels::{AlignedVec, SimdLevel, pointwise};
@@ -56,18 +58,30 @@ struct Worker {
     /// The gradients of the subtrees on the stack.
     slots: Vec<AlignedVec>,
     records: Vec<BatchRecord>,
-    /// Of several processes: what was seen before the batch at hand, which may be given up.
+    /// What was seen before the batch at hand, which may be given up.
     seen_before: Observer,
 }
 
 impl Worker {
-    /// The gradients of the sum of losses, not of their mean: what to divide by is known when all shards are done.
-    fn work(&mut self, model: &Sequential, plan: &StepPlan<'_>, loader: &Loader<'_>, batch: usize, shards: usize) {
+    /// The gradients of the sum of losses, not of their mean: what to divide by is known when all shards are done. Between two
+    /// of them `goes_on` is asked.
+    fn work(
+        &mut self,
+        model: &Sequential,
+        plan: &StepPlan<'_>,
+        loader: &Loader<'_>,
+        batch: usize,
+        shards: usize,
+        goes_on: &dyn Fn() -> bool,
+    ) {
         let Worker { range, step, comm, stack, slots, records, .. } = self;
         let len = loader.batch_len(batch);
         stack.clear();
         records.clear();
         for shard in range.clone() {
+            if shard > range.start && !goes_on() {
+                return;
+            }
             let slot = stack.next_slot();
             if slots.len() == slot {
                 slots.push(AlignedVec::default());
@@ -123,7 +137,7 @@ impl Samples {
     }
 
     /// Trains on `batches` in order and appends a record for each that is done. `seen` is shown the gradients. Returns whether
-    /// this process's callback broke; where another's did, the batches end as well.
+    /// this process's callback broke; where another's did, the batches end as well. A batch within which one broke is given up.
     pub fn run(
         &mut self,
         team: &Team,
@@ -136,11 +150,20 @@ impl Samples {
         let mut broken = false;
         for batch in batches {
             let Working { model, optimizer, callback, records, .. } = working;
-            if self.world.is_shared() {
-                self.workers.iter_mut().for_each(|worker| worker.seen_before = worker.step.observer.clone());
-            }
+            self.workers.iter_mut().for_each(|worker| worker.seen_before.clone_from(&worker.step.observer));
+            // The first thread, which is the caller's, asks.
+            let (asked, is_given_up) = (Mutex::new(&mut **callback), AtomicBool::new(broken));
             let whole: &Sequential = model;
-            team.run(&mut self.workers, |_, worker| worker.work(whole, plan, loader, batch, self.shards));
+            team.run(&mut self.workers, |member, worker| {
+                let asks = || asked.lock().is_ok_and(|mut callback| callback.within_batch().is_break());
+                worker.work(whole, plan, loader, batch, self.shards, &|| {
+                    if member.index() == 0 && asks() {
+                        is_given_up.store(true, Ordering::Relaxed);
+                    }
+                    !is_given_up.load(Ordering::Relaxed)
+                });
+            });
+            broken = is_given_up.into_inner();
             let ControlFlow::Continue(record) = self.tell(broken) else {
                 let given_up = self.workers.iter_mut();
                 given_up.for_each(|worker| std::mem::swap(&mut worker.step.observer, &mut worker.seen_before));
@@ -181,7 +204,7 @@ impl Samples {
         const WORDS: usize = 6;
         let records = || self.workers.iter().flat_map(|worker| &worker.records);
         if !self.world.is_shared() {
-            return ControlFlow::Continue(sum_of(records().copied()));
+            return if broken { ControlFlow::Break(()) } else { ControlFlow::Continue(sum_of(records().copied())) };
         }
         let shards = |nodes: &Vec<Node>| nodes.iter().map(|node| node.size).sum::<usize>();
         let counts: Vec<usize> = self.of_ranks.iter().map(|nodes| 1 + WORDS * shards(nodes)).collect();
@@ -191,6 +214,8 @@ impl Samples {
         for record in records() {
             own.extend(record.to_bytes().as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)));
         }
+        // Of a batch that is given up, not all shards are done.
+        own.resize(counts[self.world.rank()], 0.0);
         all.resize(counts.iter().sum(), 0.0);
         self.world.transport().all_gather_floats(own, &counts, all);
         let of_ranks = (0..self.world.size()).filter_map(|rank| all[run_of(&counts, rank)].split_first());

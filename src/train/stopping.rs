@@ -109,6 +109,10 @@ pub(super) struct Deadline<'a> {
 }
 
 impl Callback for Deadline<'_> {
+    fn within_batch(&mut self) -> ControlFlow<()> {
+        self.callback.within_batch()
+    }
+
     fn after_batch(&mut self, end: &BatchEnd) -> ControlFlow<()> {
         self.callback.after_batch(end)?;
         if self.at.is_some_and(|at| Instant::now() >= at) {
