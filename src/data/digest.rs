@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::columns::Columns;
 use super::on_disk::OnDisk;
-use super::together::{Reading, other_data};
+use super::together::{Reading, other_data, whole_numbers};
 use super::{Dataset, TargetColumns};
 use crate::error::Result;
 
@@ -108,9 +108,9 @@ fn restored(state: &[u8]) -> Result<Sha256> {
 
 /// Whose rows come one after the other, by what `told` says of the rows of each, first and end by turns: from 0 to `len`.
 fn turns(told: &[Vec<u8>], len: u32) -> Option<Vec<(usize, Range<u32>)>> {
-    let number = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
     let of_rank = |(rank, told): (usize, &Vec<u8>)| -> Vec<_> {
-        told.chunks_exact(8).map(|rows| (number(rows), number(&rows[4..]), rank)).collect()
+        let ends: Vec<u32> = whole_numbers(told).collect();
+        ends.as_chunks().0.iter().map(|[start, end]| (*start, *end, rank)).collect()
     };
     let mut held: Vec<(u32, u32, usize)> = told.iter().enumerate().flat_map(of_rank).collect();
     held.sort_unstable();

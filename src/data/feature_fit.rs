@@ -4,6 +4,7 @@
 
 use super::TableColumn;
 use super::features::{Encoding, FeatureColumn, Features, Missing, Transform};
+use super::together;
 
 /// Quartiles need all values of a column at once: so many columns are taken in one pass as have this many values, or one.
 const VALUES_AT_ONCE: usize = 1 << 24;
@@ -57,19 +58,20 @@ impl Sums {
         self.sum / self.divisor()
     }
 
-    fn to_bytes(self) -> [u8; 40] {
-        let words =
-            [self.count as u64, self.sum.to_bits(), self.least.to_bits(), self.most.to_bits(), self.squares.to_bits()];
-        let mut bytes = [0; 40];
-        bytes.chunks_exact_mut(8).zip(words).for_each(|(bytes, word)| bytes.copy_from_slice(&word.to_le_bytes()));
+    fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        let numbers = [self.count as f64, self.sum, self.least, self.most, self.squares];
+        bytes.as_chunks_mut().0.iter_mut().zip(numbers).for_each(|(bytes, number)| *bytes = number.to_le_bytes());
         bytes
     }
 
-    fn of_bytes(bytes: &[u8]) -> Sums {
-        let word = |at: usize| bytes[8 * at..][..8].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        let number = |at| f64::from_bits(word(at));
-        Sums { count: word(0) as usize, sum: number(1), least: number(2), most: number(3), squares: number(4) }
+    fn of_bytes(bytes: &[u8; Self::BYTES]) -> Sums {
+        let number = |at: usize| bytes.as_chunks().0.get(at).map_or(0.0, |bytes| f64::from_le_bytes(*bytes));
+        Sums { count: number(0) as usize, sum: number(1), least: number(2), most: number(3), squares: number(4) }
     }
+
+    /// Of five numbers of 64 bits; a count of rows, which u32 count, is one without loss.
+    const BYTES: usize = 40;
 }
 
 /// What the rows are added for.
@@ -161,12 +163,10 @@ impl FeatureFit {
         }
         if let Pass::Values(columns) = &self.pass {
             let columns = self.numbers[columns.clone()].iter();
-            return columns
-                .flat_map(|number| {
-                    let count = (number.values.len() as u32).to_le_bytes();
-                    count.into_iter().chain(number.values.iter().flat_map(|value| value.to_le_bytes()))
-                })
-                .collect();
+            let of_column = |number: &Number| {
+                [&(number.values.len() as u32).to_le_bytes()[..], &together::to_bytes(&number.values)].concat()
+            };
+            return columns.flat_map(of_column).collect();
         }
         self.blocks.iter().flat_map(|sums| sums.to_bytes()).collect()
     }
@@ -175,8 +175,8 @@ impl FeatureFit {
     /// `false` if it is not of such columns.
     pub fn take(&mut self, told: &[Vec<u8>]) -> bool {
         let Pass::Values(columns) = &self.pass else {
-            let each = 40 * self.numbers.len();
-            self.blocks = told.iter().flat_map(|told| told.chunks_exact(40).map(Sums::of_bytes)).collect();
+            let each = Sums::BYTES * self.numbers.len();
+            self.blocks = told.iter().flat_map(|told| told.as_chunks().0.iter().map(Sums::of_bytes)).collect();
             return told.iter().all(|told| if each == 0 { told.is_empty() } else { told.len().is_multiple_of(each) });
         };
         let columns = columns.clone();
@@ -187,8 +187,7 @@ impl FeatureFit {
                 let Some((values, rest)) = rest.split_at_checked(4 * u32::from_le_bytes(*count) as usize) else {
                     return false;
                 };
-                let value = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-                number.values.extend(values.chunks_exact(4).map(value));
+                number.values.extend(together::numbers(values));
                 told = rest;
             }
         }
@@ -290,8 +289,8 @@ impl Constant {
         Self { left: (0..).zip(&places).map(|(number, place)| (*place, number, None)).collect(), places }
     }
 
-    /// What is known of the rows that were added, for who adds others: of each column whether nothing
-    /// stands in it, one number, or several; and the number.
+    /// What is known of the rows that were added, for who adds others: of each column whether nothing stands in it, one
+    /// number, or several; and the number.
     pub fn told(&self) -> Vec<u8> {
         let mut told = vec![(Self::VARIES, 0.0); self.places.len()];
         for (_, number, value) in &self.left {
@@ -305,11 +304,11 @@ impl Constant {
         if told.iter().any(|told| told.len() != 5 * self.places.len()) {
             return false;
         }
-        for told in told {
+        for told in told.iter().map(|told| told.as_chunks::<5>().0) {
             self.left.retain_mut(|(_, number, known)| {
-                let told = &told[5 * *number..][..5];
-                let value = f32::from_le_bytes([told[1], told[2], told[3], told[4]]);
-                match told[0] {
+                let [what, value @ ..] = told[*number];
+                let value = f32::from_le_bytes(value);
+                match what {
                     Self::ONE => *known.get_or_insert(value) == value,
                     Self::NOTHING => true,
                     _ => false,

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use super::Scale;
 use super::columns::Columns;
 use super::rows::Rows;
+use super::together;
 use crate::error::Result;
 
 /// A file that gives rows by their numbers.
@@ -231,7 +232,7 @@ impl Gathered {
                 bytes.chunks_exact_mut(rows.width()).enumerate().for_each(|(row, bytes)| rows.copy(row, bytes));
                 bytes
             }
-            Gathered::Values(values, _) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Gathered::Values(values, _) => together::to_bytes(values),
         }
     }
 
@@ -242,8 +243,7 @@ impl Gathered {
             rows.extend(bytes);
             return Gathered::Bytes(rows);
         }
-        let values = bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-        Gathered::Values(values.collect(), width)
+        Gathered::Values(together::numbers(bytes).collect(), width)
     }
 
     /// All that was added; pixels in this scale.

@@ -14,7 +14,7 @@ use super::outputs::Outputs;
 use super::preparation::{self, Preparation, TablePlan, TableSettings};
 use super::source::{PIECE_CELLS, TableFile};
 use super::task;
-use super::together::{Reading, other_data};
+use super::together::{Reading, other_data, whole_numbers};
 use super::{Dataset, Missing, Scale, Table, TableColumn, TargetColumns, Task};
 use crate::error::{Error, Result};
 
@@ -241,7 +241,7 @@ impl PreparedFile {
             Some(reading) => {
                 let own: Vec<u8> = rows.iter().flat_map(|row| row.to_le_bytes()).collect();
                 let all = reading.gather("rows without gaps", &own)?.concat();
-                Ok(all.chunks_exact(4).map(|row| u32::from_le_bytes([row[0], row[1], row[2], row[3]])).collect())
+                Ok(whole_numbers(&all).collect())
             }
         }
     }
@@ -317,11 +317,8 @@ impl PreparedFile {
         let at_once = (PIECE_CELLS / self.features().max(1)).max(1) as u32;
         let (mut gathered, mut next) = (Gathered::default(), 0);
         for (rank, range) in ranges.iter().enumerate() {
-            let &[a, b, c, d, e, f, g, h] = &range[..] else { return Err(other_data("samples")) };
-            let (start, end) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
-            if start != next {
-                return Err(other_data("samples"));
-            }
+            let ends: Vec<u32> = whole_numbers(range).collect();
+            let Some(&end) = ends.get(1).filter(|_| ends[0] == next) else { return Err(other_data("samples")) };
             // A piece after the other, so that little more is in memory than what comes of it.
             while next < end {
                 let piece = next..end.min(next + at_once);

@@ -2,6 +2,7 @@
 
 use super::columns::gather;
 use super::messages::refusal;
+use super::together;
 use crate::error::Result;
 
 /// Class numbers are kept in 16 bits.
@@ -91,7 +92,7 @@ impl TargetColumns {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         match self {
             TargetColumns::Classes { labels, .. } => labels.iter().flat_map(|label| label.to_le_bytes()).collect(),
-            TargetColumns::Values { values, .. } => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            TargetColumns::Values { values, .. } => together::to_bytes(values),
         }
     }
 
@@ -99,12 +100,11 @@ impl TargetColumns {
     pub(super) fn of_bytes(&self, bytes: &[u8]) -> Self {
         match self {
             TargetColumns::Classes { classes, .. } => {
-                let labels = bytes.chunks_exact(2).map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
+                let labels = bytes.as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes));
                 TargetColumns::Classes { labels: labels.collect(), classes: *classes }
             }
             TargetColumns::Values { width, .. } => {
-                let value = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-                TargetColumns::Values { values: bytes.chunks_exact(4).map(value).collect(), width: *width }
+                TargetColumns::Values { values: together::numbers(bytes).collect(), width: *width }
             }
         }
     }

@@ -73,11 +73,23 @@ impl Reading {
 
     /// The same of numbers: one rank's after the other's.
     pub(super) fn gather_numbers(&self, what: &'static str, own: &[f32]) -> Result<Vec<f32>> {
-        let own: Vec<u8> = own.iter().flat_map(|number| number.to_le_bytes()).collect();
-        let all = self.gather(what, &own)?;
-        let numbers = all.iter().flat_map(|of_rank| of_rank.chunks_exact(4));
-        Ok(numbers.map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect())
+        Ok(self.gather(what, &to_bytes(own))?.iter().flat_map(|of_rank| numbers(of_rank)).collect())
     }
+}
+
+/// Numbers as they are told.
+pub(super) fn to_bytes(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+/// Numbers that were told; what is no whole number at the end is left out.
+pub(super) fn numbers(told: &[u8]) -> impl Iterator<Item = f32> {
+    told.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes))
+}
+
+/// The same of whole numbers.
+pub(super) fn whole_numbers(told: &[u8]) -> impl Iterator<Item = u32> {
+    told.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes))
 }
 
 /// The error that another process has told what fits nothing here.

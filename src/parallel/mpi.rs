@@ -50,7 +50,7 @@ impl fmt::Debug for Mpi {
 
 static NOTHING: [u8; 1] = [0];
 
-/// MPI counts in `int`; more than this at a time is refused.
+/// MPI counts in `int`: ranks tell each other less than this at a time.
 const MOST: usize = 1 << 30;
 
 fn world_communicator() -> SimpleCommunicator {
@@ -80,13 +80,19 @@ impl Transport for Mpi {
         let mut lengths = vec![0_u64; self.size];
         communicator.all_gather_into(&(own.len() as u64), &mut lengths[..]);
         let lengths: Vec<usize> = lengths.into_iter().map(|length| length as usize).collect();
-        assert!(lengths.iter().sum::<usize>() < MOST, "ranks tell each other less than a gigabyte at a time");
-        let (counts, places) = counts_and_places(&lengths);
-        // Never empty: where a vector of no bytes points to is OpenMPI's word for something else (MPI_IN_PLACE).
-        let mut all = vec![0_u8; lengths.iter().sum::<usize>().max(1)];
-        let own = if own.is_empty() { &NOTHING[..0] } else { own };
-        communicator.all_gather_varcount_into(own, &mut PartitionMut::new(&mut all[..], counts, places));
-        (0..self.size).map(|rank| all[run_of(&lengths, rank)].to_vec()).collect()
+        let mut told: Vec<Vec<u8>> = lengths.iter().map(|length| Vec::with_capacity(*length)).collect();
+        let (longest, most) = (lengths.iter().copied().max().unwrap_or(0), MOST / self.size);
+        for start in (0..longest).step_by(most) {
+            let lengths: Vec<usize> = lengths.iter().map(|length| length.saturating_sub(start).min(most)).collect();
+            let (counts, places) = counts_and_places(&lengths);
+            let mut all = vec![0_u8; lengths.iter().sum()];
+            let own = own.get(start..).map_or(&NOTHING[..0], |own| &own[..lengths[self.rank]]);
+            // Where a vector of no bytes points to is OpenMPI's word for something else (MPI_IN_PLACE).
+            let own = if own.is_empty() { &NOTHING[..0] } else { own };
+            communicator.all_gather_varcount_into(own, &mut PartitionMut::new(&mut all[..], counts, places));
+            told.iter_mut().enumerate().for_each(|(rank, told)| told.extend_from_slice(&all[run_of(&lengths, rank)]));
+        }
+        told
     }
 
     fn all_gather_floats(&self, own: &[f32], counts: &[usize], all: &mut [f32]) {

@@ -520,8 +520,7 @@ impl Gaps {
     fn join(&mut self, reading: &Reading) -> Result<()> {
         let own: Vec<u8> = self.0.iter().flat_map(|bits| bits.to_le_bytes()).collect();
         for told in reading.gather("the gaps of a table", &own)? {
-            let bits =
-                told.chunks_exact(8).map(|bytes| bytes.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte)));
+            let bits = told.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
             Gaps(bits.collect()).each(|row| self.set(row));
         }
         Ok(())
