@@ -106,10 +106,13 @@ pub(super) mod testing {
     use super::{Reading, Together};
     use crate::error::Result;
 
+    /// What a thread has told, and what it is.
+    type Told = Mutex<(&'static str, Vec<u8>)>;
+
     #[derive(Debug)]
     struct Thread {
         rank: usize,
-        told: Arc<Vec<Mutex<(&'static str, Vec<u8>)>>>,
+        told: Arc<Vec<Told>>,
         all_are_here: Arc<Barrier>,
     }
 
@@ -134,7 +137,7 @@ pub(super) mod testing {
 
     /// What each of `size` processes makes of a reading. All must fail or none, as none hears that another has.
     pub fn run<T: Send>(size: usize, keeps_rows: bool, work: impl Fn(Arc<Reading>) -> T + Sync) -> Vec<T> {
-        let told = Arc::new((0..size).map(|_| Mutex::default()).collect::<Vec<_>>());
+        let told = Arc::new((0..size).map(|_| Told::default()).collect::<Vec<_>>());
         let all_are_here = Arc::new(Barrier::new(size));
         std::thread::scope(|scope| {
             let threads: Vec<_> = (0..size)

@@ -767,7 +767,7 @@ mod tests {
         let path = folder.path().join("t.csv");
         let of = |row: &dyn Fn(usize) -> String| (0..400).map(row).collect::<String>();
         // Words that look like numbers where parts begin, and numbers in some parts only.
-        let mixed = |row: usize| if row % 90 == 0 { format!("w{row}") } else { row.to_string() };
+        let mixed = |row: usize| if row.is_multiple_of(90) { format!("w{row}") } else { row.to_string() };
         let late = |row: usize| if row > 300 { row.to_string() } else { String::new() };
         for (text, is_in_parts) in [
             (of(&|row| format!("{row},w{},{}\n", 400 - row / 3, row % 7)), true),
