@@ -3,7 +3,7 @@
 //! Data flow one way: [`source`] reads files, a [`Dataset`] holds columns and targets, [`sample`] draws rows, [`Scale`] says
 //! what a pixel is as a number, and a [`Loader`] fills a [`Batch`] with some of its rows as f32. Images are a data set at once;
 //! a [`Table`] of named columns becomes one by way of a [`Preparation`], which a [`TablePlan`] fits on the training rows of a
-//! [`split`].
+//! [`split`]. Several processes may read a table together, each a part of it: a [`Reading`].
 
 mod batch;
 mod bit_rows;
