@@ -303,9 +303,9 @@ impl Dataset {
     /// read. A copy: a set keeps its images without their blocks of zeros.
     pub fn row(&self, index: usize) -> Vec<u8> {
         match &self.columns {
-            Columns::Bytes { rows, .. } => copies(rows, index..index + 1),
+            Columns::Bytes { rows, .. } => rows.copies(index..index + 1),
             Columns::OnDisk(on_disk) => match on_disk.rows(&[index as u32]) {
-                Ok(Columns::Bytes { rows, .. }) => copies(&rows, 0..1),
+                Ok(Columns::Bytes { rows, .. }) => rows.copies(0..1),
                 _ => Vec::new(),
             },
             Columns::Values { .. } | Columns::Compressed(_) | Columns::Bits(_) => Vec::new(),
@@ -315,7 +315,7 @@ impl Dataset {
     /// All images, one after the other: `[len, features]`; empty where columns are numbers, or stay in a file. A copy.
     pub fn pixels(&self) -> Vec<u8> {
         let Columns::Bytes { rows, .. } = &self.columns else { return Vec::new() };
-        copies(rows, 0..rows.len())
+        rows.copies(0..rows.len())
     }
 
     /// As many as 1,000 of its images, evenly spread, one after the other; nothing where columns are numbers.
@@ -324,7 +324,7 @@ impl Dataset {
     /// Where a file that holds them cannot be read.
     pub(super) fn spread_pixels(&self) -> Result<Vec<u8>> {
         let all = |columns: &Columns| match columns {
-            Columns::Bytes { rows, .. } => copies(rows, 0..rows.len()),
+            Columns::Bytes { rows, .. } => rows.copies(0..rows.len()),
             _ => Vec::new(),
         };
         match &self.columns {
@@ -396,13 +396,6 @@ impl Dataset {
             source: self.source.clone(),
         }
     }
-}
-
-/// Some rows of bytes as they were given, one after the other.
-fn copies(rows: &Rows, which: Range<usize>) -> Vec<u8> {
-    let mut bytes = vec![0; which.len() * rows.width()];
-    bytes.chunks_exact_mut(rows.width()).zip(which).for_each(|(bytes, index)| rows.copy(index, bytes));
-    bytes
 }
 
 /// Whether there is a row of `features` numbers, at least one, for each of the targets.

@@ -227,11 +227,7 @@ impl Gathered {
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
             Gathered::Nothing => Vec::new(),
-            Gathered::Bytes(rows) => {
-                let mut bytes = vec![0; rows.len() * rows.width()];
-                bytes.chunks_exact_mut(rows.width()).enumerate().for_each(|(row, bytes)| rows.copy(row, bytes));
-                bytes
-            }
+            Gathered::Bytes(rows) => rows.copies(0..rows.len()),
             Gathered::Values(values, _) => together::to_bytes(values),
         }
     }

@@ -2,6 +2,8 @@
 //! less memory, less of it moves in every epoch, and what is zero need not be looked for again.
 //! It must not know labels, nor what the pixels become.
 
+use std::ops::Range;
+
 use crate::kernels::sparse::{BLOCK, SparseRows, blocks_per_row, words_per_row};
 
 /// Rows of `width` bytes each.
@@ -74,6 +76,13 @@ impl Rows {
     /// Writes row `index` as it was given: `bytes: [width]`, overwritten.
     pub fn copy(&self, index: usize, bytes: &mut [u8]) {
         self.view().copy_row(index, 0, bytes);
+    }
+
+    /// Some rows as they were given, one after the other.
+    pub fn copies(&self, which: Range<usize>) -> Vec<u8> {
+        let mut bytes = vec![0; which.len() * self.width];
+        bytes.chunks_exact_mut(self.width).zip(which).for_each(|(bytes, index)| self.copy(index, bytes));
+        bytes
     }
 
     /// The rows of these numbers, in that order.

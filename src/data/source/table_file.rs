@@ -2,6 +2,8 @@
 //! all rows (columns, words, which rows have gaps) and a piece. What it gives are the rows that reading the whole file gives,
 //! to the bit. It must not know what is a target.
 
+mod part;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -13,10 +15,10 @@ use super::csv::{self, Place, Text, Wanted};
 use super::file_bytes::{Bytes, FileBytes, changed};
 use super::unpack::{Begun, Extent};
 use super::{SourceOptions, idx, libsvm, npy, open};
-use crate::data::messages::listed;
-use crate::data::together::{Kept, Reading, other_data};
+use crate::data::together::{Kept, Reading};
 use crate::data::{Table, TableColumn};
 use crate::error::{Error, Result};
+use part::{OwnRows, even_part};
 
 /// Cells of a piece: 1 MiB of them. In tests it is small, as are the other sizes, so that small files have many pieces.
 pub(crate) const PIECE_CELLS: usize = if cfg!(test) { 1 << 12 } else { 1 << 18 };
@@ -432,77 +434,6 @@ fn cut(range: &Range<u32>, kept: &Range<u32>) -> [(Range<u32>, bool); 3] {
     let clamped = |row: u32| row.clamp(range.start, range.end.max(range.start));
     let (start, end) = (clamped(kept.start), clamped(kept.end));
     [(range.start..start, false), (start..end, true), (end..range.end, false)]
-}
-
-/// Of `rows`, those of this process where all have as many.
-fn even_part(reading: &Reading, rows: u32) -> Range<u32> {
-    let (rank, size) = (reading.rank() as u64, reading.size() as u64);
-    let start = |rank: u64| (u64::from(rows) * rank / size) as u32;
-    start(rank)..start(rank + 1)
-}
-
-/// What a process tells the others of its part of a text.
-#[derive(Serialize, Deserialize)]
-struct OwnRows {
-    /// Of the file.
-    bytes: u64,
-    found: csv::PartOfText,
-    count: u32,
-    gaps: Gaps,
-    /// Rows of the part, with their lines and bytes.
-    marks: Vec<(u32, u32, u64)>,
-}
-
-impl OwnRows {
-    /// And the cells, if they are to be kept.
-    fn read(
-        reading: &Reading,
-        path: &Path,
-        wanted: Wanted<'_>,
-        known: Option<&[csv::Known]>,
-    ) -> Result<(Self, csv::Form, Kept)> {
-        let file = Begun::open(path)?;
-        let Extent::Exactly(bytes) = file.extent() else { return Err(other_data("a packed file")) };
-        let (rank, size) = (reading.rank() as u128, reading.size() as u128);
-        let start = |rank: u128| (u128::from(bytes) * rank / size) as u64;
-        let (mut count, mut gaps, mut marks) = (0, Gaps::default(), Vec::<(u32, u32, u64)>::new());
-        let (mut lines, mut given) = (Vec::new(), 0);
-        let (found, form, cells) =
-            csv::scan_part(file, wanted, known, start(rank)..start(rank + 1), &mut |place, cells| {
-                if marks.last().is_none_or(|(_, _, offset)| place.offset - offset >= MARK_BYTES) {
-                    marks.push((count, place.line, place.offset));
-                }
-                let row = &cells[given..];
-                let width = row.len();
-                gaps.add(count, row);
-                if reading.keeps_rows() {
-                    given += width;
-                    let room = cells.try_reserve(width).and_then(|()| lines.try_reserve(1));
-                    room.map_err(|_| Error::out_of_memory(path))?;
-                    lines.push(place.line);
-                } else {
-                    cells.clear();
-                }
-                count += 1;
-                Ok(())
-            })?;
-        Ok((OwnRows { bytes, found, count, gaps, marks }, form, Kept { cells, lines }))
-    }
-
-    /// What all have found, by rank.
-    fn tell(&self, reading: &Reading, path: &Path) -> Result<Vec<OwnRows>> {
-        let own = serde_json::to_vec(self).map_err(|_| Error::out_of_memory(path))?;
-        let all = reading.gather("the columns of a table", &own)?;
-        let all = all.iter().map(|told| serde_json::from_slice(told));
-        let all: Vec<OwnRows> = all.collect::<std::result::Result<_, _>>().map_err(|_| other_data("columns"))?;
-        match all.iter().find(|other| other.bytes != self.bytes) {
-            Some(_) => {
-                let sizes = listed(all.iter().map(|rows| rows.bytes.to_string()), 4);
-                Err(other_data(&format!("files of {sizes} bytes")))
-            }
-            None => Ok(all),
-        }
-    }
 }
 
 /// Which rows have gaps, a bit each.
